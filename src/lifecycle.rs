@@ -1,0 +1,110 @@
+//! Starts, counts and stops everything that runs in the background.
+//!
+//! A stop has two steps. *Soft*: take no new work, finish what is in flight. *Hard*: the grace is
+//! over, drop what you hold.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// The background tasks of one running Loa, and the two signals that end them.
+#[derive(Clone, Debug, Default)]
+pub struct Tasks {
+    tracker: TaskTracker,
+    soft: CancellationToken,
+    hard: CancellationToken,
+}
+
+impl Tasks {
+    /// A set with nothing running yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs `task` in the background until it ends by itself or the hard stop drops it.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
+    pub fn spawn<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let hard = self.hard.clone();
+        self.tracker.spawn(async move {
+            tokio::select! {
+                () = hard.cancelled() => {}
+                () = task => {}
+            }
+        });
+    }
+
+    /// The signal that asks tasks to take no new work and finish.
+    pub fn soft(&self) -> &CancellationToken {
+        &self.soft
+    }
+
+    /// The signal that the grace period is over.
+    pub fn hard(&self) -> &CancellationToken {
+        &self.hard
+    }
+
+    /// Whether a stop has been asked for.
+    pub fn is_stopping(&self) -> bool {
+        self.soft.is_cancelled()
+    }
+
+    /// Asks every task to finish, waits for them up to `grace`, then drops the rest.
+    ///
+    /// Returns whether all of them finished within the grace.
+    pub async fn stop(&self, grace: Duration) -> bool {
+        self.soft.cancel();
+        self.tracker.close();
+        let finished = tokio::time::timeout(grace, self.tracker.wait()).await.is_ok();
+        self.hard.cancel();
+        if !finished {
+            self.tracker.wait().await;
+        }
+        finished
+    }
+}
+
+/// Waits for SIGTERM or SIGINT (Ctrl-C).
+///
+/// # Errors
+/// When the process may not install a signal handler.
+pub async fn wait_for_stop_signal() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_outlasts_the_grace_is_dropped_and_said_so() {
+        let tasks = Tasks::new();
+        tasks.spawn(std::future::pending());
+
+        let finished = tasks.stop(Duration::from_millis(10)).await;
+
+        assert!(!finished);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_heeds_the_soft_stop_ends_in_time() {
+        let tasks = Tasks::new();
+        let soft = tasks.soft().clone();
+        tasks.spawn(async move { soft.cancelled().await });
+
+        let finished = tasks.stop(Duration::from_secs(10)).await;
+
+        assert!(finished);
+    }
+}

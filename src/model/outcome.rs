@@ -1,0 +1,159 @@
+//! What one try at one provider came to.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::model::id::{DeliveryId, ProviderName};
+
+/// What a provider made of one message.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The class of the answer.
+    pub verdict: Verdict,
+    /// The answer itself.
+    pub answer: Answer,
+    /// The message as its receiver would see it, when the provider is a sandbox or `only_to`
+    /// captured it.
+    pub captured: Option<Value>,
+}
+
+/// The classes of answers; everything else about a provider is detail.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The gateway took it over, under this message id if it gave one.
+    Accepted {
+        /// The gateway's own id of the message.
+        message_id: Option<String>,
+    },
+    /// The gateway will never take this message.
+    Refused,
+    /// Not now.
+    Later {
+        /// The time the gateway asked for.
+        after: Option<Duration>,
+        /// Whether it asked for the whole provider, not just for this message.
+        whole_provider: bool,
+    },
+    /// The address does not exist or must not be used.
+    BadAddress,
+    /// Credentials, URL or account are wrong: our fault, not the delivery's.
+    Misconfigured,
+    /// The connection broke after the message was handed over.
+    Unknown,
+}
+
+/// The word of a verdict, as attempts, metrics and filters know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VerdictClass {
+    /// See [`Verdict::Accepted`].
+    Accepted,
+    /// See [`Verdict::Refused`].
+    Refused,
+    /// See [`Verdict::Later`].
+    Later,
+    /// See [`Verdict::BadAddress`].
+    BadAddress,
+    /// See [`Verdict::Misconfigured`].
+    Misconfigured,
+    /// See [`Verdict::Unknown`].
+    Unknown,
+}
+
+impl VerdictClass {
+    /// Every class.
+    pub const ALL: [Self; 6] = [
+        Self::Accepted,
+        Self::Refused,
+        Self::Later,
+        Self::BadAddress,
+        Self::Misconfigured,
+        Self::Unknown,
+    ];
+
+    /// The class's word in tables, JSON and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Refused => "refused",
+            Self::Later => "later",
+            Self::BadAddress => "bad_address",
+            Self::Misconfigured => "misconfigured",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Reads the word back.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|class| class.as_str() == word)
+    }
+}
+
+impl Verdict {
+    /// The verdict's class.
+    pub fn class(&self) -> VerdictClass {
+        match self {
+            Self::Accepted { .. } => VerdictClass::Accepted,
+            Self::Refused => VerdictClass::Refused,
+            Self::Later { .. } => VerdictClass::Later,
+            Self::BadAddress => VerdictClass::BadAddress,
+            Self::Misconfigured => VerdictClass::Misconfigured,
+            Self::Unknown => VerdictClass::Unknown,
+        }
+    }
+
+    /// An acceptance without an id of the gateway's own.
+    pub fn accepted() -> Self {
+        Self::Accepted { message_id: None }
+    }
+
+    /// A temporary refusal of this message alone.
+    pub fn later() -> Self {
+        Self::Later { after: None, whole_provider: false }
+    }
+}
+
+/// The longest answer text that is kept, in characters.
+pub const MAX_ANSWER_CHARS: usize = 500;
+
+/// A provider's own words, bounded, without secrets and control characters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The provider's code: `250`, `550 5.1.1`, `429`, `CodeResult 99`.
+    pub code: Option<String>,
+    /// What it said, or what broke.
+    pub text: String,
+}
+
+impl Answer {
+    /// Keeps `code` and the beginning of `text`; control characters become spaces.
+    pub fn new(code: Option<String>, text: &str) -> Self {
+        let clean = |c: char| if c.is_control() { ' ' } else { c };
+        let text = text.trim().chars().take(MAX_ANSWER_CHARS).map(clean).collect();
+        Self { code, text }
+    }
+}
+
+/// One try of a delivery at one provider, as it is kept.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The delivery that was tried.
+    pub delivery: DeliveryId,
+    /// The how-manieth try, from 1; a misconfigured provider's answer repeats the number.
+    pub number: u32,
+    /// The provider that was asked.
+    pub provider: ProviderName,
+    /// When the try began.
+    pub started_at: Timestamp,
+    /// When the answer came or the wait ended.
+    pub finished_at: Timestamp,
+    /// The class of the answer.
+    pub class: VerdictClass,
+    /// The answer.
+    pub answer: Answer,
+    /// The template version that was rendered: enough to show again what was sent.
+    pub template_version: Option<String>,
+}
