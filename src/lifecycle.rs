@@ -24,7 +24,6 @@ impl Tasks {
     }
 
     /// Runs `task` in the background until it ends by itself or the hard stop drops it.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
     pub fn spawn<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,

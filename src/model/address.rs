@@ -109,6 +109,7 @@ impl Address {
     pub fn phone(text: &str, region: &str) -> Result<Self, AddressError> {
         let fault = || AddressError::Phone(region.to_owned());
         let util = &*rlibphonenumber::PHONE_NUMBER_UTIL;
+        let region = region.parse::<rlibphonenumber::Region>().ok();
         let number = util.parse(text.trim(), region).map_err(|_| fault())?;
         if !util.is_possible_number(&number) {
             return Err(fault());

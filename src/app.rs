@@ -1,0 +1,1 @@
+//! Builds every part once and runs until stopped.

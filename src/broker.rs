@@ -1,0 +1,1 @@
+//! RabbitMQ: a connection kept alive, topology, arrivals that know their link, confirmed publishing.

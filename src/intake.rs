@@ -1,0 +1,1 @@
+//! Turns arrivals into events, or into rejected events that say why.

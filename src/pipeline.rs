@@ -1,0 +1,1 @@
+//! Knows the order of the steps, and nothing else does.

@@ -1,0 +1,1 @@
+//! Turns an event into deliveries: who, where, when.

@@ -1,0 +1,1 @@
+//! Ways out: what a provider is, and the list of kinds.

@@ -1,0 +1,1 @@
+//! Turns an outcome into the delivery's next state.

@@ -1,0 +1,1 @@
+//! The real app with a staged outside world: demo, bench, drill.

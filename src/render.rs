@@ -1,0 +1,1 @@
+//! Turns a delivery into a message in its recipient's language.

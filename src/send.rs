@@ -1,0 +1,1 @@
+//! Hands a message to a provider at the pace it can take.

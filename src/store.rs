@@ -1,0 +1,1 @@
+//! The truth: every event, delivery and attempt, in SQLite or PostgreSQL.

@@ -1,0 +1,1 @@
+//! Names every metric, span and log field once, and sets up logging.

@@ -1,0 +1,1 @@
+//! Handlebars engines, one per escaping, bounded in time, depth and size.
