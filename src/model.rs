@@ -10,6 +10,7 @@
 //! nothing asks for the time.
 
 pub mod address;
+pub mod audience;
 pub mod catalogue;
 pub mod contact;
 pub mod delivery;
