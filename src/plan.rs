@@ -1,1 +1,224 @@
-//! Turns an event into deliveries: who, where, when.
+//! Turns an event into deliveries: who, on which channel, by which provider, when, or why not.
+//!
+//! Planning is a pure function of the event, its type, what the directory answered and the time.
+//! It goes in two halves with the directory between them: [`questions`] says whom an event is
+//! about, [`plan`] turns the answers into rows. Decisions against somebody are rows too, so that
+//! "why did she not get it?" has an answer.
+
+mod audience;
+mod compose;
+mod recipient;
+mod route;
+mod time;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::model::audience::{AudienceQuery, PAGE_SIZE, Person, Recipients, Resolution};
+use crate::model::catalogue::{EventType, Step};
+use crate::model::delivery::{Delivery, Reason};
+use crate::model::event::{Event, RejectReason, Rejection};
+use crate::model::id::{EventTypeName, StepName};
+
+use compose::Composer;
+pub use route::Routes;
+
+/// What planning needs beside the event: routes and what holds where nobody says otherwise.
+#[derive(Clone, Debug)]
+pub struct Rules {
+    /// Which provider sends what.
+    pub routes: Routes,
+    /// Language of recipients who name none.
+    pub locale: String,
+    /// Zone of recipients who name none.
+    pub time_zone: TimeZone,
+    /// Region of phone numbers written without a country code (ISO 3166).
+    pub region: String,
+}
+
+/// A question to the directory, and what its answer is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// What is asked.
+    pub query: AudienceQuery,
+    /// What the answer is for.
+    pub purpose: Purpose,
+}
+
+/// What the answer to a question is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// It lists recipients of the step with this index.
+    Step(usize),
+    /// It tells who looks after the partner the event is about.
+    Manager,
+}
+
+/// Everything that one event leads to.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// Rows to store, each with the types of events that would make it unwanted.
+    pub deliveries: Vec<Planned>,
+    /// Audiences too big for one transaction, to be planned page by page.
+    pub pages: Vec<PagedAudience>,
+}
+
+/// One planned row.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// Types of events that make it unwanted.
+    pub unless: Vec<EventTypeName>,
+}
+
+/// An audience of more than [`PAGE_SIZE`] recipients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PagedAudience {
+    /// The step it belongs to.
+    pub step: StepName,
+    /// Whom to ask the directory for, page by page.
+    pub query: AudienceQuery,
+    /// How many recipients there were when the event came.
+    pub total: u64,
+}
+
+/// Says what must be known of the directory before `event` can be planned.
+///
+/// # Errors
+/// A rejection that names the JSON pointer of what is missing or cannot be read.
+pub fn questions(
+    event: &Event,
+    event_type: &EventType,
+    rules: &Rules,
+) -> Result<Vec<Question>, Box<Rejection>> {
+    let mut questions = Vec::new();
+    if let Some(partner) = &event.partner {
+        let query = AudienceQuery::Manager(partner.clone());
+        questions.push(Question { query, purpose: Purpose::Manager });
+    }
+    for (index, step) in event_type.steps.iter().enumerate() {
+        for audience in &step.to {
+            for query in audience::queries(event, audience, &rules.region)? {
+                questions.push(Question { query, purpose: Purpose::Step(index) });
+            }
+        }
+    }
+    Ok(questions)
+}
+
+/// Plans `event` from the directory's answers, which stand in the order of the questions.
+///
+/// # Errors
+/// A rejection when a partner or segment is unknown, or a time that the plan needs is missing.
+pub fn plan(
+    event: &Event,
+    event_type: &EventType,
+    answers: &[(Question, Resolution)],
+    rules: &Rules,
+    now: Timestamp,
+) -> Result<Plan, Box<Rejection>> {
+    let composer = Composer::new(event, event_type, rules, now, manager_of(event, answers)?);
+    let mut plan = Plan::default();
+    for (index, step) in event_type.steps.iter().enumerate() {
+        let mut recipients = Recipients::default();
+        let mut is_paged = false;
+        for (question, answer) in answers {
+            if question.purpose != Purpose::Step(index) {
+                continue;
+            }
+            let found = expect_recipients(event, &question.query, answer)?;
+            if found.total > u64::from(PAGE_SIZE) {
+                is_paged = true;
+                plan.pages.push(paged(step, &question.query, found.total));
+                continue;
+            }
+            recipients.people.extend(found.people.iter().cloned());
+            recipients.strangers.extend(found.strangers.iter().cloned());
+            recipients.unknown.extend(found.unknown.iter().cloned());
+        }
+        let rows = composer.step(step, &recipients)?;
+        if rows.is_empty() && !is_paged {
+            plan.deliveries.push(composer.nobody(step, "-", (Reason::EmptyAudience, None))?);
+        }
+        plan.deliveries.extend(rows);
+    }
+    Ok(plan)
+}
+
+/// Plans one page of a big audience.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_page(
+    event: &Event,
+    event_type: &EventType,
+    step: &Step,
+    recipients: &Recipients,
+    (rules, now): (&Rules, Timestamp),
+) -> Result<Vec<Planned>, Box<Rejection>> {
+    Composer::new(event, event_type, rules, now, None).step(step, recipients)
+}
+
+fn paged(step: &Step, query: &AudienceQuery, total: u64) -> PagedAudience {
+    PagedAudience { step: step.name.clone(), query: query.clone(), total }
+}
+
+fn manager_of<'a>(
+    event: &Event,
+    answers: &'a [(Question, Resolution)],
+) -> Result<Option<&'a Person>, Box<Rejection>> {
+    for (question, answer) in answers {
+        if question.purpose == Purpose::Manager {
+            return Ok(expect_recipients(event, &question.query, answer)?.people.first());
+        }
+    }
+    Ok(None)
+}
+
+fn expect_recipients<'a>(
+    event: &Event,
+    query: &AudienceQuery,
+    answer: &'a Resolution,
+) -> Result<&'a Recipients, Box<Rejection>> {
+    match answer {
+        Resolution::Recipients(recipients) => Ok(recipients),
+        Resolution::UnknownPartner => {
+            let id = event.partner.as_ref().map_or("", |partner| partner.as_str());
+            let message = format!("partner `{id}` is not known; publish `partner.changed` first");
+            Err(rejection(event, RejectReason::UnknownPartner, None, message))
+        }
+        Resolution::UnknownSegment => {
+            let name = match query {
+                AudienceQuery::Segment(name) => name.as_str(),
+                AudienceQuery::Contacts(_)
+                | AudienceQuery::Inline(_)
+                | AudienceQuery::Partner { .. }
+                | AudienceQuery::Manager(_)
+                | AudienceQuery::Superior(_)
+                | AudienceQuery::Team(_) => "",
+            };
+            let message = format!("segment `{name}` is not known; see `loa segments list`");
+            Err(rejection(event, RejectReason::UnknownSegment, None, message))
+        }
+    }
+}
+
+/// A rejection of `event` at `place`.
+pub(crate) fn rejection(
+    event: &Event,
+    reason: RejectReason,
+    place: Option<String>,
+    message: String,
+) -> Box<Rejection> {
+    Box::new(Rejection {
+        reason,
+        place,
+        message,
+        event_type: Some(event.event_type.to_string()),
+        key: Some(event.key.clone()),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,13 @@
 //! Whom a step of one event tells, as a question to the directory, and the directory's answer.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::address::Address;
 use crate::model::contact::{Consent, Contact, Partner};
 use crate::model::id::{ContactId, PartnerId, SegmentName, TeamName};
 
 /// A recipient whom the event itself describes, so that an empty directory is no obstacle.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct InlineRecipient {
     /// The caller's own id of the recipient; not an id of the directory.
     pub id: Option<String>,
@@ -20,7 +22,8 @@ pub struct InlineRecipient {
 }
 
 /// One question to the directory.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum AudienceQuery {
     /// Contacts by the caller's ids.
     Contacts(Vec<ContactId>),

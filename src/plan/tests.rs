@@ -1,0 +1,1 @@
+//! Whom a plan tells, when, and why not.
