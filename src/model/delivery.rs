@@ -1,6 +1,9 @@
 //! One step of one event to one recipient on one channel, and the states it goes through.
 //!
-//! Every transition is decided here, by functions that wait for nothing and ask no clock.
+//! Every transition is decided by the functions re-exported here, which wait for nothing and ask
+//! no clock.
+
+mod settle;
 
 use std::time::Duration;
 
@@ -8,11 +11,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::address::{Address, Channel};
-use crate::model::catalogue::{Category, Lane, OnUnknown, RetryPolicy};
+use crate::model::catalogue::{Category, Lane};
 use crate::model::id::{
     ContactId, DeliveryId, EventId, EventTypeName, LeaseToken, PartnerId, ProviderName, StepName,
 };
-use crate::model::outcome::Verdict;
+
+pub use settle::{GateFacts, Policy, Settlement, gate, late_acceptance_wins, settle};
 
 /// Where a delivery stands; it is in exactly one state at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -308,157 +312,4 @@ pub struct Lease {
     pub token: LeaseToken,
     /// How long it lasts unless renewed.
     pub lasts: Duration,
-}
-
-/// What the event type says about trying again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// When to try again.
-    pub retry: RetryPolicy,
-    /// What to do about an unknown outcome.
-    pub on_unknown: OnUnknown,
-}
-
-/// Where a claimed delivery goes next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settlement {
-    /// The new state.
-    pub state: State,
-    /// Why.
-    pub reason: Reason,
-    /// A sentence beside the reason.
-    pub detail: Option<String>,
-    /// When it is due again; its present due time for final states.
-    pub due_at: Timestamp,
-    /// Whether the attempt counts.
-    pub counts: bool,
-    /// Whether the address must not be used again.
-    pub suppresses: bool,
-    /// Whether the provider must be put on hold.
-    pub holds_provider: bool,
-    /// The gateway's own id of the message.
-    pub provider_message_id: Option<String>,
-}
-
-impl Settlement {
-    /// A move to `state` that costs no attempt: the gate, a window, a render fault.
-    pub fn uncounted(state: State, reason: Reason, due_at: Timestamp) -> Self {
-        Self {
-            state,
-            reason,
-            detail: None,
-            due_at,
-            counts: false,
-            suppresses: false,
-            holds_provider: false,
-            provider_message_id: None,
-        }
-    }
-
-    /// The same with a sentence beside the reason.
-    #[must_use]
-    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
-        self.detail = Some(detail.into());
-        self
-    }
-}
-
-/// Decides where a delivery goes after attempt number `attempt` came to `verdict`.
-///
-/// `random` in `[0, 1)` spreads retries. What would be due after its expiry is `expired` at once.
-pub fn settle(
-    delivery: &Delivery,
-    attempt: u32,
-    verdict: &Verdict,
-    policy: Policy,
-    (now, random): (Timestamp, f64),
-) -> Settlement {
-    let ended = |state, reason| Settlement {
-        counts: true,
-        ..Settlement::uncounted(state, reason, delivery.due_at)
-    };
-    let again = |reason, wait: Duration| {
-        if attempt >= policy.retry.max_attempts {
-            return ended(State::Failed, Reason::OutOfAttempts);
-        }
-        let due_at = now.checked_add(wait).unwrap_or(Timestamp::MAX);
-        if due_at > delivery.expires_at {
-            return ended(State::Expired, Reason::Expiry);
-        }
-        Settlement { due_at, ..ended(State::Waiting, reason) }
-    };
-    match verdict {
-        Verdict::Accepted { message_id } => Settlement {
-            provider_message_id: message_id.clone(),
-            ..ended(State::Sent, Reason::Accepted)
-        },
-        Verdict::Refused => ended(State::Failed, Reason::Refused),
-        Verdict::BadAddress => {
-            Settlement { suppresses: true, ..ended(State::Bounced, Reason::BadAddress) }
-        }
-        Verdict::Later { after, .. } => {
-            let wait = policy.retry.wait(attempt, random);
-            again(Reason::Retry, after.map_or(wait, |after| after.max(wait)))
-        }
-        Verdict::Misconfigured => Settlement {
-            holds_provider: true,
-            ..Settlement::uncounted(State::Waiting, Reason::ProviderHeld, now)
-        },
-        Verdict::Unknown => match policy.on_unknown {
-            OnUnknown::Hold => ended(State::Held, Reason::UnknownOutcome),
-            OnUnknown::Retry => {
-                again(Reason::UnknownOutcomeRetry, policy.retry.wait(attempt, random))
-            }
-        },
-    }
-}
-
-/// What stands against sending a delivery at this moment, as a claim brings it from the store.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GateFacts {
-    /// The address is suppressed.
-    pub is_suppressed: bool,
-    /// The address has no consent to marketing.
-    pub lacks_consent: bool,
-    /// An event came that makes the delivery unwanted.
-    pub is_overtaken: bool,
-    /// For a fallback: the state of the channel before it.
-    pub before: Option<State>,
-}
-
-/// Asks whether a claimed delivery may be sent now; `None` lets it pass.
-pub fn gate(delivery: &Delivery, facts: &GateFacts, now: Timestamp) -> Option<Settlement> {
-    let ends = |state, reason| Some(Settlement::uncounted(state, reason, delivery.due_at));
-    if facts.is_overtaken {
-        return ends(State::Cancelled, Reason::Overtaken);
-    }
-    if matches!(facts.before, Some(State::Sent | State::Delivered)) {
-        return ends(State::Cancelled, Reason::FallbackNotNeeded);
-    }
-    if now > delivery.expires_at {
-        return ends(State::Expired, Reason::Expiry);
-    }
-    if facts.is_suppressed {
-        return ends(State::Skipped, Reason::SuppressedAddress);
-    }
-    if delivery.category == Category::Marketing && facts.lacks_consent {
-        return ends(State::Skipped, Reason::NoConsent);
-    }
-    None
-}
-
-/// Whether an acceptance that comes after its lease was lost still wins over `state`.
-///
-/// The person has the message, so it beats every state that no receipt has set.
-pub fn late_acceptance_wins(state: State, reason: Reason) -> bool {
-    match state {
-        State::Sent | State::Delivered => false,
-        State::Bounced => reason != Reason::Receipt,
-        State::Waiting
-        | State::Held
-        | State::Failed
-        | State::Skipped
-        | State::Expired
-        | State::Cancelled => true,
-    }
 }

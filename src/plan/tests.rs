@@ -1,1 +1,409 @@
 //! Whom a plan tells, when, and why not.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::model::address::{Address, Channel};
+use crate::model::audience::{InlineRecipient, Stranger};
+use crate::model::catalogue::{
+    Audience, Category, Lane, OnUnknown, RetryPolicy, StepTime, Strategy,
+};
+use crate::model::contact::{Consent, Contact, Partner, Tier};
+use crate::model::delivery::State;
+use crate::model::event::{Digest, EventKey, Transport};
+use crate::model::id::EventId;
+
+const NOON: &str = "2026-11-23T05:00:00Z";
+
+fn time(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn event(data: Value) -> Event {
+    Event {
+        id: EventId::new(time(NOON)),
+        key: EventKey { source: "shop".into(), id: "1".into() },
+        key_is_derived: false,
+        event_type: "order.delayed".into(),
+        time: time(NOON),
+        received_at: time(NOON),
+        not_before: None,
+        business_key: Some("DH1".into()),
+        partner: Some("minh-phat".into()),
+        correlation_id: None,
+        traceparent: None,
+        only: None,
+        data: Arc::new(data),
+        digest: Digest([0; 32]),
+        transport: Transport::Http,
+    }
+}
+
+fn step(to: Audience, channels: &[Channel]) -> Step {
+    Step {
+        name: "tell".into(),
+        to: vec![to],
+        channels: channels.to_vec(),
+        strategy: Strategy::All,
+        template: "order.delayed".into(),
+        window: None,
+        due: StepTime::Now,
+        unless: Vec::new(),
+        providers: BTreeMap::new(),
+        from_manager: false,
+    }
+}
+
+fn event_type(steps: Vec<Step>) -> EventType {
+    EventType {
+        name: "order.delayed".into(),
+        description: String::new(),
+        category: Category::Transactional,
+        lane: Lane::Urgent,
+        schema: json!({}),
+        business_key: None,
+        partner: None,
+        id_from: Vec::new(),
+        mapping: None,
+        effect: None,
+        steps,
+        expiry: Duration::from_hours(48),
+        retry: RetryPolicy {
+            first: Duration::from_secs(10),
+            cap: Duration::from_mins(30),
+            max_attempts: 5,
+        },
+        on_unknown: OnUnknown::Retry,
+    }
+}
+
+fn rules() -> Rules {
+    let provider = |name: &str, channel| (name.into(), BTreeSet::from([channel]));
+    let providers = BTreeMap::from([
+        provider("relay", Channel::Email),
+        provider("gateway", Channel::Sms),
+        provider("team-chat", Channel::Chat),
+    ]);
+    let defaults =
+        BTreeMap::from([(Channel::Email, "relay".into()), (Channel::Sms, "gateway".into())]);
+    Rules {
+        routes: Routes { providers, defaults },
+        locale: "vi".to_owned(),
+        time_zone: TimeZone::get("Asia/Ho_Chi_Minh").unwrap(),
+        region: "VN".to_owned(),
+    }
+}
+
+fn person(id: &str, addresses: Vec<Address>) -> Person {
+    let contact = Contact {
+        id: id.into(),
+        name: "Lê An".into(),
+        partner: Some("minh-phat".into()),
+        duty: None,
+        locale: None,
+        time_zone: None,
+        region: None,
+        addresses,
+        tags: Vec::new(),
+        teams: Vec::new(),
+        superior: None,
+        signature: None,
+        changed_at: time(NOON),
+    };
+    Person { contact, partner: None, manager: None, suppressed: Vec::new(), consents: Vec::new() }
+}
+
+fn email() -> Address {
+    Address::email("an@partner.test").unwrap()
+}
+
+fn phone() -> Address {
+    Address::phone("+84901234567", "VN").unwrap()
+}
+
+fn found(people: Vec<Person>) -> Resolution {
+    let total = people.len() as u64;
+    Resolution::Recipients(Recipients { people, total, ..Recipients::default() })
+}
+
+/// Plans `event` of one step whose audience is `people`.
+fn planned(event: &Event, event_type: &EventType, people: Vec<Person>) -> Vec<Delivery> {
+    let query = AudienceQuery::Team("x".into());
+    let answers = [(Question { query, purpose: Purpose::Step(0) }, found(people))];
+    let plan = plan(event, event_type, &answers, &rules(), time(NOON)).unwrap();
+    plan.deliveries.into_iter().map(|planned| planned.delivery).collect()
+}
+
+fn to_partner(channels: &[Channel]) -> EventType {
+    event_type(vec![step(Audience::Partner { duties: Vec::new() }, channels)])
+}
+
+#[test]
+fn each_channel_of_a_recipient_is_a_row_and_a_missing_address_says_so() {
+    let an = person("an", vec![email()]);
+
+    let rows = planned(&event(json!({})), &to_partner(&[Channel::Email, Channel::Sms]), vec![an]);
+
+    assert_eq!(rows[0].state, State::Waiting);
+    assert_eq!(rows[0].provider, Some("relay".into()));
+    assert_eq!((rows[1].state, rows[1].reason), (State::Skipped, Reason::NoAddress));
+}
+
+#[test]
+fn somebody_named_twice_is_told_once() {
+    let twice = vec![person("an", vec![email()]), person("an", vec![email()])];
+
+    let rows = planned(&event(json!({})), &to_partner(&[Channel::Email]), twice);
+
+    assert_eq!(rows.len(), 1);
+}
+
+#[test]
+fn nobody_to_tell_leaves_one_skipped_row() {
+    let rows = planned(&event(json!({})), &to_partner(&[Channel::Email]), Vec::new());
+
+    assert_eq!(rows.len(), 1);
+    assert_eq!((rows[0].state, rows[0].reason), (State::Skipped, Reason::EmptyAudience));
+}
+
+#[test]
+fn a_fallback_waits_behind_the_channel_before_it() {
+    let mut event_type = to_partner(&[Channel::Email, Channel::Sms]);
+    event_type.steps[0].strategy = Strategy::Fallback { after: Duration::from_mins(10) };
+
+    let rows = planned(&event(json!({})), &event_type, vec![person("an", vec![email(), phone()])]);
+
+    assert_eq!(rows[0].due_at, time(NOON));
+    assert_eq!(rows[1].due_at, time(NOON) + Duration::from_mins(10));
+    assert_eq!((rows[1].after, rows[1].reason), (Some(rows[0].id), Reason::Fallback));
+}
+
+#[test]
+fn a_fallback_behind_a_missing_address_is_due_at_once() {
+    let mut event_type = to_partner(&[Channel::Email, Channel::Sms]);
+    event_type.steps[0].strategy = Strategy::Fallback { after: Duration::from_mins(10) };
+
+    let rows = planned(&event(json!({})), &event_type, vec![person("an", vec![phone()])]);
+
+    assert_eq!(rows[0].reason, Reason::NoAddress);
+    assert_eq!((rows[1].due_at, rows[1].after), (time(NOON), None));
+}
+
+#[test]
+fn marketing_without_consent_is_skipped_and_with_consent_is_not() {
+    let mut event_type = to_partner(&[Channel::Email]);
+    event_type.category = Category::Marketing;
+    let mut agreed = person("binh", vec![email()]);
+    let at = time(NOON);
+    agreed.consents = vec![Consent { address: email(), granted: true, at, source: "x".into() }];
+
+    let people = vec![person("an", vec![email()]), agreed];
+    let rows = planned(&event(json!({})), &event_type, people);
+
+    assert_eq!((rows[0].state, rows[0].reason), (State::Skipped, Reason::NoConsent));
+    assert_eq!(rows[1].state, State::Waiting);
+}
+
+#[test]
+fn a_suppressed_address_is_skipped() {
+    let mut an = person("an", vec![email()]);
+    an.suppressed = vec![email()];
+
+    let rows = planned(&event(json!({})), &to_partner(&[Channel::Email]), vec![an]);
+
+    assert_eq!((rows[0].state, rows[0].reason), (State::Skipped, Reason::SuppressedAddress));
+}
+
+#[test]
+fn an_event_older_than_its_expiry_is_expired_at_once() {
+    let mut event = event(json!({}));
+    event.time = time("2026-11-20T05:00:00Z");
+
+    let people = vec![person("an", vec![email()])];
+    let rows = planned(&event, &to_partner(&[Channel::Email]), people);
+
+    assert_eq!((rows[0].state, rows[0].reason), (State::Expired, Reason::Expiry));
+}
+
+#[test]
+fn a_reminder_is_due_before_the_time_in_the_data_and_expires_from_there() {
+    let mut event_type = to_partner(&[Channel::Email]);
+    event_type.steps[0].due = StepTime::Relative {
+        pointer: "/promised_at".into(),
+        by: Duration::from_hours(48),
+        before: true,
+    };
+    let event = event(json!({"promised_at": "2026-12-24"}));
+
+    let rows = planned(&event, &event_type, vec![person("an", vec![email()])]);
+
+    // Midnight of the 24th in Vietnam is 17:00 UTC of the 23rd.
+    assert_eq!(rows[0].due_at, time("2026-12-21T17:00:00Z"));
+    assert_eq!(rows[0].expires_at, time("2026-12-23T17:00:00Z"));
+}
+
+#[test]
+fn a_time_that_the_data_lacks_rejects_the_event_and_names_the_pointer() {
+    let mut event_type = to_partner(&[Channel::Email]);
+    let pointer = "/promised_at".to_owned();
+    let by = Duration::from_hours(48);
+    event_type.steps[0].due = StepTime::Relative { pointer, by, before: true };
+
+    let fault = plan(&event(json!({})), &event_type, &[], &rules(), time(NOON)).unwrap_err();
+
+    assert_eq!(fault.reason, RejectReason::Unplannable);
+    assert_eq!(fault.place.as_deref(), Some("/data/promised_at"));
+}
+
+#[test]
+fn a_window_moves_a_night_message_to_the_morning_of_the_recipient() {
+    let mut event_type = to_partner(&[Channel::Email]);
+    event_type.steps[0].window = Some("Mon-Sat 08:00-18:00".parse().unwrap());
+    let mut an = person("an", vec![email()]);
+    an.contact.time_zone = Some("America/New_York".into());
+
+    let rows = planned(&event(json!({})), &event_type, vec![an]);
+
+    assert_eq!(rows[0].reason, Reason::Window);
+    assert_eq!(rows[0].due_at, time("2026-11-23T13:00:00Z"));
+}
+
+#[test]
+fn a_key_partner_chooses_the_order_of_channels_and_the_language() {
+    let mut an = person("an", vec![email(), phone()]);
+    an.contact.locale = Some("vi".into());
+    an.partner = Some(Partner {
+        id: "minh-phat".into(),
+        name: "Minh Phát".into(),
+        tier: Tier::Vip,
+        manager: None,
+        locale: Some("en".into()),
+        time_zone: None,
+        region: None,
+        tags: Vec::new(),
+        channels: vec![Channel::Sms],
+        changed_at: time(NOON),
+    });
+
+    let rows = planned(&event(json!({})), &to_partner(&[Channel::Email, Channel::Sms]), vec![an]);
+
+    assert_eq!(rows[0].channel, Channel::Sms);
+    assert_eq!(rows[0].locale, "en");
+}
+
+#[test]
+fn a_test_event_reaches_only_its_address() {
+    let mut event = event(json!({}));
+    event.only = Some("other@us.test".into());
+
+    let people = vec![person("an", vec![email()])];
+    let rows = planned(&event, &to_partner(&[Channel::Email]), people);
+
+    assert_eq!(rows[0].reason, Reason::NotOnlyAddress);
+}
+
+#[test]
+fn an_unknown_segment_rejects_the_event() {
+    let event_type = event_type(vec![step(Audience::Segment("x".into()), &[Channel::Email])]);
+    let query = AudienceQuery::Segment("x".into());
+    let question = Question { query, purpose: Purpose::Step(0) };
+    let answers = [(question, Resolution::UnknownSegment)];
+
+    let fault = plan(&event(json!({})), &event_type, &answers, &rules(), time(NOON)).unwrap_err();
+
+    assert_eq!(fault.reason, RejectReason::UnknownSegment);
+    assert!(fault.message.contains("`x`"));
+}
+
+#[test]
+fn an_audience_above_a_page_is_left_to_pages() {
+    let event_type = event_type(vec![step(Audience::Team("all".into()), &[Channel::Email])]);
+    let query = AudienceQuery::Team("all".into());
+    let question = Question { query: query.clone(), purpose: Purpose::Step(0) };
+    let recipients = Recipients { total: 5000, ..Recipients::default() };
+    let answers = [(question, Resolution::Recipients(recipients))];
+
+    let plan = plan(&event(json!({})), &event_type, &answers, &rules(), time(NOON)).unwrap();
+
+    assert!(plan.deliveries.is_empty());
+    assert_eq!(plan.pages, [PagedAudience { step: "tell".into(), query, total: 5000 }]);
+}
+
+#[test]
+fn recipients_are_contacts_addresses_or_descriptions() {
+    let event = event(json!({"recipients": [
+        "an",
+        "binh@partner.test",
+        {"name": "Chi", "phone": "0901234567"},
+        {"contact": "dung"}
+    ]}));
+    let event_type = event_type(vec![step(Audience::Recipients, &[Channel::Email])]);
+
+    let questions = questions(&event, &event_type, &rules()).unwrap();
+
+    let binh = InlineRecipient {
+        addresses: vec![Address::email("binh@partner.test").unwrap()],
+        ..InlineRecipient::default()
+    };
+    let chi = InlineRecipient {
+        name: Some("Chi".into()),
+        addresses: vec![phone()],
+        ..InlineRecipient::default()
+    };
+    let queries: Vec<_> = questions.into_iter().map(|question| question.query).collect();
+    assert_eq!(
+        queries,
+        [
+            AudienceQuery::Manager("minh-phat".into()),
+            AudienceQuery::Contacts(vec!["an".into(), "dung".into()]),
+            AudienceQuery::Inline(vec![binh, chi]),
+        ]
+    );
+}
+
+#[test]
+fn a_bad_address_names_its_place() {
+    let event = event(json!({"recipients": [{"name": "An", "email": "nobody"}]}));
+    let event_type = event_type(vec![step(Audience::Recipients, &[Channel::Email])]);
+
+    let fault = questions(&event, &event_type, &rules()).unwrap_err();
+
+    assert_eq!(fault.place.as_deref(), Some("/data/recipients/0/email"));
+}
+
+#[test]
+fn a_stranger_is_known_by_its_address_and_speaks_the_default_language() {
+    let recipient = InlineRecipient { addresses: vec![email()], ..InlineRecipient::default() };
+    let stranger = Stranger { recipient, suppressed: Vec::new(), consents: Vec::new() };
+    let recipients = Recipients { strangers: vec![stranger], total: 1, ..Recipients::default() };
+    let event_type = event_type(vec![step(Audience::Recipients, &[Channel::Email])]);
+    let query = AudienceQuery::Inline(Vec::new());
+    let question = Question { query, purpose: Purpose::Step(0) };
+    let answers = [(question, Resolution::Recipients(recipients))];
+
+    let plan = plan(&event(json!({})), &event_type, &answers, &rules(), time(NOON)).unwrap();
+
+    let row = &plan.deliveries[0].delivery;
+    assert_eq!((row.recipient_key.as_str(), row.locale.as_str()), ("an@partner.test", "vi"));
+}
+
+#[test]
+fn the_manager_is_named_only_where_the_step_speaks_in_the_managers_name() {
+    let mut event_type = to_partner(&[Channel::Email]);
+    event_type.steps[0].from_manager = true;
+    let mut an = person("an", vec![email()]);
+    an.manager = Some(person("hoa", Vec::new()).contact);
+
+    let with = planned(&event(json!({})), &event_type, vec![an.clone()]);
+    event_type.steps[0].from_manager = false;
+    let without = planned(&event(json!({})), &event_type, vec![an]);
+
+    assert!(with[0].recipient.manager.is_some());
+    assert!(without[0].recipient.manager.is_none());
+}

@@ -1,0 +1,220 @@
+//! Stops calling a provider that does not answer, and finds out when it does again.
+//!
+//! Only failures that blame the provider count: a refused address says nothing about it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::model::outcome::Verdict;
+
+/// How many answers are looked at.
+const WINDOW: usize = 20;
+/// How many answers there must be before the breaker may open.
+const MINIMUM: usize = 5;
+/// How long it stays open the first time.
+const FIRST_PAUSE: Duration = Duration::from_secs(15);
+/// How long it stays open at most.
+const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+/// How many probes in a row must succeed before it closes.
+const PROBES: usize = 3;
+
+/// What the breaker thinks of its provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BreakerState {
+    /// Calls go through.
+    Closed,
+    /// No calls until the pause is over.
+    Open,
+    /// A single call at a time finds out whether the provider is back.
+    HalfOpen,
+}
+
+impl BreakerState {
+    /// The state's word in JSON, metrics and console.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::HalfOpen => "half_open",
+        }
+    }
+}
+
+/// Watches one provider's answers.
+#[derive(Debug)]
+pub struct Breaker {
+    state: BreakerState,
+    /// Whether each of the last answers was a failure of the provider.
+    answers: VecDeque<bool>,
+    /// No calls before this, whatever the state: an open breaker, or the provider's own wish.
+    closed_until: Option<Timestamp>,
+    pause: Duration,
+    probes: usize,
+    /// How many calls may be under way after closing: 1, 2, 4 … until it no longer matters.
+    slow_start: usize,
+}
+
+impl Default for Breaker {
+    fn default() -> Self {
+        Self {
+            state: BreakerState::Closed,
+            answers: VecDeque::with_capacity(WINDOW),
+            closed_until: None,
+            pause: FIRST_PAUSE,
+            probes: 0,
+            slow_start: usize::MAX,
+        }
+    }
+}
+
+impl Breaker {
+    /// The present state.
+    pub fn state(&self) -> BreakerState {
+        self.state
+    }
+
+    /// When calls may begin again, if not now.
+    pub fn opens_at(&self) -> Option<Timestamp> {
+        self.closed_until
+    }
+
+    /// How many calls may begin at `now`.
+    pub fn allowance(&mut self, now: Timestamp) -> usize {
+        if self.closed_until.is_some_and(|until| now < until) {
+            return 0;
+        }
+        self.closed_until = None;
+        match self.state {
+            BreakerState::Open => {
+                self.state = BreakerState::HalfOpen;
+                self.probes = 0;
+                1
+            }
+            BreakerState::HalfOpen => 1,
+            BreakerState::Closed => self.slow_start,
+        }
+    }
+
+    /// Takes an answer into account; `random` in `[0, 1)` spreads the pauses of many processes.
+    pub fn learn(&mut self, verdict: &Verdict, now: Timestamp, random: f64) {
+        if let Verdict::Later { after: Some(after), whole_provider: true } = verdict {
+            self.close_for(*after, now);
+        }
+        let failed = matches!(verdict, Verdict::Later { .. } | Verdict::Unknown);
+        match (self.state, failed) {
+            (BreakerState::Closed, _) => self.count(failed, now, random),
+            (BreakerState::HalfOpen | BreakerState::Open, true) => self.open(now, random),
+            (BreakerState::HalfOpen, false) => {
+                self.probes += 1;
+                if self.probes >= PROBES {
+                    *self = Self { slow_start: 1, ..Self::default() };
+                }
+            }
+            // A call that began before the breaker opened; the probes decide.
+            (BreakerState::Open, false) => {}
+        }
+    }
+
+    fn count(&mut self, failed: bool, now: Timestamp, random: f64) {
+        if self.answers.len() == WINDOW {
+            self.answers.pop_front();
+        }
+        self.answers.push_back(failed);
+        if !failed {
+            self.slow_start = self.slow_start.saturating_mul(2);
+        }
+        let failures = self.answers.iter().filter(|failed| **failed).count();
+        if self.answers.len() >= MINIMUM && failures * 2 >= self.answers.len() {
+            self.open(now, random);
+        }
+    }
+
+    fn open(&mut self, now: Timestamp, random: f64) {
+        let jitter = 0.5 + random.clamp(0.0, 1.0) / 2.0;
+        self.close_for(self.pause.mul_f64(jitter), now);
+        self.state = BreakerState::Open;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.answers.clear();
+    }
+
+    fn close_for(&mut self, pause: Duration, now: Timestamp) {
+        let until = now.checked_add(pause).unwrap_or(Timestamp::MAX);
+        self.closed_until = Some(self.closed_until.map_or(until, |earlier| earlier.max(until)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn opened() -> Breaker {
+        let mut breaker = Breaker::default();
+        for _ in 0..MINIMUM {
+            breaker.learn(&Verdict::later(), at(0), 1.0);
+        }
+        breaker
+    }
+
+    #[test]
+    fn failures_open_it_for_a_while() {
+        let mut breaker = opened();
+
+        assert_eq!(breaker.allowance(at(14)), 0);
+        assert_eq!(breaker.allowance(at(15)), 1);
+        assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    }
+
+    #[test]
+    fn refused_messages_never_open_it() {
+        let mut breaker = Breaker::default();
+
+        for _ in 0..100 {
+            breaker.learn(&Verdict::Refused, at(0), 1.0);
+        }
+
+        assert_eq!(breaker.allowance(at(0)), usize::MAX);
+    }
+
+    #[test]
+    fn a_failed_probe_doubles_the_pause() {
+        let mut breaker = opened();
+        assert_eq!(breaker.allowance(at(15)), 1);
+
+        breaker.learn(&Verdict::Unknown, at(15), 1.0);
+
+        assert_eq!(breaker.allowance(at(44)), 0);
+        assert_eq!(breaker.allowance(at(45)), 1);
+    }
+
+    #[test]
+    fn after_three_good_probes_it_closes_and_starts_slowly() {
+        let mut breaker = opened();
+        assert_eq!(breaker.allowance(at(15)), 1);
+
+        for _ in 0..PROBES {
+            breaker.learn(&Verdict::accepted(), at(16), 1.0);
+        }
+
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        assert_eq!(breaker.allowance(at(16)), 1);
+        breaker.learn(&Verdict::accepted(), at(17), 1.0);
+        assert_eq!(breaker.allowance(at(17)), 2);
+    }
+
+    #[test]
+    fn the_providers_own_time_closes_it_even_without_failures() {
+        let mut breaker = Breaker::default();
+        let after = Some(Duration::from_secs(30));
+
+        breaker.learn(&Verdict::Later { after, whole_provider: true }, at(0), 0.0);
+
+        assert_eq!(breaker.allowance(at(29)), 0);
+        assert_eq!(breaker.allowance(at(30)), usize::MAX);
+    }
+}
