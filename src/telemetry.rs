@@ -1,1 +1,8 @@
 //! Names every metric, span and log field once, and sets up logging.
+
+pub mod field;
+mod logging;
+mod metrics;
+
+pub use crate::telemetry::logging::{LogFormat, LoggingError, init_logging, subscriber, trace_id};
+pub use crate::telemetry::metrics::{BreakerState, EventResult, Link, Metrics};

@@ -16,6 +16,8 @@ use crate::model::catalogue::Catalogue;
 use crate::model::id::{EventTypeName, ProviderName, StepName};
 use crate::model::window::Window;
 
+pub use crate::telemetry::LogFormat;
+
 /// All settings of one Loa.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -286,15 +288,4 @@ pub struct LogSettings {
     pub level: String,
     /// How a line looks.
     pub format: LogFormat,
-}
-
-/// How a log line looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Text on a terminal, JSON otherwise.
-    Auto,
-    /// Text for people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }

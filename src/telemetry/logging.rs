@@ -1,0 +1,139 @@
+//! Where log lines go and how they look.
+
+use std::io::IsTerminal;
+
+use tracing::Subscriber;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// How a log line looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// Text for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// The filter does not parse.
+    #[error("could not read the log filter `{0}`")]
+    Filter(String, #[source] ParseError),
+    /// Something else in this process logs already.
+    #[error("could not set up logging")]
+    Taken(#[source] tracing::subscriber::SetGlobalDefaultError),
+}
+
+/// Sends log lines to standard error from now on, for the whole process.
+///
+/// A single word as `filter`, such as `info`, is Loa's own level; other crates then speak from
+/// `warn`, since some of them log what passes through them.
+///
+/// # Errors
+/// When the filter does not parse or logging was set up before.
+pub fn init_logging(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
+    let on_terminal = std::io::stderr().is_terminal();
+    let (as_text, with_colour) = match format {
+        LogFormat::Auto => (on_terminal, on_terminal),
+        LogFormat::Text => (true, on_terminal),
+        LogFormat::Json => (false, false),
+    };
+    let subscriber = subscriber(filter, as_text, with_colour, std::io::stderr)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(LoggingError::Taken)
+}
+
+/// Writes log lines to `writer`: text, or else JSON.
+///
+/// # Errors
+/// [`LoggingError::Filter`] when the filter does not parse.
+pub fn subscriber<W>(
+    filter: &str,
+    as_text: bool,
+    with_colour: bool,
+    writer: W,
+) -> Result<Box<dyn Subscriber + Send + Sync>, LoggingError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let is_word = filter.chars().all(|c| c.is_ascii_alphanumeric());
+    let directives = if is_word { format!("warn,loa={filter}") } else { filter.to_owned() };
+    let filter = EnvFilter::builder()
+        .parse(directives)
+        .map_err(|error| LoggingError::Filter(filter.to_owned(), error))?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    if as_text {
+        return Ok(Box::new(lines.with_ansi(with_colour).with_target(false).finish()));
+    }
+    Ok(Box::new(lines.json().flatten_event(true).with_span_list(false).finish()))
+}
+
+/// The trace id of a W3C `traceparent` header; none if it is not one.
+pub fn trace_id(traceparent: &str) -> Option<&str> {
+    let mut parts = traceparent.trim().split('-');
+    let (version, trace, parent) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let is_well_formed = is_hex(version, 2) && is_hex(trace, 32) && is_hex(parent, 16);
+    let is_zero = trace.bytes().all(|byte| byte == b'0');
+    (is_well_formed && version != "ff" && !is_zero).then_some(trace)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(filter: &str, act: impl FnOnce()) -> String {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = subscriber(filter, false, false, move || writer.clone()).unwrap();
+        tracing::subscriber::with_default(subscriber, act);
+        String::from_utf8(lines.0.lock().unwrap().clone()).unwrap()
+    }
+
+    #[test]
+    fn a_json_line_carries_message_and_fields_at_its_top() {
+        let line = logged("info", || tracing::info!(delivery.id = 7, "sent delivery 7"));
+
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["message"], "sent delivery 7");
+        assert_eq!(line["delivery.id"], 7);
+    }
+
+    #[test]
+    fn other_crates_are_not_heard_below_warn_unless_asked_for() {
+        let speak = || tracing::info!(target: "lapin", "a frame");
+
+        assert_eq!(logged("debug", speak), "");
+        assert_ne!(logged("warn,lapin=info", speak), "");
+    }
+
+    #[test]
+    fn a_trace_id_comes_from_a_well_formed_traceparent_only() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+        assert_eq!(trace_id(&format!("00-{trace}-00f067aa0ba902b7-01")), Some(trace));
+        assert_eq!(trace_id("00-00000000000000000000000000000000-00f067aa0ba902b7-01"), None);
+        assert_eq!(trace_id("not a traceparent"), None);
+    }
+}
