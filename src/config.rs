@@ -6,17 +6,23 @@
 //! its place and what to do.
 
 pub mod assets;
+mod check;
+mod crossing;
 mod event_type;
 mod fault;
 mod reading;
+mod schema;
 mod secret_file;
 mod section;
 mod settings;
 mod sources;
+mod step;
 mod suggestion;
 mod tree;
 pub mod units;
 
+pub use crate::config::check::{KindFacts, check_config};
+pub use crate::config::event_type::read_catalogue;
 pub use crate::config::fault::{Fault, Faults, Place, Severity, SourceText};
 pub use crate::config::section::Section;
 pub use crate::config::settings::*;

@@ -74,6 +74,13 @@ impl Place {
         }
     }
 
+    fn shown_line(&self) -> Option<ShownLine> {
+        match self {
+            Self::Text { source, span } => ShownLine::of(source, span),
+            Self::Named(_) => None,
+        }
+    }
+
     fn sort_key(&self) -> (&str, usize) {
         match self {
             Self::Text { source, span } => (&source.name, span.start),
@@ -112,21 +119,14 @@ impl Fault {
             Severity::Warning => Level::WARNING,
         };
         let mut group = Group::with_title(level.primary_title(self.what.as_str()));
-        group = match &self.place {
-            Place::Text { source, span } => match ShownLine::of(source, span) {
-                Some(shown) => group.element(
-                    Snippet::source(shown.text)
-                        .line_start(shown.number)
-                        .path(source.name.as_str())
-                        .annotation(AnnotationKind::Primary.span(shown.span)),
-                ),
-                None => {
-                    let (line, column) = source.line_and_column(span.start);
-                    let origin = Origin::path(source.name.as_str());
-                    group.element(origin.line(line).char_column(column))
-                }
-            },
-            Place::Named(name) => group.element(Origin::path(name.as_str())),
+        let (name, position) = self.place.coordinates();
+        group = if let Some(shown) = self.place.shown_line() {
+            let line = Snippet::source(shown.text).line_start(shown.number).path(name);
+            group.element(line.annotation(AnnotationKind::Primary.span(shown.span)))
+        } else if let Some((line, column)) = position {
+            group.element(Origin::path(name).line(line).char_column(column))
+        } else {
+            group.element(Origin::path(name))
         };
         if !self.help.is_empty() {
             group = group.element(Level::HELP.message(self.help.as_str()));

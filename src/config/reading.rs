@@ -8,16 +8,19 @@ use jiff::tz::TimeZone;
 use url::Url;
 
 use crate::config::assets::Assets;
-use crate::config::settings::*;
+use crate::config::settings::{
+    Binding, BreakerSettings, Config, DefaultSettings, Dkim, EmailSettings, HttpSettings,
+    IntakeSettings, LogFormat, LogSettings, Places, ProviderSettings, RabbitSettings,
+    RetentionSettings, SendSettings, SmsMarketing, SmsSettings, StoreSettings, Topology,
+};
 use crate::config::{Section, event_type};
 use crate::model::address::{Address, Channel};
 use crate::model::id::ProviderName;
 
 /// Reads all settings; what has a fault is left empty.
 pub(super) fn config(root: &Section) -> Config {
-    let mut places = Places::new(root);
     let event_types = assets(root, "catalogue_dir", Assets::embedded_event_types);
-    let catalogue = event_type::read_all(&event_types, &mut places);
+    let (catalogue, catalogue_places) = event_type::read_catalogue(&event_types, root.faults());
     let sending = root.section("send").unwrap_or_else(Section::detached);
     let config = Config {
         data_dir: root.required_text("data_dir").unwrap_or_default().into(),
@@ -37,7 +40,11 @@ pub(super) fn config(root: &Section) -> Config {
         log: within(root, "log", log),
         catalogue,
         templates: assets(root, "templates_dir", Assets::embedded_templates),
-        places,
+        places: Places {
+            root: root.clone(),
+            catalogue: catalogue_places,
+            faults: root.faults().clone(),
+        },
     };
     sending.finish();
     config

@@ -10,7 +10,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use crate::config::assets::Assets;
-use crate::config::{Faults, Place, Section};
+use crate::config::{Faults, Section};
 use crate::model::address::Channel;
 use crate::model::catalogue::Catalogue;
 use crate::model::id::{EventTypeName, ProviderName, StepName};
@@ -64,24 +64,19 @@ pub struct Config {
 pub struct Places {
     /// The whole settings.
     pub root: Section,
-    /// The file of each event type.
-    pub event_types: BTreeMap<EventTypeName, Place>,
-    /// Each step.
-    pub steps: BTreeMap<(EventTypeName, StepName), Place>,
+    /// Where event types and steps stand.
+    pub catalogue: CataloguePlaces,
     /// The list that all faults are in.
     pub faults: Faults,
 }
 
-impl Places {
-    /// No places yet but those of the settings themselves.
-    pub(super) fn new(root: &Section) -> Self {
-        Self {
-            root: root.clone(),
-            event_types: BTreeMap::new(),
-            steps: BTreeMap::new(),
-            faults: root.faults().clone(),
-        }
-    }
+/// Where event types and steps stand.
+#[derive(Clone, Debug, Default)]
+pub struct CataloguePlaces {
+    /// The file of each event type.
+    pub files: BTreeMap<EventTypeName, Section>,
+    /// The table of each step.
+    pub steps: BTreeMap<(EventTypeName, StepName), Section>,
 }
 
 /// Where events and deliveries are kept.

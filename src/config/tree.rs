@@ -1,7 +1,9 @@
 //! Settings as a tree in which every key and value knows where it stands.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use toml::Spanned;
@@ -68,6 +70,83 @@ impl Value {
             Self::Table(_) => "a table",
         }
     }
+
+    pub(super) fn text(&self) -> Option<&str> {
+        if let Self::Text(text) | Self::Loose(text) = self { Some(text) } else { None }
+    }
+
+    pub(super) fn integer(&self) -> Option<i64> {
+        if let Self::Integer(number) = self { Some(*number) } else { self.loosely() }
+    }
+
+    pub(super) fn boolean(&self) -> Option<bool> {
+        if let Self::Boolean(yes) = self { Some(*yes) } else { self.loosely() }
+    }
+
+    /// What a loose text parses to.
+    fn loosely<T: FromStr>(&self) -> Option<T> {
+        if let Self::Loose(text) = self { text.trim().parse().ok() } else { None }
+    }
+}
+
+impl Node {
+    /// The items of a list; a loose text is written as TOML or with commas.
+    pub(super) fn list(&self) -> Option<Cow<'_, [Self]>> {
+        match &self.value {
+            Value::List(items) => Some(Cow::Borrowed(items)),
+            Value::Loose(text) => {
+                if let Some(Value::List(items)) = parse_value(text, &self.place) {
+                    return Some(Cow::Owned(items));
+                }
+                let words = text.split(',').map(str::trim).filter(|word| !word.is_empty());
+                let item = |word: &str| Self {
+                    value: Value::Loose(word.to_owned()),
+                    place: self.place.clone(),
+                };
+                Some(words.map(item).collect())
+            }
+            Value::Text(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Time(_)
+            | Value::Table(_) => None,
+        }
+    }
+
+    /// The keys of a table; a loose text is written as TOML.
+    pub(super) fn table(&self) -> Option<Cow<'_, Table>> {
+        if let Value::Table(table) = &self.value {
+            return Some(Cow::Borrowed(table));
+        }
+        let Value::Loose(text) = &self.value else { return None };
+        let Some(Value::Table(table)) = parse_value(text, &self.place) else { return None };
+        Some(Cow::Owned(table))
+    }
+
+    /// The node as JSON; times become texts.
+    pub(super) fn to_json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Text(text) | Value::Loose(text) | Value::Time(text) => text.as_str().into(),
+            Value::Integer(number) => (*number).into(),
+            Value::Float(number) => (*number).into(),
+            Value::Boolean(yes) => (*yes).into(),
+            Value::List(items) => items.iter().map(Self::to_json).collect(),
+            Value::Table(table) => {
+                table.iter().map(|(key, entry)| (key.clone(), entry.node.to_json())).collect()
+            }
+        }
+    }
+
+    /// The node one step of a JSON pointer below, and the place of its key.
+    pub(super) fn below(&self, step: &str) -> Option<(&Place, &Self)> {
+        if let Value::Table(table) = &self.value {
+            return table.get(step).map(|entry| (&entry.key, &entry.node));
+        }
+        let Value::List(items) = &self.value else { return None };
+        let item = items.get(step.parse::<usize>().ok()?)?;
+        Some((&item.place, item))
+    }
 }
 
 /// Reads a text as TOML; what could be read is returned beside the faults.
@@ -93,13 +172,12 @@ fn one_character(source: &SourceText, start: usize) -> Range<usize> {
 }
 
 /// Reads a text as one TOML value, such as `["a", "b"]`; none if it is not.
-pub(super) fn parse_value(text: &str, place: &Place) -> Option<Node> {
+fn parse_value(text: &str, place: &Place) -> Option<Value> {
     let value = DeValue::parse(text).ok()?.into_inner();
-    let source = SourceText::open(String::new(), text);
-    let silent = Faults::new();
+    let (source, silent) = (SourceText::open(String::new(), text), Faults::new());
     let mut node = Node { value: convert(value, &source, &silent)?, place: place.clone() };
     move_to(&mut node, place);
-    silent.is_empty().then_some(node)
+    silent.is_empty().then_some(node.value)
 }
 
 /// Gives a node and all below it one place.

@@ -95,7 +95,7 @@ impl Metrics {
         Self { registry: Arc::new(registry), list }
     }
 
-    /// All metrics in the OpenMetrics text format.
+    /// All metrics in the `OpenMetrics` text format.
     pub fn text(&self) -> String {
         let mut text = String::new();
         match encode(&mut text, &self.registry) {
@@ -116,12 +116,12 @@ impl Metrics {
             EventResult::Rejected => "rejected",
             EventResult::Repeated => "repeated",
         };
-        add(&self.list.events, [label("result", word)], count);
+        add(&self.list.events, &[label("result", word)], count);
     }
 
     /// Counts a rejected arrival by the word of its reason.
     pub fn count_rejected(&self, reason: &'static str) {
-        add(&self.list.rejected, [label("reason", reason)], 1);
+        add(&self.list.rejected, &[label("reason", reason)], 1);
     }
 
     /// Counts `count` planned deliveries.
@@ -131,7 +131,7 @@ impl Metrics {
 
     /// Shows how many deliveries are in `state` now.
     pub fn show_deliveries(&self, state: &'static str, count: u64) {
-        set(&self.list.deliveries, [label("state", state)], whole(count));
+        set(&self.list.deliveries, &[label("state", state)], whole(count));
     }
 
     /// Shows how many deliveries have been due for five minutes and are unclaimed.
@@ -152,7 +152,7 @@ impl Metrics {
 
     /// Counts what became of `count` status events: `confirmed`, `unroutable`, `failed`.
     pub fn count_status_events(&self, result: &'static str, count: u64) {
-        add(&self.list.status_events, [label("result", result)], count);
+        add(&self.list.status_events, &[label("result", result)], count);
     }
 }
 
@@ -161,9 +161,10 @@ impl Metrics {
     /// Counts one attempt at `provider` by the word of its class, and how long the answer took.
     pub fn count_attempt(&self, provider: &str, class: &'static str, took: Duration) {
         let provider = label("provider", provider.to_owned());
-        let latency = self.list.provider_latency.get_or_create_owned(&[provider.clone()]);
+        let latency =
+            self.list.provider_latency.get_or_create_owned(std::array::from_ref(&provider));
         latency.observe(took.as_secs_f64());
-        add(&self.list.attempts, [provider, label("class", class)], 1);
+        add(&self.list.attempts, &[provider, label("class", class)], 1);
     }
 
     /// Shows the breaker of `provider`.
@@ -173,12 +174,12 @@ impl Metrics {
             BreakerState::HalfOpen => 1,
             BreakerState::Open => 2,
         };
-        set(&self.list.breaker, [label("provider", provider.to_owned())], number);
+        set(&self.list.breaker, &[label("provider", provider.to_owned())], number);
     }
 
     /// Shows whether `provider` is on hold.
     pub fn show_held(&self, provider: &str, is_held: bool) {
-        set(&self.list.held, [label("provider", provider.to_owned())], is_held.into());
+        set(&self.list.held, &[label("provider", provider.to_owned())], is_held.into());
     }
 
     /// Shows whether a connection to the broker stands.
@@ -187,7 +188,7 @@ impl Metrics {
             Link::Consume => "consume",
             Link::Publish => "publish",
         };
-        set(&self.list.broker_connected, [label("link", word)], is_connected.into());
+        set(&self.list.broker_connected, &[label("link", word)], is_connected.into());
     }
 
     /// Counts one transaction of the store: `accept`, `claim`, `finish`.
@@ -242,12 +243,12 @@ fn label(name: &'static str, value: impl Into<Cow<'static, str>>) -> Label {
 }
 
 // Owned handles, never guards: two guards of one family that live together can deadlock.
-fn add<const N: usize>(counters: &Counters<N>, labels: [Label; N], count: u64) {
-    counters.get_or_create_owned(&labels).inc_by(count);
+fn add<const N: usize>(counters: &Counters<N>, labels: &[Label; N], count: u64) {
+    counters.get_or_create_owned(labels).inc_by(count);
 }
 
-fn set<const N: usize>(gauges: &Gauges<N>, labels: [Label; N], value: i64) {
-    gauges.get_or_create_owned(&labels).set(value);
+fn set<const N: usize>(gauges: &Gauges<N>, labels: &[Label; N], value: i64) {
+    gauges.get_or_create_owned(labels).set(value);
 }
 
 fn whole(count: u64) -> i64 {
