@@ -18,7 +18,12 @@ pub struct KindFacts<'a> {
 }
 
 /// Adds to the config's faults what does not fit together, given every known kind of provider.
+///
+/// Nothing is added if the settings file could not be read: that is to be repaired first.
 pub fn check_config(config: &Config, kinds: &[KindFacts<'_>]) {
+    if !config.places.is_whole {
+        return;
+    }
     let check = Check { config, kinds };
     check.providers();
     check.routes();
@@ -89,11 +94,12 @@ impl Check<'_> {
         }
         let more = match others.len() {
             0 => String::new(),
-            count => format!(" and {count} more"),
+            count => format!(" (and {count} more)"),
         };
+        let (event_type, step) = (&first.0.name, &first.1.name);
         let what = format!(
-            "the channel `{channel}` has no provider, but step `{}` of `{}`{more} uses it",
-            first.1.name, first.0.name
+            "the channel `{channel}` has no provider, but is used by step `{step}` of \
+             `{event_type}`{more}"
         );
         let help =
             format!("add [providers.NAME] and name it in [channels] as `{channel} = \"NAME\"`");

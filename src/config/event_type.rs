@@ -24,13 +24,15 @@ pub fn read_catalogue(assets: &Assets, faults: &Faults) -> (Catalogue, Catalogue
         };
         let Some(stem) = stem.strip_suffix(".toml") else { continue };
         let Some(file) = open(&assets.name_of(path), bytes, faults) else { continue };
-        let event_type = read(&file, stem, &mut places);
+        let mut own = CataloguePlaces::default();
+        let event_type = read(&file, stem, &mut own);
         if let Some(first) = places.files.get(&event_type.name) {
             let what =
                 format!("the type `{}` is already there, in {}", event_type.name, first.place());
             file.fault("name", what, "give one of the two another name");
             continue;
         }
+        places.steps.append(&mut own.steps);
         places.files.insert(event_type.name.clone(), file);
         catalogue.types.insert(event_type.name.clone(), event_type);
     }
@@ -45,13 +47,8 @@ fn open(name: &str, bytes: &[u8], faults: &Faults) -> Option<Section> {
         return None;
     };
     let source = SourceText::open(name, text);
-    let own = Faults::new();
-    let table = tree::parse(&source, &own);
-    for fault in own.sorted() {
-        faults.push(fault);
-    }
-    // Half a file would bring faults that are none, such as keys that seem to be missing.
-    own.is_empty().then(|| Section::root(table, Place::new(&source, 0..0), faults.clone()))
+    let table = tree::parse(&source, faults)?;
+    Some(Section::root(table, Place::new(&source, 0..0), faults.clone()))
 }
 
 fn read(file: &Section, stem: &str, places: &mut CataloguePlaces) -> EventType {

@@ -42,6 +42,7 @@ pub(super) fn config(root: &Section) -> Config {
         templates: assets(root, "templates_dir", Assets::embedded_templates),
         places: Places {
             root: root.clone(),
+            is_whole: true,
             catalogue: catalogue_places,
             faults: root.faults().clone(),
         },

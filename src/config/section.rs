@@ -159,10 +159,11 @@ impl Section {
         }
     }
 
-    /// Adds a fault about the sort of a value.
+    /// Adds a fault about the sort of a value; the value is not shown, since what stands in the
+    /// wrong place may be a secret.
     fn wrong<T>(&self, entry: &Entry, key: &str, expected: &str) -> Option<T> {
         let what = format!("{} is {}", self.spelled(key), entry.node.value.kind());
-        self.0.faults.error(self.shown(entry, key), what, format!("write {expected}"));
+        self.0.faults.error(entry.key.clone(), what, format!("write {expected}"));
         None
     }
 

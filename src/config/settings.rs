@@ -64,6 +64,8 @@ pub struct Config {
 pub struct Places {
     /// The whole settings.
     pub root: Section,
+    /// Whether every source could be read; else only the built-in defaults stand here.
+    pub is_whole: bool,
     /// Where event types and steps stand.
     pub catalogue: CataloguePlaces,
     /// The list that all faults are in.

@@ -98,26 +98,42 @@ impl Sources {
         }
     }
 
-    /// All sources laid over each other.
-    pub(super) fn merged(&self, faults: &Faults) -> Section {
+    /// All sources laid over each other, and whether all of them could be read.
+    ///
+    /// If the file could not, the defaults stand alone: settings that only seem to be missing
+    /// would bring faults that are none.
+    pub(super) fn merged(&self, faults: &Faults) -> (Section, bool) {
         let defaults = settings_text("config/loa.toml (built in)".to_owned(), DEFAULTS.to_owned());
-        let mut table = tree::parse(&defaults, faults);
+        let mut table = tree::parse(&defaults, faults).unwrap_or_default();
         let mut place = Place::new(&defaults, 0..0);
-        if let Some(source) = self.file_text(faults) {
-            place = Place::new(&source, 0..0);
-            tree::merge(&mut table, tree::parse(&source, faults));
+        let mut is_whole = true;
+        if self.file.is_some() {
+            let source = self.file_text(faults);
+            let read = source.and_then(|source| Some((tree::parse(&source, faults)?, source)));
+            is_whole = read.is_some();
+            if let Some((over, source)) = read {
+                tree::merge(&mut table, over);
+                place = Place::new(&source, 0..0);
+            }
         }
+        if is_whole {
+            self.lay_variables(&mut table, faults);
+        }
+        (Section::root(table, place, faults.clone()), is_whole)
+    }
+
+    /// Lays environment and overrides over the table.
+    fn lay_variables(&self, table: &mut Table, faults: &Faults) {
         let mut variables = self.environment.clone();
         variables.sort();
         for (name, value) in variables {
-            lay_variable(&mut table, &name, value, faults);
+            lay_variable(table, &name, value, faults);
         }
         for given in &self.overrides {
             let path: Vec<_> = given.path.split('.').map(str::to_owned).collect();
             let place = Place::Named(given.said_by.clone());
-            tree::merge(&mut table, nested(&path, given.value.clone(), &place));
+            tree::merge(table, nested(&path, given.value.clone(), &place));
         }
-        Section::root(table, place, faults.clone())
     }
 
     fn file_text(&self, faults: &Faults) -> Option<Arc<SourceText>> {

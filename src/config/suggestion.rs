@@ -25,7 +25,7 @@ pub(super) fn unknown(found: &str, words: &[&str]) -> String {
 pub(super) fn nearest<'a>(found: &str, words: &[&'a str]) -> Option<&'a str> {
     let distances = words.iter().map(|word| (strsim::damerau_levenshtein(found, word), *word));
     let (distance, word) = distances.min()?;
-    let allowed = (found.chars().count().max(word.chars().count()) / 3).max(1);
+    let allowed = found.chars().count().max(word.chars().count()) / 3;
     (distance <= allowed).then_some(word)
 }
 
@@ -38,5 +38,6 @@ mod tests {
         assert_eq!(nearest("pasword", &["password", "username"]), Some("password"));
         assert_eq!(nearest("prot", &["port", "host"]), Some("port"));
         assert_eq!(nearest("url", &["password", "username"]), None);
+        assert_eq!(nearest("d", &["a", "b"]), None);
     }
 }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -149,26 +148,23 @@ impl Node {
     }
 }
 
-/// Reads a text as TOML; what could be read is returned beside the faults.
-pub(super) fn parse(source: &Arc<SourceText>, faults: &Faults) -> Table {
+/// Reads a text as TOML; none if it is not, since what a parser makes of the rest misleads.
+pub(super) fn parse(source: &Arc<SourceText>, faults: &Faults) -> Option<Table> {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
-    for error in errors {
+    for error in &errors {
         // Not the error's own Display: it quotes the line, which may hold a secret.
         let start = error.span().map_or(0, |span| span.start);
-        let shown =
-            if source.may_hold_secrets { start..start } else { one_character(source, start) };
+        let end = if source.may_hold_secrets { start } else { end_of_character(source, start) };
         let what = format!("not TOML: {}", error.message());
-        let help = "correct the spelling at this place; texts stand in quotes".to_owned();
-        faults.error(Place::new(source, shown), what, help);
+        let help = "correct the spelling at this place; texts stand in quotes";
+        faults.error(Place::new(source, start..end), what, help);
     }
-    convert_table(table.into_inner(), source, faults)
+    errors.is_empty().then(|| convert_table(table.into_inner(), source, faults))
 }
 
-/// The bytes of the character at `start`.
-fn one_character(source: &SourceText, start: usize) -> Range<usize> {
-    let length =
-        source.text.get(start..).and_then(|rest| rest.chars().next()).map_or(0, char::len_utf8);
-    start..start + length
+fn end_of_character(source: &SourceText, start: usize) -> usize {
+    let rest = source.text.get(start..).unwrap_or_default();
+    start + rest.chars().next().map_or(0, char::len_utf8)
 }
 
 /// Reads a text as one TOML value, such as `["a", "b"]`; none if it is not.
