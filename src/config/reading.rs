@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use jiff::tz::TimeZone;
+use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use crate::config::assets::Assets;
@@ -32,7 +33,7 @@ pub(super) fn config(root: &Section) -> Config {
         defaults: within(root, "defaults", defaults),
         email: within(root, "email", email),
         sms: within(root, "sms", sms),
-        unsubscribe_secret: within(root, "unsubscribe", |section| section.secret("secret")),
+        unsubscribe_secret: within(root, "unsubscribe", unsubscribe_secret),
         retention: within(root, "retention", retention),
         providers: providers(root, &sending),
         routes: within(root, "channels", routes),
@@ -217,6 +218,15 @@ fn sms_marketing(section: &Section) -> Option<SmsMarketing> {
     Some(SmsMarketing { label: label?, window: window?, stop_text: stop_text? })
 }
 
+fn unsubscribe_secret(section: &Section) -> Option<SecretString> {
+    let secret = section.secret("secret")?;
+    if secret.expose_secret().len() < 32 {
+        let help = "write 32 random bytes or more: who guesses it can withdraw anyone's consent";
+        section.fault("secret", "`unsubscribe.secret` is too short", help);
+    }
+    Some(secret)
+}
+
 fn retention(section: &Section) -> RetentionSettings {
     let age = |key| section.required(key, Section::duration).unwrap_or_default();
     let settings = RetentionSettings {
@@ -345,7 +355,6 @@ fn count(section: &Section, key: &str, most: i64) -> usize {
 }
 
 /// Whether a URL parses and begins with one of `schemes`.
-fn has_scheme(url: &secrecy::SecretString, schemes: &[&str]) -> bool {
-    use secrecy::ExposeSecret;
+fn has_scheme(url: &SecretString, schemes: &[&str]) -> bool {
     Url::parse(url.expose_secret()).is_ok_and(|url| schemes.contains(&url.scheme()))
 }

@@ -160,6 +160,7 @@ fn the_environment_overrules_the_file_and_names_itself_in_faults() {
         .with_variable("LOA__RABBITMQ__BIND", r#"[{ exchange = "erp", routing_key = "order.#" }]"#)
         .with_variable("LOA__PROVIDERS__TEAM_CHAT__RATE", "1/s")
         .with_variable("LOA__SEND__GRACE", "soon")
+        .with_variable("LOA__UNSUBSCRIBE__SECRET", "short")
         .with_variable("LOA__HTPP__LISTEN", "127.0.0.1:3");
 
     let (config, faults) = read(&sources);
