@@ -1,1 +1,130 @@
 //! The truth: every event, delivery and attempt, in SQLite or PostgreSQL.
+//!
+//! Each method of [`Store`] is one whole transaction; none is open while a gateway is spoken to.
+//! The statements stand once, over a small [`engine`] with two variants.
+
+pub mod engine;
+mod error;
+mod migrate;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use secrecy::SecretString;
+
+use crate::clock::Clock;
+use crate::model::id::RunId;
+use engine::Tx;
+use engine::postgres::Postgres;
+use engine::sqlite::Sqlite;
+
+pub use error::StoreError;
+
+/// Where the store is, and what it keeps.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The database.
+    pub place: Place,
+    /// Whether transitions leave status events to publish.
+    pub outbox: bool,
+}
+
+/// The database.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// A SQLite file.
+    Sqlite(PathBuf),
+    /// A PostgreSQL database.
+    Postgres {
+        /// A `postgres://` URL.
+        url: SecretString,
+        /// How many connections are kept at most.
+        connections: usize,
+    },
+}
+
+/// The store; clones share it.
+#[derive(Clone)]
+pub struct Store {
+    engine: Arc<Engine>,
+    clock: Clock,
+    run: RunId,
+    outbox: bool,
+}
+
+enum Engine {
+    Sqlite(Arc<Sqlite>),
+    Postgres(Postgres),
+}
+
+impl Store {
+    /// Opens the store and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StoreError::Wrong`] with what to do, or [`StoreError::Unreachable`].
+    pub async fn open(settings: Settings, clock: Clock, run: RunId) -> Result<Self, StoreError> {
+        let store = Self::open_as_it_is(settings, clock, run)?;
+        store.migrate().await?;
+        Ok(store)
+    }
+
+    /// Opens the store without touching its schema.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_as_it_is(settings: Settings, clock: Clock, run: RunId) -> Result<Self, StoreError> {
+        let engine = match settings.place {
+            Place::Sqlite(path) => Engine::Sqlite(Arc::new(Sqlite::open(&path, clock.clone())?)),
+            Place::Postgres { url, connections } => {
+                Engine::Postgres(Postgres::open(&url, connections, clock.clone())?)
+            }
+        };
+        Ok(Self { engine: Arc::new(engine), clock, run, outbox: settings.outbox })
+    }
+
+    /// How many transactions are worth having under way at once.
+    pub fn writers(&self) -> usize {
+        match &*self.engine {
+            Engine::Sqlite(_) => 2,
+            Engine::Postgres(_) => 4,
+        }
+    }
+
+    /// Runs `work` as one transaction; it may be run again if it met another one.
+    pub(in crate::store) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.writer.write(work).await,
+            Engine::Postgres(postgres) => postgres.write(work).await,
+        }
+    }
+
+    /// Runs `work` on a snapshot.
+    pub(in crate::store) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.read(work).await,
+            Engine::Postgres(postgres) => postgres.read(work).await,
+        }
+    }
+
+    /// What leases are counted in: monotonic time of this run, or the database's time.
+    pub(in crate::store) fn lease_clock(&self, tx: &Tx<'_>) -> i64 {
+        match &*self.engine {
+            Engine::Sqlite(_) => {
+                i64::try_from(self.clock.monotonic().as_micros()).unwrap_or(i64::MAX)
+            }
+            Engine::Postgres(_) => tx.now().as_microsecond(),
+        }
+    }
+}

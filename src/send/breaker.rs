@@ -7,18 +7,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::config::BreakerSettings;
 use crate::model::outcome::Verdict;
 
-/// How many answers are looked at.
-const WINDOW: usize = 20;
-/// How many answers there must be before the breaker may open.
-const MINIMUM: usize = 5;
-/// How long it stays open the first time.
-const FIRST_PAUSE: Duration = Duration::from_secs(15);
-/// How long it stays open at most.
+/// How long it stays open at most, however often probes fail.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
-/// How many probes in a row must succeed before it closes.
-const PROBES: usize = 3;
 
 /// What the breaker thinks of its provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,31 +38,32 @@ impl BreakerState {
 /// Watches one provider's answers.
 #[derive(Debug)]
 pub struct Breaker {
+    settings: BreakerSettings,
     state: BreakerState,
     /// Whether each of the last answers was a failure of the provider.
     answers: VecDeque<bool>,
     /// No calls before this, whatever the state: an open breaker, or the provider's own wish.
     closed_until: Option<Timestamp>,
     pause: Duration,
-    probes: usize,
+    probes: u32,
     /// How many calls may be under way after closing: 1, 2, 4 … until it no longer matters.
     slow_start: usize,
 }
 
-impl Default for Breaker {
-    fn default() -> Self {
+impl Breaker {
+    /// A closed breaker that has seen no answer yet.
+    pub fn new(settings: BreakerSettings) -> Self {
         Self {
+            settings,
             state: BreakerState::Closed,
-            answers: VecDeque::with_capacity(WINDOW),
+            answers: VecDeque::new(),
             closed_until: None,
-            pause: FIRST_PAUSE,
+            pause: settings.open_for,
             probes: 0,
             slow_start: usize::MAX,
         }
     }
-}
 
-impl Breaker {
     /// The present state.
     pub fn state(&self) -> BreakerState {
         self.state
@@ -108,8 +102,8 @@ impl Breaker {
             (BreakerState::HalfOpen | BreakerState::Open, true) => self.open(now, random),
             (BreakerState::HalfOpen, false) => {
                 self.probes += 1;
-                if self.probes >= PROBES {
-                    *self = Self { slow_start: 1, ..Self::default() };
+                if self.probes >= self.settings.probes {
+                    *self = Self { slow_start: 1, ..Self::new(self.settings) };
                 }
             }
             // A call that began before the breaker opened; the probes decide.
@@ -118,15 +112,17 @@ impl Breaker {
     }
 
     fn count(&mut self, failed: bool, now: Timestamp, random: f64) {
-        if self.answers.len() == WINDOW {
+        self.answers.push_back(failed);
+        if self.answers.len() > self.settings.window as usize {
             self.answers.pop_front();
         }
-        self.answers.push_back(failed);
         if !failed {
             self.slow_start = self.slow_start.saturating_mul(2);
         }
-        let failures = self.answers.iter().filter(|failed| **failed).count();
-        if self.answers.len() >= MINIMUM && failures * 2 >= self.answers.len() {
+        let (calls, failures) =
+            (self.answers.len(), self.answers.iter().filter(|failed| **failed).count());
+        let share = self.settings.failure_percent as usize;
+        if calls >= self.settings.least_calls as usize && failures * 100 >= calls * share {
             self.open(now, random);
         }
     }
@@ -153,9 +149,19 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
+    fn breaker() -> Breaker {
+        Breaker::new(BreakerSettings {
+            window: 20,
+            least_calls: 5,
+            failure_percent: 50,
+            open_for: Duration::from_secs(15),
+            probes: 3,
+        })
+    }
+
     fn opened() -> Breaker {
-        let mut breaker = Breaker::default();
-        for _ in 0..MINIMUM {
+        let mut breaker = breaker();
+        for _ in 0..5 {
             breaker.learn(&Verdict::later(), at(0), 1.0);
         }
         breaker
@@ -172,7 +178,7 @@ mod tests {
 
     #[test]
     fn refused_messages_never_open_it() {
-        let mut breaker = Breaker::default();
+        let mut breaker = breaker();
 
         for _ in 0..100 {
             breaker.learn(&Verdict::Refused, at(0), 1.0);
@@ -197,7 +203,7 @@ mod tests {
         let mut breaker = opened();
         assert_eq!(breaker.allowance(at(15)), 1);
 
-        for _ in 0..PROBES {
+        for _ in 0..3 {
             breaker.learn(&Verdict::accepted(), at(16), 1.0);
         }
 
@@ -209,7 +215,7 @@ mod tests {
 
     #[test]
     fn the_providers_own_time_closes_it_even_without_failures() {
-        let mut breaker = Breaker::default();
+        let mut breaker = breaker();
         let after = Some(Duration::from_secs(30));
 
         breaker.learn(&Verdict::Later { after, whole_provider: true }, at(0), 0.0);

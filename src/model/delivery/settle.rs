@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn the_providers_own_time_is_waited_for() {
-        let after = Some(Duration::from_secs(300));
+        let after = Some(Duration::from_mins(5));
         let verdict = Verdict::Later { after, whole_provider: false };
 
         let settled = settle(&delivery(1000), 1, &verdict, policy(OnUnknown::Retry), (at(0), 0.5));

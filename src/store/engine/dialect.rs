@@ -1,0 +1,106 @@
+//! The few places where the two databases write the same thing differently.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Which database a statement is written for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Sqlite,
+    Postgres,
+}
+
+/// Remembers each statement as its database reads it.
+pub(super) struct Statements {
+    dialect: Dialect,
+    known: Mutex<HashMap<String, Arc<str>>>,
+}
+
+impl Statements {
+    pub(super) fn new(dialect: Dialect) -> Self {
+        Self { dialect, known: Mutex::default() }
+    }
+
+    /// `sql` as the database reads it.
+    pub(super) fn written(&self, sql: &str) -> Arc<str> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(written) = known.get(sql) {
+            return Arc::clone(written);
+        }
+        let written: Arc<str> = write(sql, self.dialect).into();
+        known.insert(sql.to_owned(), Arc::clone(&written));
+        written
+    }
+}
+
+/// Replaces tokens in braces, and `$n` by `?n` for SQLite.
+fn write(sql: &str, dialect: Dialect) -> String {
+    let mut written = String::with_capacity(sql.len());
+    let mut rest = sql;
+    while let Some((before, after)) = rest.split_once('{') {
+        written.push_str(before);
+        let Some((token, after)) = after.split_once('}') else { break };
+        written.push_str(&token_text(token, dialect));
+        rest = after;
+    }
+    written.push_str(rest);
+    match dialect {
+        Dialect::Sqlite => written.replace('$', "?"),
+        Dialect::Postgres => written,
+    }
+}
+
+fn token_text(token: &str, dialect: Dialect) -> String {
+    let mut words = token.split_whitespace();
+    let (name, first, second) = (words.next(), words.next(), words.next());
+    let (first, second) = (first.unwrap_or_default(), second.unwrap_or_default());
+    let (sqlite, postgres) = match name {
+        Some("skip_locked") => (String::new(), "FOR UPDATE SKIP LOCKED".to_owned()),
+        Some("for_update") => (String::new(), "FOR UPDATE".to_owned()),
+        Some("any") => (
+            format!("IN (SELECT value FROM json_each({first}))"),
+            format!("= ANY (ARRAY(SELECT jsonb_array_elements_text({first}::text::jsonb)))"),
+        ),
+        Some("any_uuid") => (
+            format!("IN (SELECT unhex(value) FROM json_each({first}))"),
+            format!("= ANY (ARRAY(SELECT jsonb_array_elements_text({first}::text::jsonb)::uuid))"),
+        ),
+        // On SQLite a lease of another run is over, and one of this run counts monotonic time.
+        Some("lease_over") => (
+            format!("(lease_run <> {first} OR lease_until <= {second})"),
+            format!("({first}::uuid IS NOT NULL AND lease_until <= {second})"),
+        ),
+        _ => (token.to_owned(), token.to_owned()),
+    };
+    match dialect {
+        Dialect::Sqlite => sqlite,
+        Dialect::Postgres => postgres,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sqlite_gets_its_own_placeholders_and_no_locks() {
+        let sql = "SELECT id FROM delivery WHERE id {any_uuid $1} {skip_locked}";
+
+        assert_eq!(
+            write(sql, Dialect::Sqlite),
+            "SELECT id FROM delivery WHERE id IN (SELECT unhex(value) FROM json_each(?1)) "
+        );
+    }
+
+    #[test]
+    fn postgres_locks_what_it_reads() {
+        let sql = "SELECT id FROM delivery WHERE type {any $1} {skip_locked}";
+
+        assert_eq!(
+            write(sql, Dialect::Postgres),
+            "SELECT id FROM delivery WHERE type \
+             = ANY (ARRAY(SELECT jsonb_array_elements_text($1::text::jsonb))) \
+             FOR UPDATE SKIP LOCKED"
+        );
+    }
+}

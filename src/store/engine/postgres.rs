@@ -1,0 +1,261 @@
+//! PostgreSQL: a pool of connections, every wait bounded, conflicts tried again in one place.
+
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use deadpool_postgres::{ManagerConfig, Pool, PoolError, RecyclingMethod, Timeouts, Transaction};
+use futures_util::future::{BoxFuture, try_join_all};
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::config::{SslMode, TargetSessionAttrs};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{IsolationLevel, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::Tx;
+use super::dialect::{Dialect, Statements};
+use super::value::{Row, Value};
+use crate::clock::Clock;
+use crate::store::StoreError;
+use crate::store::error::with_causes;
+
+/// The longest wait for a connection, new or from the pool.
+const CONNECT: Duration = Duration::from_secs(5);
+/// The longest that one transaction may take, however slowly its statements go.
+const TRANSACTION: Duration = Duration::from_secs(30);
+/// How often a transaction that met another one is tried.
+const TRIES: u32 = 8;
+/// How long the difference between the database's clock and ours is believed.
+const CLOCK_AGE: Duration = Duration::from_secs(10);
+/// What each session is told: nothing waits for ever.
+const SESSION: &str = "-c statement_timeout=10000 -c lock_timeout=5000 \
+                       -c idle_in_transaction_session_timeout=10000";
+
+/// A PostgreSQL database, shared by any number of processes.
+pub(in crate::store) struct Postgres {
+    pool: Pool,
+    statements: Statements,
+    clock: Clock,
+    database_clock: Mutex<Option<DatabaseClock>>,
+}
+
+/// What the database's clock showed at a moment of ours.
+#[derive(Clone, Copy)]
+struct DatabaseClock {
+    shown: Timestamp,
+    at: Duration,
+}
+
+impl Postgres {
+    /// A pool for `url`; connects when first used.
+    pub(in crate::store) fn open(
+        url: &SecretString,
+        connections: usize,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
+        let mut config =
+            tokio_postgres::Config::from_str(url.expose_secret()).map_err(|error| {
+                // The text of a parse error never repeats the URL and so no password.
+                let text = with_causes(&error);
+                StoreError::Wrong(format!("store.url is no PostgreSQL URL: {text}"))
+            })?;
+        let options = config.get_options().map_or(SESSION.to_owned(), |o| format!("{o} {SESSION}"));
+        config
+            .options(options)
+            .application_name("loa")
+            .connect_timeout(CONNECT)
+            .tcp_user_timeout(Duration::from_secs(15))
+            .keepalives_idle(Duration::from_secs(10))
+            .keepalives_interval(Duration::from_secs(5))
+            .keepalives_retries(3)
+            .target_session_attrs(TargetSessionAttrs::ReadWrite);
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = match config.get_ssl_mode() {
+            SslMode::Require => {
+                let (tls, _) = MakeRustlsConnect::with_native_certs().map_err(|_| {
+                    let text = "no root certificates found; install the package ca-certificates";
+                    StoreError::Wrong(text.to_owned())
+                })?;
+                deadpool_postgres::Manager::from_config(config, tls, recycling)
+            }
+            _ => deadpool_postgres::Manager::from_config(config, NoTls, recycling),
+        };
+        let timeouts =
+            Timeouts { wait: Some(CONNECT), create: Some(CONNECT), recycle: Some(CONNECT) };
+        let pool = Pool::builder(manager)
+            .max_size(connections.max(2))
+            .runtime(deadpool_postgres::Runtime::Tokio1)
+            .timeouts(timeouts)
+            .build()
+            .map_err(|error| StoreError::Broken(error.to_string()))?;
+        let statements = Statements::new(Dialect::Postgres);
+        Ok(Self { pool, statements, clock, database_clock: Mutex::default() })
+    }
+
+    /// Runs `work` as one transaction, again if it met another one.
+    pub(in crate::store) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: for<'t> Fn(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>>,
+    {
+        for tries in 1.. {
+            match self.run(&work, false).await {
+                Err(StoreError::Conflict(_)) if tries < TRIES => {
+                    let longest = f64::from(1 << tries) * 0.002;
+                    let wait = Duration::from_secs_f64(longest * fastrand::f64());
+                    tokio::time::sleep(wait).await;
+                }
+                result => return result,
+            }
+        }
+        Err(StoreError::Broken("a transaction was not run".to_owned()))
+    }
+
+    /// Runs `work` on a snapshot.
+    pub(in crate::store) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>>,
+    {
+        self.run(work, true).await
+    }
+
+    async fn run<T, F>(&self, work: F, read_only: bool) -> Result<T, StoreError>
+    where
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>>,
+    {
+        let mut client = self.pool.get().await?;
+        let result = tokio::time::timeout(TRANSACTION, async {
+            let now = self.now(&client).await?;
+            let builder = client.build_transaction().read_only(read_only);
+            let level = match read_only {
+                true => IsolationLevel::RepeatableRead,
+                false => IsolationLevel::ReadCommitted,
+            };
+            let inner = builder.isolation_level(level).start().await?;
+            let mut tx = Tx::Postgres(PostgresTx { inner, statements: &self.statements, now });
+            let value = work(&mut tx).await?;
+            if let Tx::Postgres(tx) = tx {
+                tx.inner.commit().await?;
+            }
+            Ok(value)
+        })
+        .await;
+        let result = result.unwrap_or_else(|_| {
+            let seconds = TRANSACTION.as_secs();
+            Err(StoreError::Unreachable(format!("no answer within {seconds} s")))
+        });
+        if matches!(result, Err(StoreError::Unreachable(_))) {
+            // Whatever this connection still does, nobody may meet it again.
+            drop(deadpool_postgres::Client::take(client));
+        }
+        result
+    }
+
+    /// The database's time, asked for now and then and counted on by our monotonic clock.
+    async fn now(&self, client: &deadpool_postgres::Client) -> Result<Timestamp, StoreError> {
+        if self.clock.is_manual() {
+            return Ok(self.clock.now());
+        }
+        let known = *self.database_clock.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known {
+            let age = self.clock.monotonic().saturating_sub(known.at);
+            if age < CLOCK_AGE {
+                return Ok(known.shown.checked_add(age).unwrap_or(Timestamp::MAX));
+            }
+        }
+        let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+        let micros: i64 = client.query_one(sql, &[]).await?.try_get(0)?;
+        let shown = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX);
+        let seen = DatabaseClock { shown, at: self.clock.monotonic() };
+        *self.database_clock.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
+        Ok(shown)
+    }
+}
+
+impl From<PoolError> for StoreError {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) => error.into(),
+            PoolError::Timeout(_) => {
+                Self::Unreachable("no connection came free in time".to_owned())
+            }
+            PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
+                Self::Broken(error.to_string())
+            }
+        }
+    }
+}
+
+/// A transaction on one connection.
+pub struct PostgresTx<'c> {
+    inner: Transaction<'c>,
+    statements: &'c Statements,
+    now: Timestamp,
+}
+
+impl PostgresTx<'_> {
+    pub(super) async fn query(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<Vec<Row>, StoreError> {
+        let statement = self.prepare(sql).await?;
+        rows(self.inner.query(&statement, &as_sql(params)).await?)
+    }
+
+    pub(super) async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
+        let statement = self.prepare(sql).await?;
+        Ok(self.inner.execute(&statement, &as_sql(params)).await?)
+    }
+
+    pub(super) async fn query_many(
+        &mut self,
+        sql: &str,
+        params: &[Vec<Value>],
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
+        let statement = &self.prepare(sql).await?;
+        let inner = &self.inner;
+        let runs = params
+            .iter()
+            .map(|params| async move { rows(inner.query(statement, &as_sql(params)).await?) });
+        try_join_all(runs).await
+    }
+
+    pub(super) async fn execute_many(
+        &mut self,
+        sql: &str,
+        params: &[Vec<Value>],
+    ) -> Result<Vec<u64>, StoreError> {
+        let statement = &self.prepare(sql).await?;
+        let inner = &self.inner;
+        let runs = params.iter().map(|params| async move {
+            inner.execute(statement, &as_sql(params)).await.map_err(StoreError::from)
+        });
+        try_join_all(runs).await
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Runs statements of a migration.
+    pub(in crate::store) async fn run_script(&mut self, script: &str) -> Result<(), StoreError> {
+        Ok(self.inner.batch_execute(script).await?)
+    }
+
+    async fn prepare(&self, sql: &str) -> Result<tokio_postgres::Statement, StoreError> {
+        Ok(self.inner.prepare_cached(&self.statements.written(sql)).await?)
+    }
+}
+
+fn as_sql(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+    params.iter().map(|param| param as &(dyn ToSql + Sync)).collect()
+}
+
+fn rows(rows: Vec<tokio_postgres::Row>) -> Result<Vec<Row>, StoreError> {
+    let read = |row: &tokio_postgres::Row| {
+        let columns = 0..row.len();
+        columns.map(|column| Value::from_postgres(row, column)).collect::<Result<_, _>>().map(Row)
+    };
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+}

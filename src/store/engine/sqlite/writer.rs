@@ -1,0 +1,178 @@
+//! The one thread that writes: it takes what is queued, and syncs once for all of it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::super::Tx;
+use super::super::dialect::Statements;
+use super::run;
+use crate::clock::Clock;
+use crate::store::StoreError;
+
+/// The most transactions that share one sync.
+const GROUP: usize = 64;
+/// How many transactions may wait; more wait outside.
+const QUEUE: usize = 1024;
+/// A write-ahead log above this many bytes is moved into the file at once.
+const LARGE_LOG: u64 = 64 << 20;
+
+/// Hands transactions to the writer thread; the thread ends with the last handle.
+pub(in crate::store) struct Writer {
+    jobs: mpsc::Sender<Box<dyn Job>>,
+}
+
+impl Writer {
+    pub(super) fn start(
+        connection: Connection,
+        path: &Path,
+        statements: Arc<Statements>,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let log = PathBuf::from(format!("{}-wal", path.display()));
+        let thread = WriterThread { connection, statements, clock, queue, log };
+        std::thread::Builder::new()
+            .name("loa-sqlite-writer".to_owned())
+            .spawn(move || thread.run())
+            .map_err(|error| StoreError::Broken(format!("cannot start a thread: {error}")))?;
+        Ok(Self { jobs })
+    }
+
+    /// Runs `work` as one transaction and returns once it is on disk.
+    pub(in crate::store) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        let closed = || StoreError::Broken("the store is closed".to_owned());
+        let (reply, answer) = oneshot::channel();
+        let job = Box::new(Work { work, result: None, reply });
+        self.jobs.send(job).await.map_err(|_| closed())?;
+        answer.await.map_err(|_| closed())?
+    }
+}
+
+/// A transaction whose caller waits for it.
+trait Job: Send {
+    /// Does the work, inside a savepoint.
+    fn run(
+        &mut self,
+        connection: &mut Connection,
+        statements: &Statements,
+        now: Timestamp,
+    ) -> Result<(), ()>;
+    /// Tells the caller, once the group is committed or not.
+    fn reply(self: Box<Self>, committed: &Result<(), StoreError>);
+}
+
+struct Work<T, F> {
+    work: F,
+    result: Option<Result<T, StoreError>>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Work<T, F>
+where
+    T: Send,
+    F: for<'t> Fn(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>> + Send,
+{
+    fn run(
+        &mut self,
+        connection: &mut Connection,
+        statements: &Statements,
+        now: Timestamp,
+    ) -> Result<(), ()> {
+        let work = || run(connection, statements, now, |tx| (self.work)(tx));
+        // A transaction that panics must not take the writer, and so every other one, with it.
+        let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
+            Err(StoreError::Broken("a transaction panicked; this is a fault of Loa".to_owned()))
+        });
+        let outcome = if result.is_ok() { Ok(()) } else { Err(()) };
+        self.result = Some(result);
+        outcome
+    }
+
+    fn reply(self: Box<Self>, committed: &Result<(), StoreError>) {
+        let result = match (self.result, committed) {
+            (Some(Err(error)), _) => Err(error),
+            (_, Err(error)) => Err(error.clone()),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (None, Ok(())) => Err(StoreError::Broken("a transaction was not run".to_owned())),
+        };
+        // A caller that is gone was dropped by a stop; what it asked for is done all the same.
+        reply_to(self.reply, result);
+    }
+}
+
+fn reply_to<T>(reply: oneshot::Sender<T>, value: T) {
+    drop(reply.send(value));
+}
+
+struct WriterThread {
+    connection: Connection,
+    statements: Arc<Statements>,
+    clock: Clock,
+    queue: mpsc::Receiver<Box<dyn Job>>,
+    log: PathBuf,
+}
+
+impl WriterThread {
+    fn run(mut self) {
+        while let Some(first) = self.queue.blocking_recv() {
+            let mut group = vec![first];
+            while group.len() < GROUP
+                && let Ok(next) = self.queue.try_recv()
+            {
+                group.push(next);
+            }
+            let committed = self.commit(&mut group);
+            if committed.is_err() {
+                self.roll_back();
+            }
+            for job in group {
+                job.reply(&committed);
+            }
+            self.shorten_log();
+        }
+    }
+
+    /// Runs a group as one transaction, each job in a savepoint of its own.
+    fn commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+        self.connection.execute_batch("BEGIN IMMEDIATE")?;
+        let now = self.clock.now();
+        for job in group {
+            self.connection.execute_batch("SAVEPOINT job")?;
+            let done = job.run(&mut self.connection, &self.statements, now);
+            // A full disk ends the whole transaction; what follows would commit by itself.
+            if self.connection.is_autocommit() {
+                return Err(StoreError::Full);
+            }
+            match done {
+                Ok(()) => self.connection.execute_batch("RELEASE job")?,
+                Err(()) => self.connection.execute_batch("ROLLBACK TO job; RELEASE job")?,
+            }
+        }
+        Ok(self.connection.execute_batch("COMMIT")?)
+    }
+
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit() {
+            // If even this fails, the next BEGIN does too, and its callers are told.
+            drop(self.connection.execute_batch("ROLLBACK"));
+        }
+    }
+
+    fn shorten_log(&self) {
+        let length = std::fs::metadata(&self.log).map_or(0, |log| log.len());
+        if length > LARGE_LOG {
+            // A reader may be in the way; then the next group tries again.
+            drop(self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What can go wrong with the store, by what a caller can do about it.
+
+use rusqlite::ErrorCode;
+use tokio_postgres::error::SqlState;
+
+/// Why the store did not do what it was asked.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It does not answer now; the same call may be made again.
+    #[error("the store cannot be reached: {0}")]
+    Unreachable(String),
+    /// There is no room left; the same call may be made again once there is.
+    #[error("the store's disk is full; free some room and it goes on by itself")]
+    Full,
+    /// Configuration, permissions or schema are not as they must be; trying again does not help.
+    #[error("{0}")]
+    Wrong(String),
+    /// Two transactions met; the same call may be made again at once.
+    #[error("two transactions met in the store: {0}")]
+    Conflict(String),
+    /// A fault of Loa or of the database.
+    #[error("the store is broken: {0}")]
+    Broken(String),
+}
+
+impl StoreError {
+    /// Whether waiting and calling again may help.
+    pub fn is_temporary(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Full | Self::Conflict(_))
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let text = error.to_string();
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Unreachable(text),
+            Some(ErrorCode::SystemIoFailure) => Self::Unreachable(text),
+            Some(
+                ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::NotADatabase
+                | ErrorCode::DatabaseCorrupt
+                | ErrorCode::PermissionDenied,
+            ) => Self::Wrong(format!("{text}; look at the data folder")),
+            _ => Self::Broken(text),
+        }
+    }
+}
+
+impl From<tokio_postgres::Error> for StoreError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let Some(db) = error.as_db_error() else {
+            return Self::Unreachable(with_causes(&error));
+        };
+        let text = format!("{} ({})", db.message(), db.code().code());
+        match db.code() {
+            code if *code == SqlState::DISK_FULL => Self::Full,
+            code if *code == SqlState::T_R_SERIALIZATION_FAILURE
+                || *code == SqlState::T_R_DEADLOCK_DETECTED
+                || *code == SqlState::UNIQUE_VIOLATION =>
+            {
+                Self::Conflict(text)
+            }
+            code if *code == SqlState::INVALID_PASSWORD
+                || *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION
+                || *code == SqlState::INVALID_CATALOG_NAME
+                || *code == SqlState::INSUFFICIENT_PRIVILEGE =>
+            {
+                Self::Wrong(format!("PostgreSQL refuses: {text}; check store.url"))
+            }
+            // Class 08 connection, 53 resources, 55 locks, 57 operator intervention, 25006 read-only.
+            code if ["08", "53", "55", "57"].iter().any(|class| code.code().starts_with(class))
+                || *code == SqlState::READ_ONLY_SQL_TRANSACTION =>
+            {
+                Self::Unreachable(text)
+            }
+            _ => Self::Broken(text),
+        }
+    }
+}
+
+/// The whole chain of causes in one line.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}

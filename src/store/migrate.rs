@@ -1,0 +1,110 @@
+//! Brings the schema up to date: ordered, checksummed, under a lock.
+//!
+//! Old code must run on the new schema for one release, so a migration only adds.
+
+use ring::digest::{SHA256, digest};
+
+use crate::store::engine::{Tx, Value};
+use crate::store::{Engine, Store, StoreError};
+
+/// One step of the schema, as each database reads it.
+struct Migration {
+    number: i64,
+    name: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+macro_rules! migrations {
+    ($($number:literal $file:literal),* $(,)?) => {
+        &[$(Migration {
+            number: $number,
+            name: $file,
+            sqlite: include_str!(concat!("migrations/sqlite/", $file, ".sql")),
+            postgres: include_str!(concat!("migrations/postgres/", $file, ".sql")),
+        }),*]
+    };
+}
+
+const MIGRATIONS: &[Migration] = migrations![1 "0001_ledger"];
+
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (
+    number   BIGINT PRIMARY KEY,
+    name     TEXT NOT NULL,
+    checksum TEXT NOT NULL,
+    at       BIGINT NOT NULL
+)";
+
+impl Store {
+    /// Applies what is missing, and returns the names of what it applied.
+    ///
+    /// # Errors
+    /// When the schema is newer than this program, or an applied migration was another text.
+    pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
+        self.write(|tx| Box::pin(migrate(tx))).await
+    }
+
+    /// What kind of database this is, in words.
+    pub fn describe(&self) -> String {
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => format!("SQLite in {}", sqlite.path.display()),
+            Engine::Postgres(_) => "PostgreSQL".to_owned(),
+        }
+    }
+}
+
+async fn migrate(tx: &mut Tx<'_>) -> Result<Vec<&'static str>, StoreError> {
+    if tx.is_postgres() {
+        // Two processes that start at once apply the schema one after the other.
+        tx.query("SELECT pg_advisory_xact_lock(7108835)::text", &[]).await?;
+    }
+    tx.execute(TABLE, &[]).await?;
+    let applied =
+        tx.query("SELECT number, name, checksum FROM migration ORDER BY number", &[]).await?;
+    for (index, row) in applied.iter().enumerate() {
+        let (number, name) = (row.int(0)?, row.text(1)?);
+        let Some(migration) = MIGRATIONS.get(index).filter(|known| known.number == number) else {
+            return Err(StoreError::Wrong(format!(
+                "the schema holds migration {name}, which this version of Loa does not know; \
+                 start the newer version"
+            )));
+        };
+        if checksum(script(migration, tx)) != row.text(2)? {
+            return Err(StoreError::Wrong(format!(
+                "migration {name} was applied with another text; restore the schema from a backup"
+            )));
+        }
+    }
+    let mut done = Vec::new();
+    for migration in MIGRATIONS.iter().skip(applied.len()) {
+        let text = script(migration, tx);
+        match tx {
+            Tx::Sqlite(tx) => tx.run_script(text)?,
+            Tx::Postgres(tx) => tx.run_script(text).await?,
+        }
+        let params: [Value; 4] = [
+            migration.number.into(),
+            migration.name.into(),
+            checksum(text).into(),
+            tx.now().into(),
+        ];
+        let insert = "INSERT INTO migration (number, name, checksum, at) VALUES ($1, $2, $3, $4)";
+        tx.execute(insert, &params).await?;
+        done.push(migration.name);
+    }
+    Ok(done)
+}
+
+fn script(migration: &Migration, tx: &Tx<'_>) -> &'static str {
+    if tx.is_postgres() { migration.postgres } else { migration.sqlite }
+}
+
+fn checksum(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut written = String::new();
+    for byte in digest(&SHA256, text.as_bytes()).as_ref() {
+        // Writing to a text cannot fail.
+        write!(written, "{byte:02x}").ok();
+    }
+    written
+}
