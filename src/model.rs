@@ -15,6 +15,7 @@ pub mod catalogue;
 pub mod contact;
 pub mod delivery;
 pub mod event;
+pub mod fold;
 pub mod id;
 pub mod message;
 pub mod outcome;

@@ -3,12 +3,27 @@
 //! Each method of [`Store`] is one whole transaction; none is open while a gateway is spoken to.
 //! The statements stand once, over a small [`engine`] with two variants.
 
+mod changes;
+mod claim;
+mod counters;
+pub mod directory;
 pub mod engine;
 mod error;
+mod finish;
+mod holds;
+mod inbox;
 mod migrate;
+mod outbox;
+mod overtake;
+mod pages;
+mod rejected;
+mod repair;
+mod rows;
+mod upkeep;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
@@ -19,7 +34,16 @@ use engine::Tx;
 use engine::postgres::Postgres;
 use engine::sqlite::Sqlite;
 
+pub use claim::Claimed;
+pub use counters::{Backlog, Counters, Discrepancy};
 pub use error::StoreError;
+pub use finish::{Finish, Finished};
+pub use holds::ProviderHold;
+pub use inbox::{Acceptance, Accepted, NewDelivery, NewPage, PlannedEvent};
+pub use pages::Page;
+pub use repair::{Repair, Repaired};
+pub use rows::EventFacts;
+pub use upkeep::Ages;
 
 /// Where the store is, and what it keeps.
 #[derive(Clone, Debug)]
@@ -28,6 +52,8 @@ pub struct Settings {
     pub place: Place,
     /// Whether transitions leave status events to publish.
     pub outbox: bool,
+    /// How long the keys of events are kept, by which repeats are known.
+    pub keys_last: Duration,
 }
 
 /// The database.
@@ -51,6 +77,7 @@ pub struct Store {
     clock: Clock,
     run: RunId,
     outbox: bool,
+    keys_last: Duration,
 }
 
 enum Engine {
@@ -80,7 +107,8 @@ impl Store {
                 Engine::Postgres(Postgres::open(&url, connections, clock.clone())?)
             }
         };
-        Ok(Self { engine: Arc::new(engine), clock, run, outbox: settings.outbox })
+        let Settings { outbox, keys_last, .. } = settings;
+        Ok(Self { engine: Arc::new(engine), clock, run, outbox, keys_last })
     }
 
     /// How many transactions are worth having under way at once.

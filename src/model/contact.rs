@@ -130,3 +130,17 @@ pub struct Suppression {
     /// Since when.
     pub at: Timestamp,
 }
+
+/// What an event changes in the client base, in the transaction that accepts it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DirectoryChange {
+    /// A partner as it is now.
+    Partner(Partner),
+    /// A contact as it is now.
+    Contact {
+        /// The contact.
+        contact: Contact,
+        /// What the caller knows of the contact's consent to marketing.
+        consents: Vec<Consent>,
+    },
+}

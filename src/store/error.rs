@@ -18,6 +18,9 @@ pub enum StoreError {
     /// Two transactions met; the same call may be made again at once.
     #[error("two transactions met in the store: {0}")]
     Conflict(String),
+    /// Rolled back because the caller wanted it so.
+    #[error("the transaction was rolled back on purpose")]
+    Abandoned,
     /// A fault of Loa or of the database.
     #[error("the store is broken: {0}")]
     Broken(String),

@@ -1,0 +1,230 @@
+//! What every transition writes beside its row: counters, and the status event.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::model::address::Channel;
+use crate::model::delivery::{Delivery, Reason, State};
+use crate::model::event::EventKey;
+use crate::model::id::{DeliveryId, EventId, EventTypeName, StepName};
+use crate::store::engine::{Tx, Value};
+use crate::store::{Store, StoreError};
+
+/// How many rows of counters one process writes to, so that its transactions seldom wait.
+const SLOTS: u8 = 8;
+
+/// What became of an arrival, as it is counted and told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum EventFate {
+    Planned,
+    Planning,
+    Rejected,
+    Repeated,
+}
+
+impl EventFate {
+    /// The counter's name.
+    pub(super) fn counter(self) -> &'static str {
+        match self {
+            Self::Planned => "event.planned",
+            Self::Planning => "event.planning",
+            Self::Rejected => "event.rejected",
+            Self::Repeated => "event.repeats",
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Planned | Self::Planning => "planned",
+            Self::Rejected => "rejected",
+            Self::Repeated => "repeated",
+        }
+    }
+}
+
+/// The counter of a delivery's state.
+pub(super) fn state_counter(state: State) -> &'static str {
+    match state {
+        State::Waiting => "delivery.waiting",
+        State::Held => "delivery.held",
+        State::Sent => "delivery.sent",
+        State::Delivered => "delivery.delivered",
+        State::Bounced => "delivery.bounced",
+        State::Failed => "delivery.failed",
+        State::Skipped => "delivery.skipped",
+        State::Expired => "delivery.expired",
+        State::Cancelled => "delivery.cancelled",
+    }
+}
+
+/// A delivery as a status event tells of it.
+pub(super) struct Told<'a> {
+    pub(super) id: DeliveryId,
+    pub(super) event: EventId,
+    pub(super) event_type: &'a EventTypeName,
+    pub(super) step: &'a StepName,
+    pub(super) channel: Channel,
+    pub(super) provider: Option<&'a str>,
+    pub(super) business_key: Option<&'a str>,
+    pub(super) state: State,
+    pub(super) reason: Reason,
+    pub(super) version: u32,
+    pub(super) attempts: u32,
+    pub(super) code: Option<&'a str>,
+}
+
+impl<'a> Told<'a> {
+    pub(super) fn of(delivery: &'a Delivery) -> Self {
+        Self {
+            id: delivery.id,
+            event: delivery.event,
+            event_type: &delivery.event_type,
+            step: &delivery.step,
+            channel: delivery.channel,
+            provider: delivery.provider.as_ref().map(|name| name.as_str()),
+            business_key: delivery.business_key.as_deref(),
+            state: delivery.state,
+            reason: delivery.reason,
+            version: delivery.version,
+            attempts: delivery.attempts,
+            code: None,
+        }
+    }
+}
+
+/// The changes of one transaction, written at its end.
+pub(super) struct Changes {
+    counts: BTreeMap<(String, &'static str), i64>,
+    outbox: Vec<Vec<Value>>,
+    tells: bool,
+    slot: String,
+    now: Timestamp,
+}
+
+impl Changes {
+    pub(super) fn new(store: &Store, now: Timestamp) -> Self {
+        let slot = format!("{}-{}", store.run, fastrand::u8(..SLOTS));
+        Self { counts: BTreeMap::new(), outbox: Vec::new(), tells: store.outbox, slot, now }
+    }
+
+    /// Whether status events are wanted at all.
+    pub(super) fn tells(&self) -> bool {
+        self.tells
+    }
+
+    pub(super) fn count(&mut self, event_type: &str, name: &'static str, by: i64) {
+        *self.counts.entry((event_type.to_owned(), name)).or_default() += by;
+    }
+
+    /// Counts a delivery that was just planned.
+    pub(super) fn planned(&mut self, delivery: &Delivery) {
+        self.count(delivery.event_type.as_str(), "delivery.planned", 1);
+        self.count(delivery.event_type.as_str(), state_counter(delivery.state), 1);
+    }
+
+    /// Counts a move from one state to another.
+    pub(super) fn moved(&mut self, event_type: &EventTypeName, from: State, to: State) {
+        if from != to {
+            self.count(event_type.as_str(), state_counter(from), -1);
+            self.count(event_type.as_str(), state_counter(to), 1);
+        }
+    }
+
+    /// Tells the world of a delivery's state.
+    pub(super) fn tell(
+        &mut self,
+        told: &Told<'_>,
+        key: Option<&EventKey>,
+        correlation: Option<&str>,
+    ) {
+        if !self.tells {
+            return;
+        }
+        let (channel, state) = (told.channel.as_str(), told.state.as_str());
+        let routing_key = format!("status.{channel}.{state}.{}", told.event_type);
+        let body = json!({
+            "delivery": told.id,
+            "event": { "id": key.map(|key| &key.id), "source": key.map(|key| &key.source),
+                       "loa_id": told.event },
+            "type": told.event_type,
+            "step": told.step,
+            "channel": channel,
+            "provider": told.provider,
+            "state": state,
+            "reason": told.reason,
+            "version": told.version,
+            "attempts": told.attempts,
+            "code": told.code,
+            "business_key": told.business_key,
+            "at": self.now.to_string(),
+        });
+        self.push(routing_key, correlation, &body);
+    }
+
+    /// Tells the publisher what became of an event.
+    pub(super) fn tell_event(
+        &mut self,
+        fate: EventFate,
+        event_type: &str,
+        (key, correlation): (Option<&EventKey>, Option<&str>),
+        details: serde_json::Value,
+    ) {
+        if !self.tells {
+            return;
+        }
+        let routing_key = format!("status.event.{}.{event_type}", fate.word());
+        let mut body = json!({
+            "event": { "id": key.map(|key| &key.id), "source": key.map(|key| &key.source) },
+            "type": event_type,
+            "result": fate.word(),
+            "at": self.now.to_string(),
+        });
+        if let (Some(body), serde_json::Value::Object(details)) = (body.as_object_mut(), details) {
+            body.extend(details);
+        }
+        self.push(routing_key, correlation, &body);
+    }
+
+    fn push(&mut self, routing_key: String, correlation: Option<&str>, body: &serde_json::Value) {
+        // AMQP keeps routing keys in a short string of at most 255 bytes.
+        let routing_key: String = routing_key.chars().take(60 * 4).collect();
+        let id: Uuid = DeliveryId::new(self.now).0;
+        self.outbox.push(vec![
+            id.into(),
+            routing_key.into(),
+            correlation.into(),
+            self.now.into(),
+            body.to_string().into(),
+        ]);
+    }
+
+    /// Writes counters and status events; the last thing of a transaction.
+    pub(super) async fn write(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        if !self.outbox.is_empty() {
+            let insert = "INSERT INTO outbox (id, routing_key, correlation_id, at, body) \
+                          VALUES ($1, $2, $3, $4, $5)";
+            tx.execute_many(insert, &self.outbox).await?;
+        }
+        // In the order of their keys, so that two transactions never wait for each other.
+        let counts: Vec<Vec<Value>> = self
+            .counts
+            .into_iter()
+            .filter(|(_, by)| *by != 0)
+            .map(|((event_type, name), by)| {
+                vec![self.slot.as_str().into(), event_type.into(), name.into(), by.into()]
+            })
+            .collect();
+        if counts.is_empty() {
+            return Ok(());
+        }
+        let upsert = "INSERT INTO counter (slot, event_type, name, value) \
+                      VALUES ($1, $2, $3, $4) \
+                      ON CONFLICT (slot, event_type, name) \
+                      DO UPDATE SET value = counter.value + excluded.value";
+        tx.execute_many(upsert, &counts).await?;
+        Ok(())
+    }
+}

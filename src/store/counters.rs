@@ -1,0 +1,213 @@
+//! The ledger's figures: counted live, counted again from the rows, and compared.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::model::catalogue::Lane;
+use crate::model::id::RunId;
+use crate::store::engine::Tx;
+use crate::store::{Store, StoreError};
+
+/// Counters by event type and name; the empty type stands for what could not be read.
+pub type Counters = BTreeMap<(String, String), i64>;
+
+/// How old the oldest due delivery of each lane is, and what is overdue.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Backlog {
+    /// The due time of the oldest due and unclaimed delivery, by lane.
+    pub oldest_due: BTreeMap<String, Timestamp>,
+    /// Deliveries due for five minutes and unclaimed.
+    pub overdue: u64,
+    /// Status events that are not published yet.
+    pub outbox: u64,
+    /// Big audiences that are still being planned.
+    pub pages: u64,
+}
+
+/// A counter that does not agree with the rows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Discrepancy {
+    /// The event type.
+    pub event_type: String,
+    /// The counter, such as `delivery.sent`.
+    pub name: String,
+    /// What was counted live.
+    pub counted: i64,
+    /// What the rows say, purged ones included.
+    pub found: i64,
+}
+
+/// Due for longer than this, and a delivery is overdue.
+const OVERDUE_MICROS: i64 = 5 * 60 * 1_000_000;
+/// A process that has not said so for longer than this is not alive.
+const DEAD_MICROS: i64 = 30 * 1_000_000;
+
+impl Store {
+    /// The live figures.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn counters(&self) -> Result<Counters, StoreError> {
+        self.read(|tx| Box::pin(counters(tx))).await
+    }
+
+    /// What waits to be done.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn backlog(&self) -> Result<Backlog, StoreError> {
+        self.read(|tx| Box::pin(backlog(tx))).await
+    }
+
+    /// Counts the rows themselves; what does not agree with the live figures is listed.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn audit(&self) -> Result<Vec<Discrepancy>, StoreError> {
+        self.read(|tx| Box::pin(audit(tx))).await
+    }
+
+    /// Merges the counter rows of all slots into one.
+    ///
+    /// A process that lives on writes new rows; nothing is lost by it.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn fold_counters(&self) -> Result<(), StoreError> {
+        self.write(|tx| Box::pin(fold_counters(tx))).await
+    }
+
+    /// Says that this process is alive, and returns how many are.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn beat(&self) -> Result<u32, StoreError> {
+        let run = self.run;
+        self.write(move |tx| Box::pin(beat(tx, run))).await
+    }
+
+    /// When something is due or a lease ends next; `None` when nothing waits at all.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read(|tx| {
+            Box::pin(async move {
+                let sql = "SELECT MIN(due_at) FROM delivery WHERE state = 'waiting' \
+                           AND lease_token IS NULL AND (provider IS NULL OR provider NOT IN \
+                           (SELECT provider FROM provider_hold))";
+                let row = tx.query_one(sql, &[]).await?;
+                row.map_or(Ok(None), |row| row.opt_time(0))
+            })
+        })
+        .await
+    }
+
+    /// How many deliveries are claimed, by whichever process.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn leased(&self) -> Result<u64, StoreError> {
+        self.read(|tx| {
+            Box::pin(async move {
+                let sql = "SELECT COUNT(*) FROM delivery WHERE lease_token IS NOT NULL";
+                tx.query_one(sql, &[]).await?.map_or(Ok(0), |row| row.count(0))
+            })
+        })
+        .await
+    }
+}
+
+async fn counters(tx: &mut Tx<'_>) -> Result<Counters, StoreError> {
+    let sql = "SELECT event_type, name, CAST(SUM(value) AS BIGINT) FROM counter \
+               GROUP BY event_type, name";
+    let rows = tx.query(sql, &[]).await?;
+    rows.iter().map(|row| Ok(((row.text(0)?, row.text(1)?), row.int(2)?))).collect()
+}
+
+async fn backlog(tx: &mut Tx<'_>) -> Result<Backlog, StoreError> {
+    let now = tx.now().as_microsecond();
+    let mut backlog = Backlog::default();
+    let oldest = "SELECT lane, MIN(due_at) FROM delivery \
+                  WHERE state = 'waiting' AND lease_token IS NULL AND due_at <= $1 GROUP BY lane";
+    for row in tx.query(oldest, &[now.into()]).await? {
+        let lane = Lane::from_rank(row.int(0)?).as_str().to_owned();
+        backlog.oldest_due.insert(lane, row.time(1)?);
+    }
+    let overdue = "SELECT COUNT(*) FROM delivery \
+                   WHERE state = 'waiting' AND lease_token IS NULL AND due_at <= $1";
+    backlog.overdue = count(tx, overdue, &[(now - OVERDUE_MICROS).into()]).await?;
+    backlog.outbox = count(tx, "SELECT COUNT(*) FROM outbox", &[]).await?;
+    backlog.pages = count(tx, "SELECT COUNT(*) FROM page", &[]).await?;
+    Ok(backlog)
+}
+
+pub(super) async fn count(
+    tx: &mut Tx<'_>,
+    sql: &str,
+    params: &[crate::store::engine::Value],
+) -> Result<u64, StoreError> {
+    tx.query_one(sql, params).await?.map_or(Ok(0), |row| row.count(0))
+}
+
+/// Compares every counter with its rows; purged rows are counted by the purge.
+async fn audit(tx: &mut Tx<'_>) -> Result<Vec<Discrepancy>, StoreError> {
+    let counted = counters(tx).await?;
+    let mut found = Counters::new();
+    let by_state = "SELECT event_type, state, COUNT(*) FROM delivery GROUP BY event_type, state";
+    for row in tx.query(by_state, &[]).await? {
+        let (event_type, state, count) = (row.text(0)?, row.text(1)?, row.int(2)?);
+        *found.entry((event_type.clone(), format!("delivery.{state}"))).or_default() += count;
+        *found.entry((event_type, "delivery.planned".to_owned())).or_default() += count;
+    }
+    for ((event_type, name), value) in &counted {
+        if let Some(state) = name.strip_prefix("purged.") {
+            let state = (event_type.clone(), format!("delivery.{state}"));
+            *found.entry(state).or_default() += value;
+            let planned = (event_type.clone(), "delivery.planned".to_owned());
+            *found.entry(planned).or_default() += value;
+        }
+    }
+    let counted_of = |key: &(String, String)| counted.get(key).copied().unwrap_or(0);
+    let names: std::collections::BTreeSet<&(String, String)> = found
+        .keys()
+        .chain(counted.keys().filter(|(_, name)| name.starts_with("delivery.")))
+        .collect();
+    let disagrees = |key: &(String, String)| {
+        let (counted, found) = (counted_of(key), found.get(key).copied().unwrap_or(0));
+        let (event_type, name) = key.clone();
+        (counted != found).then_some(Discrepancy { event_type, name, counted, found })
+    };
+    Ok(names.into_iter().filter_map(disagrees).collect())
+}
+
+async fn fold_counters(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    let fold = "DELETE FROM counter WHERE slot <> 'all' RETURNING event_type, name, value";
+    let rows = tx.query(fold, &[]).await?;
+    let mut sums = Counters::new();
+    for row in rows {
+        *sums.entry((row.text(0)?, row.text(1)?)).or_default() += row.int(2)?;
+    }
+    let params: Vec<_> = sums
+        .into_iter()
+        .map(|((event_type, name), value)| vec![event_type.into(), name.into(), value.into()])
+        .collect();
+    let upsert = "INSERT INTO counter (slot, event_type, name, value) VALUES ('all', $1, $2, $3) \
+                  ON CONFLICT (slot, event_type, name) \
+                  DO UPDATE SET value = counter.value + excluded.value";
+    tx.execute_many(upsert, &params).await?;
+    Ok(())
+}
+
+async fn beat(tx: &mut Tx<'_>, run: RunId) -> Result<u32, StoreError> {
+    let now = tx.now().as_microsecond();
+    let upsert = "INSERT INTO process (run, beat) VALUES ($1, $2) \
+                  ON CONFLICT (run) DO UPDATE SET beat = excluded.beat";
+    tx.execute(upsert, &[run.0.into(), now.into()]).await?;
+    let dead = "DELETE FROM process WHERE beat < $1";
+    tx.execute(dead, &[(now - DEAD_MICROS).into()]).await?;
+    let alive = count(tx, "SELECT COUNT(*) FROM process", &[]).await?;
+    Ok(u32::try_from(alive).unwrap_or(u32::MAX))
+}

@@ -1,0 +1,459 @@
+//! The accepting transaction: events, their deliveries, markers and rejected events in one commit.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::model::audience::AudienceQuery;
+use crate::model::contact::DirectoryChange;
+use crate::model::delivery::{Delivery, Lease, Reason, State};
+use crate::model::event::{Arrival, Event, RejectReason, RejectedEvent, Rejection};
+use crate::model::id::{EventId, EventTypeName, RejectedId, StepName};
+use crate::store::changes::{Changes, EventFate, Told};
+use crate::store::directory;
+use crate::store::engine::{Tx, Value};
+use crate::store::rows::{INSERT_DELIVERY, InsertedLease, delivery_params, write_json};
+use crate::store::{Store, StoreError, overtake, rejected};
+
+/// How long a key is believed that was derived from the bytes of an event without an id.
+const DERIVED_KEY: Duration = Duration::from_hours(24);
+
+/// What is to be committed of one arrival.
+#[derive(Clone, Debug)]
+pub enum Acceptance {
+    /// An event with its plan.
+    Planned(Box<PlannedEvent>),
+    /// An arrival that could not be planned.
+    Rejected(Box<RejectedEvent>),
+}
+
+/// An event with everything that it leads to.
+#[derive(Clone, Debug)]
+pub struct PlannedEvent {
+    /// What arrived; kept if the id turns out to be reused.
+    pub arrival: Arrival,
+    /// The event.
+    pub event: Event,
+    /// Its deliveries.
+    pub deliveries: Vec<NewDelivery>,
+    /// Steps that this event makes unwanted, by the same business key.
+    pub cancels: Vec<(EventTypeName, StepName)>,
+    /// What it changes in the directory.
+    pub change: Option<DirectoryChange>,
+    /// Audiences to be planned page by page.
+    pub pages: Vec<NewPage>,
+}
+
+/// A delivery to be written.
+#[derive(Clone, Debug)]
+pub struct NewDelivery {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// Types of events that make it unwanted.
+    pub unless: Vec<EventTypeName>,
+    /// A claim made in the same transaction.
+    pub lease: Option<Lease>,
+}
+
+/// A big audience to be planned page by page.
+#[derive(Clone, Debug)]
+pub struct NewPage {
+    /// The step.
+    pub step: StepName,
+    /// Whom to ask the directory for.
+    pub query: AudienceQuery,
+}
+
+/// What became of one arrival.
+#[derive(Clone, Debug)]
+pub enum Accepted {
+    /// It is committed.
+    Planned {
+        /// The event.
+        event: EventId,
+        /// How many deliveries were planned, decisions against included.
+        planned: u64,
+        /// Whether audiences are still to be planned.
+        planning: bool,
+    },
+    /// The same event came before.
+    Repeat {
+        /// The event as it came first.
+        event: EventId,
+    },
+    /// It could not be planned.
+    Rejected {
+        /// The rejected event, if it was kept.
+        id: Option<RejectedId>,
+        /// Why.
+        rejection: Rejection,
+    },
+}
+
+impl Accepted {
+    /// The event that was committed, if one was.
+    pub fn planned_event(&self) -> Option<EventId> {
+        match self {
+            Self::Planned { event, .. } => Some(*event),
+            Self::Repeat { .. } | Self::Rejected { .. } => None,
+        }
+    }
+}
+
+/// Whether rejected events are kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Keep,
+    AllOrNothing,
+}
+
+impl Store {
+    /// Commits a batch, and says for each arrival what became of it.
+    ///
+    /// # Errors
+    /// When nothing of the batch was committed, or nobody knows: the same batch may be handed in
+    /// again, and what was committed is then a repeat.
+    pub async fn accept(&self, batch: Vec<Acceptance>) -> Result<Vec<Accepted>, StoreError> {
+        let (store, batch) = (self.clone(), Arc::new(batch));
+        self.write(move |tx| {
+            let (store, batch) = (store.clone(), Arc::clone(&batch));
+            Box::pin(async move { accept(tx, &store, &batch, Mode::Keep).await })
+        })
+        .await
+    }
+
+    /// The same, but a single rejection rolls everything back and nothing is kept.
+    ///
+    /// # Errors
+    /// As [`Store::accept`].
+    pub async fn accept_all_or_nothing(
+        &self,
+        batch: Vec<Acceptance>,
+    ) -> Result<Vec<Accepted>, StoreError> {
+        let (store, batch) = (self.clone(), Arc::new(batch));
+        let refused: Arc<Mutex<Option<Vec<Accepted>>>> = Arc::default();
+        let answers = Arc::clone(&refused);
+        let result = self
+            .write(move |tx| {
+                let (store, batch, answers) =
+                    (store.clone(), Arc::clone(&batch), Arc::clone(&answers));
+                Box::pin(async move {
+                    let accepted = accept(tx, &store, &batch, Mode::AllOrNothing).await?;
+                    if accepted.iter().all(|one| !matches!(one, Accepted::Rejected { .. })) {
+                        return Ok(accepted);
+                    }
+                    *answers.lock().unwrap_or_else(PoisonError::into_inner) = Some(accepted);
+                    Err(StoreError::Abandoned)
+                })
+            })
+            .await;
+        let refused = refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (result, refused) {
+            (Err(StoreError::Abandoned), Some(accepted)) => Ok(accepted),
+            (result, _) => result,
+        }
+    }
+}
+
+async fn accept(
+    tx: &mut Tx<'_>,
+    store: &Store,
+    batch: &[Acceptance],
+    mode: Mode,
+) -> Result<Vec<Accepted>, StoreError> {
+    let now = tx.now();
+    let mut changes = Changes::new(store, now);
+    let known = take_keys(tx, store, batch).await?;
+    let mut known = known.into_iter();
+    let mut answers = Vec::with_capacity(batch.len());
+    let mut fresh = Vec::new();
+    let mut rejections = Vec::new();
+    for acceptance in batch {
+        let answer = match acceptance {
+            Acceptance::Rejected(event) => {
+                rejections.push((**event).clone());
+                reject(event, mode)
+            }
+            Acceptance::Planned(planned) => match known.next().unwrap_or(Key::Fresh) {
+                Key::Fresh => {
+                    fresh.push(&**planned);
+                    Accepted::Planned {
+                        event: planned.event.id,
+                        planned: planned.deliveries.len() as u64,
+                        planning: !planned.pages.is_empty(),
+                    }
+                }
+                Key::Repeat(event) => {
+                    repeat(&mut changes, planned, event);
+                    Accepted::Repeat { event }
+                }
+                Key::Reused => {
+                    let event = reused(planned, now);
+                    let answer = reject(&event, mode);
+                    rejections.push(event);
+                    answer
+                }
+            },
+        };
+        answers.push(answer);
+    }
+    write_events(tx, &fresh, &mut changes).await?;
+    write_deliveries(tx, store, &fresh, &mut changes).await?;
+    count_repeats(tx, &answers).await?;
+    if mode == Mode::Keep {
+        rejected::keep(tx, &rejections, &mut changes).await?;
+    }
+    changes.write(tx).await?;
+    Ok(answers)
+}
+
+fn reject(event: &RejectedEvent, mode: Mode) -> Accepted {
+    let id = (mode == Mode::Keep).then_some(event.id);
+    Accepted::Rejected { id, rejection: event.rejection.clone() }
+}
+
+/// What is known of an event's key.
+enum Key {
+    Fresh,
+    Repeat(EventId),
+    Reused,
+}
+
+/// Takes the keys of all planned events of a batch, in order.
+async fn take_keys(
+    tx: &mut Tx<'_>,
+    store: &Store,
+    batch: &[Acceptance],
+) -> Result<Vec<Key>, StoreError> {
+    let now = tx.now();
+    let planned: Vec<&PlannedEvent> = batch
+        .iter()
+        .filter_map(|acceptance| match acceptance {
+            Acceptance::Planned(planned) => Some(&**planned),
+            Acceptance::Rejected(_) => None,
+        })
+        .collect();
+    let take = "INSERT INTO event_key (source, external_id, digest, event, expires_at) \
+                VALUES ($1, $2, $3, $4, $5) \
+                ON CONFLICT (source, external_id) DO UPDATE \
+                SET digest = excluded.digest, event = excluded.event, \
+                    expires_at = excluded.expires_at \
+                WHERE event_key.expires_at <= $6 \
+                RETURNING event";
+    let params: Vec<Vec<Value>> = planned
+        .iter()
+        .map(|planned| {
+            let event = &planned.event;
+            let lasts = if event.key_is_derived { DERIVED_KEY } else { store.keys_last };
+            let expires_at = now.checked_add(lasts).unwrap_or(Timestamp::MAX);
+            vec![
+                event.key.source.as_str().into(),
+                event.key.id.as_str().into(),
+                event.digest.0.to_vec().into(),
+                event.id.0.into(),
+                expires_at.into(),
+                now.into(),
+            ]
+        })
+        .collect();
+    let taken = tx.query_many(take, &params).await?;
+    let lost: Vec<Vec<Value>> = planned
+        .iter()
+        .zip(&taken)
+        .filter(|(_, rows)| rows.is_empty())
+        .map(|(planned, _)| {
+            vec![planned.event.key.source.as_str().into(), planned.event.key.id.as_str().into()]
+        })
+        .collect();
+    let find = "SELECT digest, event FROM event_key WHERE source = $1 AND external_id = $2";
+    let mut found = tx.query_many(find, &lost).await?.into_iter();
+    let mut keys = Vec::with_capacity(planned.len());
+    for (planned, rows) in planned.iter().zip(&taken) {
+        keys.push(match (rows.is_empty(), found_row(rows.is_empty(), &mut found)) {
+            (true, Some(row)) if row.bytes(0)? == planned.event.digest.0 => {
+                Key::Repeat(EventId(row.uuid(1)?))
+            }
+            (true, _) => Key::Reused,
+            (false, _) => Key::Fresh,
+        });
+    }
+    Ok(keys)
+}
+
+fn found_row(
+    is_lost: bool,
+    found: &mut impl Iterator<Item = Vec<crate::store::engine::Row>>,
+) -> Option<crate::store::engine::Row> {
+    if is_lost { found.next()?.into_iter().next() } else { None }
+}
+
+fn repeat(changes: &mut Changes, planned: &PlannedEvent, first: EventId) {
+    let event = &planned.event;
+    changes.count(event.event_type.as_str(), "event.received", 1);
+    changes.count(event.event_type.as_str(), EventFate::Repeated.counter(), 1);
+    let about = (Some(&event.key), event.correlation_id.as_deref());
+    let details = json!({ "loa_id": first });
+    changes.tell_event(EventFate::Repeated, event.event_type.as_str(), about, details);
+}
+
+/// The rejected event of a key that came before with other bytes.
+fn reused(planned: &PlannedEvent, now: Timestamp) -> RejectedEvent {
+    let event = &planned.event;
+    let rejection = Rejection {
+        reason: RejectReason::IdReused,
+        place: Some("/id".to_owned()),
+        message: format!(
+            "the id `{}` of source `{}` came before with other data; give each event its own id",
+            event.key.id, event.key.source
+        ),
+        event_type: Some(event.event_type.to_string()),
+        key: Some(event.key.clone()),
+    };
+    RejectedEvent { id: RejectedId::new(now), arrival: planned.arrival.clone(), rejection }
+}
+
+async fn write_events(
+    tx: &mut Tx<'_>,
+    fresh: &[&PlannedEvent],
+    changes: &mut Changes,
+) -> Result<(), StoreError> {
+    let mut params = Vec::with_capacity(fresh.len());
+    for planned in fresh {
+        let event = &planned.event;
+        let fate = match planned.pages.is_empty() {
+            true => EventFate::Planned,
+            false => EventFate::Planning,
+        };
+        params.push(event_params(event, fate, planned.deliveries.len())?);
+        let event_type = event.event_type.as_str();
+        changes.count(event_type, "event.received", 1);
+        changes.count(event_type, fate.counter(), 1);
+        let about = (Some(&event.key), event.correlation_id.as_deref());
+        let details = json!({
+            "loa_id": event.id,
+            "deliveries": planned.deliveries.len(),
+            "planning": fate == EventFate::Planning,
+            "business_key": event.business_key,
+        });
+        changes.tell_event(fate, event_type, about, details);
+    }
+    let insert = "INSERT INTO event (id, source, external_id, event_type, time, received_at, \
+                  not_before, business_key, partner, correlation_id, traceparent, only_address, \
+                  data, transport, state, deliveries) \
+                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
+    tx.execute_many(insert, &params).await?;
+    Ok(())
+}
+
+fn event_params(
+    event: &Event,
+    fate: EventFate,
+    deliveries: usize,
+) -> Result<Vec<Value>, StoreError> {
+    Ok(vec![
+        event.id.0.into(),
+        event.key.source.as_str().into(),
+        event.key.id.as_str().into(),
+        event.event_type.as_str().into(),
+        event.time.into(),
+        event.received_at.into(),
+        event.not_before.into(),
+        event.business_key.clone().into(),
+        event.partner.as_ref().map(|id| id.as_str()).into(),
+        event.correlation_id.clone().into(),
+        event.traceparent.clone().into(),
+        event.only.clone().into(),
+        write_json(&event.data)?.into(),
+        event.transport.as_str().into(),
+        (if fate == EventFate::Planning { "planning" } else { "planned" }).into(),
+        deliveries.into(),
+    ])
+}
+
+/// Writes deliveries, pages, markers and directory changes, event by event in their order.
+async fn write_deliveries(
+    tx: &mut Tx<'_>,
+    store: &Store,
+    fresh: &[&PlannedEvent],
+    changes: &mut Changes,
+) -> Result<(), StoreError> {
+    for planned in fresh {
+        if let Some(change) = &planned.change {
+            directory::apply_change(tx, change).await?;
+        }
+        overtake::mark(tx, store, &planned.event, &planned.cancels, changes).await?;
+    }
+    let markers = overtake::markers_for(tx, fresh).await?;
+    let mut rows = Vec::new();
+    let mut pages = Vec::new();
+    for planned in fresh {
+        for new in &planned.deliveries {
+            rows.push(new_row(tx, store, planned, new, &markers, changes)?);
+        }
+        for page in &planned.pages {
+            let id = EventId::new(tx.now()).0;
+            pages.push(vec![
+                id.into(),
+                planned.event.id.0.into(),
+                page.step.as_str().into(),
+                write_json(&page.query)?.into(),
+            ]);
+        }
+    }
+    tx.execute_many(INSERT_DELIVERY, &rows).await?;
+    let insert = "INSERT INTO page (id, event, step, query) VALUES ($1, $2, $3, $4)";
+    tx.execute_many(insert, &pages).await?;
+    Ok(())
+}
+
+/// The parameters of one new delivery, cancelled if an event came that makes it unwanted.
+fn new_row(
+    tx: &Tx<'_>,
+    store: &Store,
+    planned: &PlannedEvent,
+    new: &NewDelivery,
+    markers: &HashMap<(String, String), Timestamp>,
+    changes: &mut Changes,
+) -> Result<Vec<Value>, StoreError> {
+    let mut delivery = new.delivery.clone();
+    let mut lease = new.lease;
+    if delivery.state == State::Waiting
+        && overtake::is_overtaken(&planned.event, &new.unless, markers)
+    {
+        (delivery.state, delivery.reason) = (State::Cancelled, Reason::Overtaken);
+        lease = None;
+    }
+    changes.planned(&delivery);
+    if delivery.state.is_final() {
+        let event = &planned.event;
+        changes.tell(&Told::of(&delivery), Some(&event.key), event.correlation_id.as_deref());
+    }
+    let lease = lease.map(|lease| InsertedLease {
+        token: lease.token,
+        until: store.lease_clock(tx) + micros(lease.lasts),
+        run: store.run.0,
+    });
+    delivery_params(&delivery, &new.unless, lease)
+}
+
+/// A duration as leases count it.
+pub(super) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// Counts at the first event how often it came again.
+async fn count_repeats(tx: &mut Tx<'_>, answers: &[Accepted]) -> Result<(), StoreError> {
+    let repeats: Vec<Vec<Value>> = answers
+        .iter()
+        .filter_map(|answer| match answer {
+            Accepted::Repeat { event } => Some(vec![event.0.into()]),
+            Accepted::Planned { .. } | Accepted::Rejected { .. } => None,
+        })
+        .collect();
+    let update = "UPDATE event SET repeats = repeats + 1 WHERE id = $1";
+    tx.execute_many(update, &repeats).await?;
+    Ok(())
+}

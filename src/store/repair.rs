@@ -1,0 +1,286 @@
+//! What operators and housekeeping do to deliveries that nobody holds.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::model::delivery::{Reason, State};
+use crate::model::id::DeliveryId;
+use crate::store::changes::{Changes, Told};
+use crate::store::claim::events_of;
+use crate::store::engine::{Tx, Value};
+use crate::store::rows::{DELIVERY, DeliveryRow, read_delivery};
+use crate::store::{Store, StoreError};
+
+/// What an operator does to a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// Reopens what failed or bounced; what expired only with a new expiry.
+    Retry {
+        /// Until when it may be sent.
+        new_expiry: Option<Timestamp>,
+    },
+    /// Ends what is not sent yet.
+    Cancel,
+    /// Keeps it until it is released.
+    Hold,
+    /// Ends a hold.
+    Release,
+}
+
+/// What a repair did to one delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repaired {
+    /// It is in this state now.
+    Moved(State),
+    /// It is being sent; the repair takes effect when its answer comes, unless it was accepted.
+    Noted,
+    /// The repair does not fit its state, so nothing was done.
+    Unfit(State),
+    /// There is no such delivery.
+    Missing,
+}
+
+/// Where a repair or a sweep moves one delivery.
+struct Move {
+    state: State,
+    reason: Reason,
+    due_at: Timestamp,
+    expires_at: Timestamp,
+}
+
+impl Store {
+    /// Repairs deliveries by id; the answers stand in the order of the ids.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn repair(
+        &self,
+        ids: Vec<DeliveryId>,
+        repair: Repair,
+    ) -> Result<Vec<Repaired>, StoreError> {
+        let (store, ids) = (self.clone(), Arc::new(ids));
+        self.write(move |tx| {
+            let (store, ids) = (store.clone(), Arc::clone(&ids));
+            Box::pin(async move { repair_all(tx, &store, &ids, repair).await })
+        })
+        .await
+    }
+
+    /// Cancels the channel before a fallback that is about to be sent, unless it is being sent.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn cancel_before(&self, ids: Vec<DeliveryId>) -> Result<(), StoreError> {
+        let (store, ids) = (self.clone(), Arc::new(ids));
+        self.write(move |tx| {
+            let (store, ids) = (store.clone(), Arc::clone(&ids));
+            Box::pin(async move {
+                let rows = find_rows(tx, Value::uuids(ids.iter().map(|id| id.0))).await?;
+                let free = rows
+                    .into_iter()
+                    .filter(|row| row.token.is_none() && !row.delivery.state.is_final());
+                let cancelled = |row: DeliveryRow| {
+                    let delivery = &row.delivery;
+                    let (due_at, expires_at) = (delivery.due_at, delivery.expires_at);
+                    let (state, reason) = (State::Cancelled, Reason::FallbackTookOver);
+                    (row, Move { state, reason, due_at, expires_at })
+                };
+                move_all(tx, &store, free.map(cancelled).collect()).await
+            })
+        })
+        .await
+    }
+
+    /// Ends what waits and is too late; says how many there were.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn expire(&self, limit: usize) -> Result<usize, StoreError> {
+        let store = self.clone();
+        self.write(move |tx| {
+            let store = store.clone();
+            Box::pin(async move {
+                let sql = format!(
+                    "SELECT {DELIVERY} FROM delivery WHERE state = 'waiting' \
+                     AND lease_token IS NULL AND expires_at < $1 \
+                     ORDER BY expires_at LIMIT $2 {{skip_locked}}"
+                );
+                let rows = tx.query(&sql, &[tx.now().into(), limit.into()]).await?;
+                let rows: Vec<DeliveryRow> =
+                    rows.iter().map(read_delivery).collect::<Result<_, _>>()?;
+                let count = rows.len();
+                let expired = |row: DeliveryRow| {
+                    let (due_at, expires_at) = (row.delivery.due_at, row.delivery.expires_at);
+                    let (state, reason) = (State::Expired, Reason::Expiry);
+                    (row, Move { state, reason, due_at, expires_at })
+                };
+                move_all(tx, &store, rows.into_iter().map(expired).collect()).await?;
+                Ok(count)
+            })
+        })
+        .await
+    }
+
+    /// Releases what a template's fault held, after a new version of it was loaded.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn release_render_held(&self, limit: usize) -> Result<usize, StoreError> {
+        let store = self.clone();
+        self.write(move |tx| {
+            let store = store.clone();
+            Box::pin(async move {
+                let sql = format!(
+                    "SELECT {DELIVERY} FROM delivery WHERE state = 'held' \
+                     AND reason = 'render_fault' ORDER BY id LIMIT $1 {{skip_locked}}"
+                );
+                let rows = tx.query(&sql, &[limit.into()]).await?;
+                let rows: Vec<DeliveryRow> =
+                    rows.iter().map(read_delivery).collect::<Result<_, _>>()?;
+                let count = rows.len();
+                let now = tx.now();
+                let moves = rows.into_iter().map(|row| {
+                    let to = release(&row, now);
+                    (row, to)
+                });
+                move_all(tx, &store, moves.collect()).await?;
+                Ok(count)
+            })
+        })
+        .await
+    }
+}
+
+async fn find_rows(tx: &mut Tx<'_>, ids: Value) -> Result<Vec<DeliveryRow>, StoreError> {
+    let sql = format!(
+        "SELECT {DELIVERY} FROM delivery WHERE id {{any_uuid $1}} ORDER BY id {{for_update}}"
+    );
+    tx.query(&sql, &[ids]).await?.iter().map(read_delivery).collect()
+}
+
+async fn repair_all(
+    tx: &mut Tx<'_>,
+    store: &Store,
+    ids: &[DeliveryId],
+    repair: Repair,
+) -> Result<Vec<Repaired>, StoreError> {
+    let now = tx.now();
+    let rows = find_rows(tx, Value::uuids(ids.iter().map(|id| id.0))).await?;
+    let mut answers: std::collections::HashMap<DeliveryId, Repaired> = Default::default();
+    let mut moves = Vec::new();
+    let mut intents: Vec<Vec<Value>> = Vec::new();
+    for row in rows {
+        let (id, state) = (row.delivery.id, row.delivery.state);
+        if row.token.is_some() {
+            let intent = match repair {
+                Repair::Cancel => "cancel:operator",
+                Repair::Hold => "hold:operator",
+                Repair::Retry { .. } | Repair::Release => {
+                    answers.insert(id, Repaired::Unfit(state));
+                    continue;
+                }
+            };
+            intents.push(vec![intent.into(), id.0.into()]);
+            answers.insert(id, Repaired::Noted);
+            continue;
+        }
+        match decide(&row, repair, now) {
+            Some(to) => {
+                answers.insert(id, Repaired::Moved(to.state));
+                moves.push((row, to));
+            }
+            None => {
+                answers.insert(id, Repaired::Unfit(state));
+            }
+        }
+    }
+    tx.execute_many("UPDATE delivery SET intent = $1 WHERE id = $2", &intents).await?;
+    move_all(tx, store, moves).await?;
+    Ok(ids.iter().map(|id| answers.get(id).copied().unwrap_or(Repaired::Missing)).collect())
+}
+
+/// Where `repair` moves a delivery that nobody holds, if it fits its state.
+fn decide(row: &DeliveryRow, repair: Repair, now: Timestamp) -> Option<Move> {
+    let delivery = &row.delivery;
+    let to = |state, reason| Move {
+        state,
+        reason,
+        due_at: delivery.due_at,
+        expires_at: delivery.expires_at,
+    };
+    match (repair, delivery.state) {
+        (Repair::Cancel, State::Waiting | State::Held) => {
+            Some(to(State::Cancelled, Reason::CancelledByOperator))
+        }
+        (Repair::Hold, State::Waiting) => Some(to(State::Held, Reason::Operator)),
+        (Repair::Release, State::Held) => Some(release(row, now)),
+        (Repair::Retry { new_expiry }, State::Failed | State::Bounced | State::Expired) => {
+            let expires_at = new_expiry.unwrap_or(delivery.expires_at);
+            let again = Move { due_at: now, expires_at, ..to(State::Waiting, Reason::Released) };
+            (expires_at > now && delivery.provider.is_some()).then_some(again)
+        }
+        _ => None,
+    }
+}
+
+/// What is released too late is expired.
+fn release(row: &DeliveryRow, now: Timestamp) -> Move {
+    let delivery = &row.delivery;
+    let (due_at, expires_at) = (delivery.due_at.max(now), delivery.expires_at);
+    match now > expires_at {
+        true => Move { state: State::Expired, reason: Reason::Expiry, due_at, expires_at },
+        false => Move { state: State::Waiting, reason: Reason::Released, due_at, expires_at },
+    }
+}
+
+/// Moves deliveries that nobody holds, with counters, status events and fallbacks.
+async fn move_all(
+    tx: &mut Tx<'_>,
+    store: &Store,
+    moves: Vec<(DeliveryRow, Move)>,
+) -> Result<(), StoreError> {
+    if moves.is_empty() {
+        return Ok(());
+    }
+    let now = tx.now();
+    let mut changes = Changes::new(store, now);
+    let rows: Vec<DeliveryRow> = moves.iter().map(|(row, _)| row.clone()).collect();
+    let events = match changes.tells() {
+        true => events_of(tx, &rows).await?,
+        false => Default::default(),
+    };
+    let mut params = Vec::with_capacity(moves.len());
+    let mut fallbacks: Vec<Vec<Value>> = Vec::new();
+    for (row, to) in moves {
+        let delivery = &row.delivery;
+        changes.moved(&delivery.event_type, delivery.state, to.state);
+        let event = events.get(&delivery.event);
+        let told = Told {
+            state: to.state,
+            reason: to.reason,
+            version: delivery.version + 1,
+            ..Told::of(delivery)
+        };
+        let correlation = event.and_then(|event| event.correlation_id.as_deref());
+        changes.tell(&told, event.map(|event| &event.key), correlation);
+        if to.state.calls_fallback() {
+            fallbacks.push(vec![now.into(), delivery.id.0.into()]);
+        }
+        params.push(vec![
+            delivery.id.0.into(),
+            to.state.as_str().into(),
+            to.reason.as_str().into(),
+            to.due_at.into(),
+            to.expires_at.into(),
+            now.into(),
+        ]);
+    }
+    let update = "UPDATE delivery SET state = $2, reason = $3, due_at = $4, expires_at = $5, \
+                  updated_at = $6, version = version + 1 WHERE id = $1";
+    tx.execute_many(update, &params).await?;
+    let fallback = "UPDATE delivery SET due_at = $1 WHERE follows = $2 \
+                    AND state = 'waiting' AND lease_token IS NULL AND due_at > $1";
+    tx.execute_many(fallback, &fallbacks).await?;
+    changes.write(tx).await
+}

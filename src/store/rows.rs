@@ -1,0 +1,232 @@
+//! Deliveries and events as rows.
+
+use std::sync::Arc;
+
+use serde_json::Value as Json;
+
+use crate::model::address::{Address, Channel};
+use crate::model::catalogue::{Category, Lane};
+use crate::model::delivery::{Delivery, Reason, State};
+use crate::model::event::{Event, EventKey};
+use crate::model::id::{DeliveryId, EventId, EventTypeName, LeaseToken};
+use crate::store::StoreError;
+use crate::store::engine::{Row, Value};
+
+/// The columns of a delivery, in the order in which [`read_delivery`] reads them.
+pub(super) const DELIVERY: &str = "delivery.id, delivery.event, delivery.event_type, \
+    delivery.step, delivery.recipient_key, delivery.contact, delivery.partner, \
+    delivery.business_key, delivery.channel, delivery.provider, delivery.address, \
+    delivery.locale, delivery.time_zone, delivery.recipient, delivery.template, \
+    delivery.category, delivery.lane, delivery.state, delivery.reason, delivery.detail, \
+    delivery.due_at, delivery.expires_at, delivery.attempts, delivery.follows, \
+    delivery.version, delivery.provider_message_id, delivery.created_at, delivery.updated_at, \
+    delivery.unless, delivery.lease_token, delivery.intent";
+
+/// A delivery's row: the delivery, and what only the store looks at.
+#[derive(Clone)]
+pub(super) struct DeliveryRow {
+    pub(super) delivery: Delivery,
+    pub(super) unless: Vec<EventTypeName>,
+    pub(super) token: Option<LeaseToken>,
+    pub(super) intent: Option<String>,
+}
+
+/// Reads a row that was selected by [`DELIVERY`].
+pub(super) fn read_delivery(row: &Row) -> Result<DeliveryRow, StoreError> {
+    let channel = read_channel(&row.text(8)?)?;
+    let address = row.opt_text(10)?.map(|text| read_address(channel, text));
+    let delivery = Delivery {
+        id: DeliveryId(row.uuid(0)?),
+        event: EventId(row.uuid(1)?),
+        event_type: row.text(2)?.into(),
+        step: row.text(3)?.into(),
+        recipient_key: row.text(4)?,
+        contact: row.opt_text(5)?.map(Into::into),
+        partner: row.opt_text(6)?.map(Into::into),
+        business_key: row.opt_text(7)?,
+        channel,
+        provider: row.opt_text(9)?.map(Into::into),
+        address,
+        locale: row.text(11)?,
+        time_zone: row.text(12)?,
+        recipient: read_json(&row.text(13)?)?,
+        template: row.text(14)?,
+        category: match row.text(15)?.as_str() {
+            "marketing" => Category::Marketing,
+            _ => Category::Transactional,
+        },
+        lane: Lane::from_rank(row.int(16)?),
+        state: read_state(&row.text(17)?)?,
+        reason: read_reason(&row.text(18)?)?,
+        detail: row.opt_text(19)?,
+        due_at: row.time(20)?,
+        expires_at: row.time(21)?,
+        attempts: u32::try_from(row.int(22)?).unwrap_or(0),
+        after: row.opt_uuid(23)?.map(DeliveryId),
+        version: u32::try_from(row.int(24)?).unwrap_or(u32::MAX),
+        provider_message_id: row.opt_text(25)?,
+        created_at: row.time(26)?,
+        updated_at: row.time(27)?,
+    };
+    let unless = row.opt_text(28)?.map(|text| read_json(&text)).transpose()?.unwrap_or_default();
+    let token = row.opt_uuid(29)?.map(LeaseToken);
+    Ok(DeliveryRow { delivery, unless, token, intent: row.opt_text(30)? })
+}
+
+/// An address as it was written by [`Address::value`]: it is normalised already.
+pub(super) fn read_address(channel: Channel, text: String) -> Address {
+    match channel {
+        Channel::Email => Address::Email { email: text },
+        Channel::Sms => Address::Sms { phone: text },
+        Channel::Chat => match text.split_once(':') {
+            Some((provider, target)) => {
+                Address::Chat { provider: provider.into(), target: Some(target.to_owned()) }
+            }
+            None => Address::Chat { provider: text.into(), target: None },
+        },
+    }
+}
+
+pub(super) fn read_channel(text: &str) -> Result<Channel, StoreError> {
+    text.parse().map_err(|_| unknown_word("channel", text))
+}
+
+pub(super) fn read_state(text: &str) -> Result<State, StoreError> {
+    State::from_word(text).ok_or_else(|| unknown_word("state", text))
+}
+
+pub(super) fn read_reason(text: &str) -> Result<Reason, StoreError> {
+    Reason::from_word(text).ok_or_else(|| unknown_word("reason", text))
+}
+
+pub(super) fn read_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|error| {
+        StoreError::Broken(format!("a row holds JSON that does not read: {error}"))
+    })
+}
+
+pub(super) fn write_json(value: &impl serde::Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value)
+        .map_err(|error| StoreError::Broken(format!("a value cannot be written as JSON: {error}")))
+}
+
+fn unknown_word(what: &str, word: &str) -> StoreError {
+    StoreError::Broken(format!("a row holds the {what} `{word}`, which this Loa does not know"))
+}
+
+/// What a template and a status event may say of a delivery's event.
+#[derive(Clone, Debug)]
+pub struct EventFacts {
+    /// Loa's own id.
+    pub id: EventId,
+    /// The publisher's key.
+    pub key: EventKey,
+    /// Its type.
+    pub event_type: EventTypeName,
+    /// When it happened.
+    pub time: jiff::Timestamp,
+    /// What the publisher wants to see on status events.
+    pub correlation_id: Option<String>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+    /// The event's data.
+    pub data: Arc<Json>,
+}
+
+impl EventFacts {
+    /// The facts of an event that is being accepted.
+    pub fn of(event: &Event) -> Self {
+        Self {
+            id: event.id,
+            key: event.key.clone(),
+            event_type: event.event_type.clone(),
+            time: event.time,
+            correlation_id: event.correlation_id.clone(),
+            traceparent: event.traceparent.clone(),
+            data: Arc::clone(&event.data),
+        }
+    }
+}
+
+/// The columns of an event's facts, in the order in which [`read_facts`] reads them.
+pub(super) const FACTS: &str = "event.id, event.source, event.external_id, event.event_type, \
+    event.time, event.correlation_id, event.traceparent, event.data";
+
+/// Reads a row that was selected by [`FACTS`].
+pub(super) fn read_facts(row: &Row) -> Result<EventFacts, StoreError> {
+    Ok(EventFacts {
+        id: EventId(row.uuid(0)?),
+        key: EventKey { source: row.text(1)?, id: row.text(2)? },
+        event_type: row.text(3)?.into(),
+        time: row.time(4)?,
+        correlation_id: row.opt_text(5)?,
+        traceparent: row.opt_text(6)?,
+        data: Arc::new(read_json(&row.text(7)?)?),
+    })
+}
+
+/// The statement that writes one delivery, its parameters as [`delivery_params`] makes them.
+pub(super) const INSERT_DELIVERY: &str = "INSERT INTO delivery (id, event, event_type, step, \
+    recipient_key, contact, partner, business_key, channel, provider, address, locale, \
+    time_zone, recipient, recipient_folded, template, category, lane, state, reason, detail, \
+    due_at, expires_at, attempts, follows, version, unless, created_at, updated_at, \
+    lease_token, lease_until, lease_run) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+    $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32) \
+    ON CONFLICT (event, step, recipient_key, channel) DO NOTHING";
+
+/// A claim that is made while the row is written.
+pub(super) struct InsertedLease {
+    pub(super) token: LeaseToken,
+    pub(super) until: i64,
+    pub(super) run: uuid::Uuid,
+}
+
+/// The parameters of [`INSERT_DELIVERY`].
+pub(super) fn delivery_params(
+    delivery: &Delivery,
+    unless: &[EventTypeName],
+    lease: Option<InsertedLease>,
+) -> Result<Vec<Value>, StoreError> {
+    let name = delivery.recipient.name.as_deref().map(crate::model::fold::fold);
+    let unless = if unless.is_empty() { None } else { Some(write_json(&unless)?) };
+    let (token, until, run) = match lease {
+        Some(lease) => (Some(lease.token.0), Some(lease.until), Some(lease.run)),
+        None => (None, None, None),
+    };
+    let text = |id: &Option<_>| Value::from(id.clone());
+    Ok(vec![
+        delivery.id.0.into(),
+        delivery.event.0.into(),
+        delivery.event_type.as_str().into(),
+        delivery.step.as_str().into(),
+        delivery.recipient_key.as_str().into(),
+        delivery.contact.as_ref().map(|id| id.as_str()).into(),
+        delivery.partner.as_ref().map(|id| id.as_str()).into(),
+        text(&delivery.business_key),
+        delivery.channel.as_str().into(),
+        delivery.provider.as_ref().map(|name| name.as_str()).into(),
+        delivery.address.as_ref().map(Address::value).into(),
+        delivery.locale.as_str().into(),
+        delivery.time_zone.as_str().into(),
+        write_json(&delivery.recipient)?.into(),
+        name.into(),
+        delivery.template.as_str().into(),
+        delivery.category.as_str().into(),
+        delivery.lane.rank().into(),
+        delivery.state.as_str().into(),
+        delivery.reason.as_str().into(),
+        text(&delivery.detail),
+        delivery.due_at.into(),
+        delivery.expires_at.into(),
+        delivery.attempts.into(),
+        delivery.after.map(|id| id.0).into(),
+        delivery.version.into(),
+        unless.into(),
+        delivery.created_at.into(),
+        delivery.updated_at.into(),
+        token.into(),
+        until.into(),
+        run.into(),
+    ])
+}

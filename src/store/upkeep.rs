@@ -1,0 +1,120 @@
+//! Retention and backup.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::model::delivery::State;
+use crate::store::changes::Changes;
+use crate::store::engine::{Tx, Value};
+use crate::store::rows::read_state;
+use crate::store::{Engine, Store, StoreError};
+
+/// How long things are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Ages {
+    /// Final deliveries, their events and attempts.
+    pub deliveries: Duration,
+    /// Rejected events.
+    pub rejected: Duration,
+    /// Captured messages.
+    pub captured: Duration,
+}
+
+impl Store {
+    /// Forgets what is older than its age, at most `limit` rows of each sort; says whether there
+    /// is more to forget.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn purge(&self, ages: Ages, limit: usize) -> Result<bool, StoreError> {
+        let store = self.clone();
+        self.write(move |tx| {
+            let store = store.clone();
+            Box::pin(async move { purge(tx, &store, ages, limit).await })
+        })
+        .await
+    }
+
+    /// Copies a running SQLite store to a new file.
+    ///
+    /// # Errors
+    /// When the file cannot be written, or the store is PostgreSQL, which has `pg_dump`.
+    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
+        let Engine::Sqlite(sqlite) = &*self.engine else {
+            let text = "this store is PostgreSQL; back it up with pg_dump";
+            return Err(StoreError::Wrong(text.to_owned()));
+        };
+        if to.exists() {
+            let text = format!("{} exists already; name a new file", to.display());
+            return Err(StoreError::Wrong(text));
+        }
+        let (from, to) = (sqlite.path.clone(), to.to_owned());
+        let copy = tokio::task::spawn_blocking(move || -> Result<(), StoreError> {
+            let source = rusqlite::Connection::open_with_flags(
+                &from,
+                rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
+            )?;
+            // One read transaction, so that writers go on and the copy is of one moment.
+            source.execute("VACUUM INTO ?1", [to.display().to_string()])?;
+            std::fs::File::open(&to)
+                .and_then(|file| file.sync_all())
+                .map_err(|error| StoreError::Wrong(format!("cannot sync the backup: {error}")))
+        });
+        copy.await
+            .map_err(|error| StoreError::Broken(format!("the backup was cut off: {error}")))?
+    }
+}
+
+async fn purge(
+    tx: &mut Tx<'_>,
+    store: &Store,
+    ages: Ages,
+    limit: usize,
+) -> Result<bool, StoreError> {
+    let now = tx.now();
+    let before = |age: Duration| now.checked_sub(age).unwrap_or(jiff::Timestamp::MIN);
+    let mut changes = Changes::new(store, now);
+    let states = State::ALL.iter().filter(|state| state.is_final()).map(|state| state.as_str());
+    let old = "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery \
+               WHERE created_at < $1 AND updated_at < $1 AND state {any $2} \
+               ORDER BY created_at LIMIT $3) RETURNING id, event_type, state";
+    let params = [before(ages.deliveries).into(), Value::texts(states), limit.into()];
+    let rows = tx.query(old, &params).await?;
+    let mut ids = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let (id, event_type) = (row.uuid(0)?, row.text(1)?);
+        changes.count(&event_type, purged_counter(read_state(&row.text(2)?)?), 1);
+        ids.push(id);
+    }
+    let mut is_full = ids.len() == limit;
+    let ids = Value::uuids(ids);
+    tx.execute("DELETE FROM attempt WHERE delivery {any_uuid $1}", &[ids.clone()]).await?;
+    tx.execute("DELETE FROM captured WHERE delivery {any_uuid $1}", &[ids]).await?;
+    let events = "DELETE FROM event WHERE id IN (SELECT id FROM event \
+                  WHERE received_at < $1 AND state = 'planned' AND NOT EXISTS \
+                  (SELECT 1 FROM delivery WHERE delivery.event = event.id) \
+                  ORDER BY received_at LIMIT $2)";
+    let count = tx.execute(events, &[before(ages.deliveries).into(), limit.into()]).await?;
+    is_full |= count == limit as u64;
+    tx.execute("DELETE FROM rejected WHERE at < $1", &[before(ages.rejected).into()]).await?;
+    tx.execute("DELETE FROM captured WHERE at < $1", &[before(ages.captured).into()]).await?;
+    tx.execute("DELETE FROM event_key WHERE expires_at < $1", &[now.into()]).await?;
+    tx.execute("DELETE FROM marker WHERE expires_at < $1", &[now.into()]).await?;
+    changes.write(tx).await?;
+    Ok(is_full)
+}
+
+/// The counter of purged deliveries of a state; the ledger goes on counting them.
+fn purged_counter(state: State) -> &'static str {
+    match state {
+        State::Waiting => "purged.waiting",
+        State::Held => "purged.held",
+        State::Sent => "purged.sent",
+        State::Delivered => "purged.delivered",
+        State::Bounced => "purged.bounced",
+        State::Failed => "purged.failed",
+        State::Skipped => "purged.skipped",
+        State::Expired => "purged.expired",
+        State::Cancelled => "purged.cancelled",
+    }
+}
