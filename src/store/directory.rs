@@ -1,14 +1,8 @@
-//! Partners, contacts, teams and segments.
+//! Partners, contacts, teams and segments: whom events are about, and how they are reached.
 
-use crate::model::contact::DirectoryChange;
-use crate::store::StoreError;
-use crate::store::engine::Tx;
+mod change;
+mod load;
+mod resolve;
+mod segment;
 
-/// Applies a change of the client base; says whether it was newer than what is known.
-pub(super) async fn apply_change(
-    tx: &mut Tx<'_>,
-    change: &DirectoryChange,
-) -> Result<bool, StoreError> {
-    let _ = (tx, change);
-    Ok(false)
-}
+pub(super) use change::apply_change;

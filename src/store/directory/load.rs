@@ -1,0 +1,150 @@
+//! Contacts and partners as rows.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::model::address::Address;
+use crate::model::contact::{Consent, Contact, Partner, Tier};
+use crate::model::id::{ContactId, PartnerId};
+use crate::store::StoreError;
+use crate::store::engine::{Row, Tx, Value};
+use crate::store::rows::{read_address, read_channel, read_json};
+
+/// The columns of a partner, in the order in which [`read_partner`] reads them.
+pub(super) const PARTNER: &str =
+    "id, name, tier, manager, locale, time_zone, region, tags, channels, changed_at";
+
+/// Reads a row that was selected by [`PARTNER`].
+pub(super) fn read_partner(row: &Row) -> Result<Partner, StoreError> {
+    Ok(Partner {
+        id: row.text(0)?.into(),
+        name: row.text(1)?,
+        tier: match row.text(2)?.as_str() {
+            "vip" => Tier::Vip,
+            _ => Tier::Standard,
+        },
+        manager: row.opt_text(3)?.map(Into::into),
+        locale: row.opt_text(4)?,
+        time_zone: row.opt_text(5)?,
+        region: row.opt_text(6)?,
+        tags: read_json(&row.text(7)?)?,
+        channels: read_json(&row.text(8)?)?,
+        changed_at: row.time(9)?,
+    })
+}
+
+/// The columns of a contact, in the order in which [`read_contact`] reads them.
+pub(super) const CONTACT: &str = "id, name, partner, duty, locale, time_zone, region, tags, \
+                                  superior, signature, changed_at";
+
+/// Reads a row that was selected by [`CONTACT`]; addresses and teams stand in other tables.
+pub(super) fn read_contact(row: &Row) -> Result<Contact, StoreError> {
+    Ok(Contact {
+        id: row.text(0)?.into(),
+        name: row.text(1)?,
+        partner: row.opt_text(2)?.map(Into::into),
+        duty: row.opt_text(3)?,
+        locale: row.opt_text(4)?,
+        time_zone: row.opt_text(5)?,
+        region: row.opt_text(6)?,
+        addresses: Vec::new(),
+        tags: read_json(&row.text(7)?)?,
+        teams: Vec::new(),
+        superior: row.opt_text(8)?.map(Into::into),
+        signature: row.opt_text(9)?,
+        changed_at: row.time(10)?,
+    })
+}
+
+/// The contacts of these ids, with their addresses and teams.
+pub(super) async fn contacts(
+    tx: &mut Tx<'_>,
+    ids: impl IntoIterator<Item = &ContactId>,
+) -> Result<BTreeMap<ContactId, Contact>, StoreError> {
+    let ids: std::collections::BTreeSet<&str> = ids.into_iter().map(ContactId::as_str).collect();
+    if ids.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let list = Value::texts(ids);
+    let sql = format!("SELECT {CONTACT} FROM contact WHERE id {{any $1}}");
+    let mut found = BTreeMap::new();
+    for row in tx.query(&sql, std::slice::from_ref(&list)).await? {
+        let contact = read_contact(&row)?;
+        found.insert(contact.id.clone(), contact);
+    }
+    let sql = "SELECT contact, channel, address FROM contact_address WHERE contact {any $1} \
+               ORDER BY contact, position";
+    for row in tx.query(sql, std::slice::from_ref(&list)).await? {
+        let channel = read_channel(&row.text(1)?)?;
+        let address = read_address(channel, row.text(2)?);
+        if let Some(contact) = found.get_mut(&ContactId(row.text(0)?)) {
+            contact.addresses.push(address);
+        }
+    }
+    let sql = "SELECT contact, team FROM contact_team WHERE contact {any $1} ORDER BY team";
+    for row in tx.query(sql, &[list]).await? {
+        if let Some(contact) = found.get_mut(&ContactId(row.text(0)?)) {
+            contact.teams.push(row.text(1)?.into());
+        }
+    }
+    Ok(found)
+}
+
+/// The partners of these ids.
+pub(super) async fn partners(
+    tx: &mut Tx<'_>,
+    ids: impl IntoIterator<Item = &PartnerId>,
+) -> Result<HashMap<PartnerId, Partner>, StoreError> {
+    let ids: std::collections::BTreeSet<&str> = ids.into_iter().map(PartnerId::as_str).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let sql = format!("SELECT {PARTNER} FROM partner WHERE id {{any $1}}");
+    let rows = tx.query(&sql, &[Value::texts(ids)]).await?;
+    let partners = rows.iter().map(read_partner);
+    partners.map(|partner| partner.map(|partner| (partner.id.clone(), partner))).collect()
+}
+
+/// What is known of a set of addresses.
+#[derive(Default)]
+pub(super) struct AddressFacts {
+    suppressed: Vec<Address>,
+    consents: Vec<Consent>,
+}
+
+impl AddressFacts {
+    /// Asks for suppression and consent of these addresses.
+    pub(super) async fn ask(tx: &mut Tx<'_>, addresses: &[Address]) -> Result<Self, StoreError> {
+        if addresses.is_empty() {
+            return Ok(Self::default());
+        }
+        let list = Value::texts(addresses.iter().map(Address::value));
+        let sql = "SELECT channel, address FROM suppression WHERE address {any $1}";
+        let rows = tx.query(sql, std::slice::from_ref(&list)).await?;
+        let suppressed =
+            rows.iter().map(|row| Ok(read_address(read_channel(&row.text(0)?)?, row.text(1)?)));
+        let suppressed = suppressed.collect::<Result<_, StoreError>>()?;
+        let sql = "SELECT channel, address, granted, at, source FROM consent \
+                   WHERE address {any $1}";
+        let rows = tx.query(sql, &[list]).await?;
+        let consents = rows.iter().map(|row| {
+            Ok(Consent {
+                address: read_address(read_channel(&row.text(0)?)?, row.text(1)?),
+                granted: row.truth(2)?,
+                at: row.time(3)?,
+                source: row.text(4)?,
+            })
+        });
+        Ok(Self { suppressed, consents: consents.collect::<Result<_, StoreError>>()? })
+    }
+
+    /// Those of `addresses` that are suppressed.
+    pub(super) fn suppressed(&self, addresses: &[Address]) -> Vec<Address> {
+        self.suppressed.iter().filter(|address| addresses.contains(address)).cloned().collect()
+    }
+
+    /// What is known of consent for `addresses`.
+    pub(super) fn consents(&self, addresses: &[Address]) -> Vec<Consent> {
+        let about = |consent: &&Consent| addresses.contains(&consent.address);
+        self.consents.iter().filter(about).cloned().collect()
+    }
+}
