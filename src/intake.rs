@@ -1,1 +1,15 @@
-//! Turns arrivals into events, or into rejected events that say why.
+//! Turns arrivals into events, or into rejections that say what is wrong and where.
+//!
+//! Three ways of writing an event are understood: CloudEvents 1.0 in structured mode (one JSON
+//! object), in binary mode (attributes as headers, data as body), and plain JSON with AMQP
+//! properties. A rejection uses up no key: the same event may be published again, mended.
+
+mod attributes;
+mod decode;
+pub mod encode;
+mod json;
+mod schema;
+mod split;
+
+pub use decode::Decoder;
+pub use split::split_batch;

@@ -1,0 +1,186 @@
+//! Makes an event of an arrival.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use ring::digest::{SHA256, digest};
+
+use crate::model::catalogue::{Catalogue, EventType};
+use crate::model::event::{Arrival, Digest, Event, EventKey, RejectReason, Rejection};
+use crate::model::id::EventId;
+
+use super::attributes::{Attributes, as_text, read_attributes};
+use super::json::{canonical, undecodable};
+use super::schema::Schemas;
+
+/// The longest `id` or `source`, in characters: what both stores index without complaint.
+const MAX_NAME: usize = 512;
+
+/// Reads arrivals by a catalogue.
+#[derive(Debug)]
+pub struct Decoder {
+    catalogue: Arc<Catalogue>,
+    schemas: Schemas,
+    max_bytes: u64,
+}
+
+impl Decoder {
+    /// A decoder that refuses events above `max_bytes`.
+    ///
+    /// # Errors
+    /// The type and fault of a schema that does not compile.
+    pub fn new(catalogue: Arc<Catalogue>, max_bytes: u64) -> Result<Self, String> {
+        let schemas = Schemas::compile(&catalogue)?;
+        Ok(Self { catalogue, schemas, max_bytes })
+    }
+
+    /// Makes an event of `arrival`.
+    ///
+    /// # Errors
+    /// A rejection that names the place and what was expected there.
+    pub fn decode(&self, arrival: &Arrival, now: Timestamp) -> Result<Event, Box<Rejection>> {
+        if arrival.bytes.len() as u64 > self.max_bytes {
+            let (size, most) = (arrival.bytes.len(), self.max_bytes);
+            return Err(Box::new(Rejection {
+                reason: RejectReason::TooLarge,
+                ..*undecodable("body", format!("{size} bytes; the limit is {most} bytes"))
+            }));
+        }
+        let mut attributes = read_attributes(arrival, &self.catalogue)?;
+        let known = |attributes: &Attributes, rejection: Box<Rejection>| {
+            Box::new(Rejection {
+                event_type: attributes.event_type.clone(),
+                key: attributes
+                    .source
+                    .clone()
+                    .zip(attributes.id.clone())
+                    .map(|(source, id)| EventKey { source, id }),
+                ..*rejection
+            })
+        };
+        let made = self.make(&mut attributes, arrival, now);
+        made.map_err(|rejection| known(&attributes, rejection))
+    }
+
+    fn make(
+        &self,
+        attributes: &mut Attributes,
+        arrival: &Arrival,
+        now: Timestamp,
+    ) -> Result<Event, Box<Rejection>> {
+        let event_type = self.known_type(attributes)?;
+        if let Some(misfit) = self.schemas.check(&event_type.name, &attributes.data) {
+            let place = format!("{}{}", attributes.data_place, misfit.pointer);
+            return Err(Box::new(Rejection {
+                reason: RejectReason::Schema,
+                ..*undecodable(&place, misfit.message)
+            }));
+        }
+        let (key, key_is_derived) = key(attributes, event_type, arrival)?;
+        let at = |pointer: &Option<String>| {
+            pointer.as_ref().and_then(|at| attributes.data.pointer(at)).and_then(as_text)
+        };
+        Ok(Event {
+            id: EventId::new(now),
+            key,
+            key_is_derived,
+            event_type: event_type.name.clone(),
+            time: time(attributes, "time", &attributes.time)?.unwrap_or(arrival.at),
+            received_at: arrival.at,
+            not_before: time(attributes, "notbefore", &attributes.not_before)?,
+            business_key: at(&event_type.business_key),
+            partner: at(&event_type.partner).map(Into::into),
+            correlation_id: attributes
+                .correlation_id
+                .take()
+                .or_else(|| arrival.properties.correlation_id.clone()),
+            traceparent: attributes.traceparent.take(),
+            only: attributes.only.take(),
+            digest: digest_of(event_type, attributes),
+            data: Arc::new(std::mem::take(&mut attributes.data)),
+            transport: arrival.transport,
+        })
+    }
+
+    fn known_type(&self, attributes: &Attributes) -> Result<&EventType, Box<Rejection>> {
+        let place = attributes.place("type");
+        let Some(name) = attributes.event_type.as_deref().filter(|name| !name.is_empty()) else {
+            return Err(undecodable(&place, "missing; name a type of the catalogue"));
+        };
+        self.catalogue.find(name).ok_or_else(|| {
+            let message =
+                format!("`{name}` is no type of the catalogue; see `loa event-types list`");
+            let reason = RejectReason::UnknownType;
+            Box::new(Rejection { reason, ..*undecodable(&place, message) })
+        })
+    }
+}
+
+/// The event's key: the publisher's, one built by the type's pointers, or one of its bytes.
+fn key(
+    attributes: &Attributes,
+    event_type: &EventType,
+    arrival: &Arrival,
+) -> Result<(EventKey, bool), Box<Rejection>> {
+    let Some(source) = attributes.source.clone().filter(|source| !source.is_empty()) else {
+        let place = attributes.place("source");
+        return Err(undecodable(&place, "missing; say which system the event comes from"));
+    };
+    let given = attributes.id.clone().filter(|id| !id.is_empty());
+    let built = || {
+        let parts = event_type.id_from.iter();
+        let parts: Option<Vec<String>> =
+            parts.map(|pointer| attributes.data.pointer(pointer).and_then(as_text)).collect();
+        let parts = parts.filter(|parts| !parts.is_empty())?;
+        Some(format!("{}:{}", event_type.name, parts.join("/")))
+    };
+    let (id, is_derived) = match given.or_else(built) {
+        Some(id) => (id, false),
+        None if attributes.prefix == "/" || attributes.prefix.starts_with("header") => {
+            let place = attributes.place("id");
+            return Err(undecodable(&place, "missing; give each event of a source its own id"));
+        }
+        None => (format!("sha256:{}", hex(&arrival.bytes)), true),
+    };
+    for (name, text) in [("source", &source), ("id", &id)] {
+        if text.chars().count() > MAX_NAME {
+            let message = format!("longer than {MAX_NAME} characters");
+            return Err(undecodable(&attributes.place(name), message));
+        }
+    }
+    Ok((EventKey { source, id }, is_derived))
+}
+
+fn time(
+    attributes: &Attributes,
+    name: &str,
+    text: &Option<String>,
+) -> Result<Option<Timestamp>, Box<Rejection>> {
+    let Some(text) = text else { return Ok(None) };
+    // Whole microseconds, as stores keep them.
+    let moment = text
+        .parse::<Timestamp>()
+        .ok()
+        .and_then(|moment| Timestamp::from_microsecond(moment.as_microsecond()).ok());
+    moment.map(Some).ok_or_else(|| {
+        let message = "not a time; expected RFC 3339 such as 2026-12-24T09:00:00+07:00";
+        undecodable(&attributes.place(name), message)
+    })
+}
+
+/// Digest of type and data, whatever the order of members.
+fn digest_of(event_type: &EventType, attributes: &Attributes) -> Digest {
+    let mut text = format!("{}\n", event_type.name);
+    canonical(&attributes.data, &mut text);
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    Digest(bytes)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digest = digest(&SHA256, bytes);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests;

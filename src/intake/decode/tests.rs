@@ -1,0 +1,219 @@
+//! Every way of writing an event, and every fault with its place.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::intake::encode::{Outgoing, structured};
+use crate::model::catalogue::{Category, Lane, Mapping, OnUnknown, RetryPolicy};
+use crate::model::event::{Properties, Transport};
+
+fn decoder() -> Decoder {
+    let event_type = EventType {
+        name: "order.delayed".into(),
+        description: String::new(),
+        category: Category::Transactional,
+        lane: Lane::Normal,
+        schema: json!({
+            "type": "object",
+            "required": ["order_id"],
+            "properties": { "order_id": { "type": "string" }, "days": { "type": "integer" } }
+        }),
+        business_key: Some("/order_id".into()),
+        partner: Some("/partner_id".into()),
+        id_from: vec!["/order_id".into(), "/days".into()],
+        mapping: Some(Mapping {
+            routing_key: "erp.late".into(),
+            id: Some("/doc".into()),
+            time: Some("/at".into()),
+            data: Some("/payload".into()),
+        }),
+        effect: None,
+        steps: Vec::new(),
+        expiry: Duration::from_hours(1),
+        retry: RetryPolicy {
+            first: Duration::from_secs(1),
+            cap: Duration::from_secs(1),
+            max_attempts: 1,
+        },
+        on_unknown: OnUnknown::Retry,
+    };
+    let types = BTreeMap::from([(event_type.name.clone(), event_type)]);
+    Decoder::new(Arc::new(Catalogue { types }), 10_000).unwrap()
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+fn arrival(bytes: impl Into<Vec<u8>>, properties: Properties) -> Arrival {
+    let bytes = Bytes::from(bytes.into());
+    Arrival { bytes, properties, transport: Transport::Amqp, at: now() }
+}
+
+fn decode(bytes: impl Into<Vec<u8>>, properties: Properties) -> Result<Event, Box<Rejection>> {
+    decoder().decode(&arrival(bytes, properties), now())
+}
+
+fn fault(bytes: impl Into<Vec<u8>>, properties: Properties) -> (RejectReason, String) {
+    let rejection = decode(bytes, properties).unwrap_err();
+    (rejection.reason, rejection.place.unwrap())
+}
+
+fn cloud_event() -> Value {
+    json!({
+        "specversion": "1.0", "type": "order.delayed", "source": "shop", "id": "7",
+        "time": "2026-11-23T05:00:00Z", "data": { "order_id": "DH1" }
+    })
+}
+
+fn with(name: &str, value: Value) -> String {
+    let mut event = cloud_event();
+    event[name] = value;
+    event.to_string()
+}
+
+#[test]
+fn structured_mode_is_read_without_any_property() {
+    let event = decode(cloud_event().to_string(), Properties::default()).unwrap();
+
+    assert_eq!(event.key, EventKey { source: "shop".into(), id: "7".into() });
+    assert_eq!(event.business_key.as_deref(), Some("DH1"));
+    assert_eq!(event.time.to_string(), "2026-11-23T05:00:00Z");
+}
+
+#[test]
+fn binary_mode_reads_its_headers() {
+    for prefix in ["cloudevents:", "cloudevents_", "ce-"] {
+        let header = |(name, value): (&str, &str)| (format!("{prefix}{name}"), value.to_owned());
+        let headers =
+            [("specversion", "1.0"), ("type", "order.delayed"), ("source", "shop"), ("id", "8")];
+        let headers = headers.into_iter().map(header).collect();
+
+        let event =
+            decode(r#"{"order_id":"DH2"}"#, Properties { headers, ..Properties::default() });
+
+        assert_eq!(event.unwrap().key.id, "8", "{prefix}");
+    }
+}
+
+#[test]
+fn plain_json_takes_type_source_and_id_from_properties() {
+    let properties = Properties {
+        routing_key: Some("order.delayed".into()),
+        app_id: Some("erp".into()),
+        message_id: Some("m1".into()),
+        ..Properties::default()
+    };
+
+    let event = decode(r#"{"order_id":"DH3"}"#, properties).unwrap();
+
+    assert_eq!(event.key, EventKey { source: "erp".into(), id: "m1".into() });
+}
+
+#[test]
+fn a_foreign_message_is_mapped_by_its_routing_key() {
+    let properties = Properties {
+        routing_key: Some("erp.late".into()),
+        exchange: Some("erp".into()),
+        ..Properties::default()
+    };
+    let body = r#"{"doc": 42, "at": "2026-11-23T06:00:00Z", "payload": {"order_id": "DH4"}}"#;
+
+    let event = decode(body, properties).unwrap();
+
+    assert_eq!(event.event_type.as_str(), "order.delayed");
+    assert_eq!((event.key.source.as_str(), event.key.id.as_str()), ("erp", "42"));
+    assert_eq!(event.time.to_string(), "2026-11-23T06:00:00Z");
+}
+
+#[test]
+fn an_id_is_built_by_pointers_or_derived_from_the_bytes() {
+    let properties =
+        || Properties { routing_key: Some("order.delayed".into()), ..Properties::default() };
+
+    let built = decode(r#"{"order_id":"DH5","days":2}"#, properties()).unwrap();
+    let derived = decode(r#"{"order_id":"DH5"}"#, properties()).unwrap();
+
+    assert_eq!((built.key.id.as_str(), built.key_is_derived), ("order.delayed:DH5/2", false));
+    assert!(derived.key_is_derived && derived.key.id.starts_with("sha256:"));
+}
+
+#[test]
+fn the_order_of_members_does_not_change_the_digest() {
+    let one = with("data", json!({"order_id": "DH1", "days": 1}));
+    let other = one.replace(r#""days":1,"order_id":"DH1""#, r#""order_id":"DH1","days":1"#);
+
+    let digest = |text: String| decode(text, Properties::default()).unwrap().digest;
+
+    assert_eq!(digest(one), digest(other));
+}
+
+#[test]
+fn every_fault_names_its_place() {
+    let none = Properties::default;
+    let undecodable = |place: &str| (RejectReason::Undecodable, place.to_owned());
+    let deep = "[".repeat(100);
+    let content_type = Properties { content_type: Some("text/csv".into()), ..none() };
+
+    assert_eq!(fault("{\n  \"a\": }", none()), undecodable("body line 2 column 8"));
+    assert_eq!(fault(vec![b'"', 0xff, b'"'], none()), undecodable("body"));
+    assert_eq!(fault(deep, none()), undecodable("body"));
+    assert_eq!(fault("{}", content_type), undecodable("header content-type"));
+    assert_eq!(fault(with("specversion", json!("0.3")), none()), undecodable("/specversion"));
+    assert_eq!(fault(with("id", Value::Null), none()), undecodable("/id"));
+    assert_eq!(fault(with("source", Value::Null), none()), undecodable("/source"));
+    assert_eq!(fault(with("time", json!("yesterday")), none()), undecodable("/time"));
+    assert_eq!(fault(with("type", json!(5)), none()), undecodable("/type"));
+    let unknown = fault(with("type", json!("order.eaten")), none());
+    assert_eq!(unknown, (RejectReason::UnknownType, "/type".to_owned()));
+    let schema = fault(with("data", json!({"order_id": 5})), none());
+    assert_eq!(schema, (RejectReason::Schema, "/data/order_id".to_owned()));
+    let large = fault("x".repeat(10_001), none());
+    assert_eq!(large, (RejectReason::TooLarge, "body".to_owned()));
+}
+
+#[test]
+fn a_rejection_tells_type_and_key_as_far_as_they_could_be_read() {
+    let text = with("data", json!({}));
+
+    let rejection = decode(text, Properties::default()).unwrap_err();
+
+    assert_eq!(rejection.event_type.as_deref(), Some("order.delayed"));
+    assert_eq!(rejection.key, Some(EventKey { source: "shop".into(), id: "7".into() }));
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_the_decoder_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        drop(decode(bytes, Properties::default()));
+    }
+
+    #[test]
+    fn what_is_written_reads_back(
+        id in "[a-z0-9-]{1,20}",
+        source in "[a-z/:]{1,20}",
+        order in "\\PC{1,20}",
+        seconds in 0_i64..4_000_000_000,
+    ) {
+        let key = EventKey { source, id };
+        let time = Timestamp::from_second(seconds).unwrap();
+        let outgoing = Outgoing {
+            event_type: "order.delayed".into(),
+            key: Some(key.clone()),
+            time: Some(time),
+            data: json!({ "order_id": order }),
+            ..Outgoing::default()
+        };
+
+        let event = decode(structured(&outgoing), Properties::default()).unwrap();
+
+        prop_assert_eq!(event.key, key);
+        prop_assert_eq!(event.time, time);
+        prop_assert_eq!(&*event.data, &outgoing.data);
+    }
+}

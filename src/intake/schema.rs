@@ -1,0 +1,57 @@
+//! Checks data against the schema of its type; compiled once, asked for reasons only on failure.
+
+use std::collections::HashMap;
+
+use jsonschema::Validator;
+use serde_json::Value;
+
+use crate::model::catalogue::Catalogue;
+use crate::model::id::EventTypeName;
+
+/// The compiled schemas of a catalogue.
+#[derive(Debug)]
+pub(super) struct Schemas {
+    validators: HashMap<EventTypeName, Validator>,
+}
+
+/// The first place where data does not fit.
+pub(super) struct Misfit {
+    /// JSON pointer into the data.
+    pub(super) pointer: String,
+    /// What was expected, and how many more misfits there are.
+    pub(super) message: String,
+}
+
+impl Schemas {
+    /// Compiles every schema.
+    ///
+    /// # Errors
+    /// The type and fault of a schema that does not compile; `config` refuses such a catalogue.
+    pub(super) fn compile(catalogue: &Catalogue) -> Result<Self, String> {
+        let compile = |(name, event_type): (&EventTypeName, &_)| {
+            let event_type: &crate::model::catalogue::EventType = event_type;
+            let validator = jsonschema::draft202012::options()
+                .build(&event_type.schema)
+                .map_err(|error| format!("the schema of {name} does not compile: {error}"))?;
+            Ok((name.clone(), validator))
+        };
+        let validators = catalogue.types.iter().map(compile).collect::<Result<_, String>>()?;
+        Ok(Self { validators })
+    }
+
+    /// Looks for the first misfit of `data`.
+    pub(super) fn check(&self, event_type: &EventTypeName, data: &Value) -> Option<Misfit> {
+        let validator = self.validators.get(event_type)?;
+        if validator.is_valid(data) {
+            return None;
+        }
+        let mut errors = validator.iter_errors(data);
+        let first = errors.next()?;
+        let more = errors.count();
+        let mut message: String = first.to_string().chars().take(300).collect();
+        if more > 0 {
+            message = format!("{message} (and {more} more)");
+        }
+        Some(Misfit { pointer: first.instance_path().to_string(), message })
+    }
+}
