@@ -21,4 +21,5 @@ pub mod message;
 pub mod outcome;
 pub mod segment;
 pub mod status;
+pub mod token;
 pub mod window;

@@ -1,0 +1,189 @@
+//! Every delivered template, rendered with its sample in every language.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::config::assets::Assets;
+use crate::model::catalogue::Lane;
+use crate::model::delivery::{ManagerFacts, Reason, RecipientFacts, State};
+use crate::model::event::EventKey;
+use crate::model::id::{DeliveryId, EventId};
+
+const NOW: &str = "2026-11-23T03:00:00Z";
+
+fn templates() -> Templates {
+    Templates::load(&Assets::embedded_templates(), "vi").unwrap()
+}
+
+fn letterhead() -> Letterhead {
+    let config = crate::config::load(&crate::config::Sources::defaults()).unwrap();
+    Letterhead {
+        company: Company { name: "Cà phê Sao Mai".into(), ..Company::default() },
+        email: EmailSettings {
+            from_name: "Cà phê Sao Mai".into(),
+            from: "tin@saomai.test".into(),
+            ..config.email
+        },
+        sms: SmsSettings { max_parts: 4, ..config.sms },
+        unsubscribe: Some(Unsubscribe {
+            public_url: "https://loa.saomai.test".parse().unwrap(),
+            secret: SecretString::from("0123456789abcdef0123456789abcdef"),
+        }),
+    }
+}
+
+fn delivery(template: &str, locale: &str, channel: Channel) -> Delivery {
+    let now: Timestamp = NOW.parse().unwrap();
+    let manager = ManagerFacts {
+        name: "Trần Quốc Bảo".into(),
+        email: Some("bao@saomai.test".into()),
+        phone: Some("+84903123456".into()),
+        signature: Some("Quản lý khách hàng".into()),
+    };
+    Delivery {
+        id: DeliveryId(uuid::Uuid::from_u128(7)),
+        event: EventId(uuid::Uuid::from_u128(8)),
+        event_type: template.into(),
+        step: "tell".into(),
+        recipient_key: "lan".into(),
+        contact: None,
+        partner: None,
+        business_key: Some("DH1".into()),
+        channel,
+        provider: Some("x".into()),
+        address: Some(Address::email("lan@partner.test").unwrap()),
+        locale: locale.into(),
+        time_zone: "Asia/Ho_Chi_Minh".into(),
+        recipient: RecipientFacts {
+            name: Some("Nguyễn Thị Lan".into()),
+            manager: Some(manager),
+            ..RecipientFacts::default()
+        },
+        template: template.into(),
+        category: Category::Transactional,
+        lane: Lane::Normal,
+        state: State::Waiting,
+        reason: Reason::Scheduled,
+        detail: None,
+        due_at: now,
+        expires_at: now,
+        attempts: 1,
+        after: None,
+        version: 1,
+        provider_message_id: None,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+fn event(template: &str, data: Value) -> EventFacts {
+    EventFacts {
+        id: EventId(uuid::Uuid::from_u128(8)),
+        key: EventKey { source: "shop".into(), id: "1".into() },
+        event_type: template.into(),
+        time: NOW.parse().unwrap(),
+        correlation_id: None,
+        traceparent: None,
+        data: Arc::new(data),
+    }
+}
+
+/// What a message says, without the looks of an email.
+fn said(message: &Message) -> String {
+    match message {
+        Message::Email(email) => format!("{}\n\n{}", email.subject, email.text),
+        Message::Chat(chat) => chat.text.clone(),
+        Message::Sms(sms) => {
+            format!("{}\n[{}, {} parts]", sms.text, sms.encoding.as_str(), sms.parts)
+        }
+    }
+}
+
+#[test]
+fn every_template_renders_its_sample_in_every_language() {
+    let templates = templates();
+    let letterhead = letterhead();
+    let now = NOW.parse().unwrap();
+    for (name, locale, channel) in templates.list() {
+        let channel: Channel = channel.parse().unwrap();
+        let sample = templates.sample(name).expect(name).clone();
+        let delivery = delivery(name, locale, channel);
+
+        let rendered = templates
+            .render(&delivery, &event(name, sample), &letterhead, (Dialect::SlackMrkdwn, now))
+            .unwrap_or_else(|fault| panic!("{fault}"));
+
+        insta::assert_snapshot!(format!("{name}.{locale}.{channel}"), said(&rendered.message));
+    }
+}
+
+#[test]
+fn data_in_an_email_is_text_and_never_markup() {
+    let templates = templates();
+    let mut sample = templates.sample("order.delayed").unwrap().clone();
+    sample["order_id"] = Value::from("<script>alert(1)</script>");
+    let delivery = delivery("order.delayed", "vi", Channel::Email);
+    let now = NOW.parse().unwrap();
+
+    let rendered = templates
+        .render(&delivery, &event("x", sample), &letterhead(), (Dialect::Plain, now))
+        .unwrap();
+
+    let Message::Email(email) = rendered.message else { panic!("expected an email") };
+    assert!(!email.html.contains("<script>"));
+    assert!(email.html.contains("&lt;script&gt;"));
+}
+
+#[test]
+fn a_missing_variable_names_template_and_variable() {
+    let templates = templates();
+    let delivery = delivery("order.delayed", "en", Channel::Sms);
+    let now = NOW.parse().unwrap();
+    let event = event("order.delayed", json!({"order_id": "DH1"}));
+
+    let fault =
+        templates.render(&delivery, &event, &letterhead(), (Dialect::Plain, now)).unwrap_err();
+
+    let text = fault.to_string();
+    assert!(text.starts_with("template order.delayed/en/sms: "), "{text}");
+    assert!(text.contains("promised_at"), "{text}");
+}
+
+#[test]
+fn marketing_email_carries_a_link_that_withdraws_its_own_address() {
+    let templates = templates();
+    let sample = templates.sample("promotion.announced").unwrap().clone();
+    let mut delivery = delivery("promotion.announced", "vi", Channel::Email);
+    delivery.category = Category::Marketing;
+    let now = NOW.parse().unwrap();
+
+    let event = event("promotion.announced", sample);
+    let rendered =
+        templates.render(&delivery, &event, &letterhead(), (Dialect::Plain, now)).unwrap();
+
+    let Message::Email(email) = rendered.message else { panic!("expected an email") };
+    let url = email.unsubscribe_url.unwrap();
+    let token = url.strip_prefix("https://loa.saomai.test/u/").unwrap();
+    let address = token::verify(token, b"0123456789abcdef0123456789abcdef");
+    assert_eq!(address, delivery.address);
+    assert!(email.html.contains(&url.replace('=', "&#x3D;")) || email.html.contains(&url));
+}
+
+#[test]
+fn a_circle_of_partials_is_refused_with_the_files_name() {
+    let assets = Assets::from_texts(
+        "templates",
+        [
+            ("layouts/default.mjml", "<mjml><mj-body>{{> content}}</mj-body></mjml>"),
+            ("partials/a.mjml", "{{> b}}"),
+            ("partials/b.mjml", "{{> a}}"),
+            ("messages/x/vi/email.mjml", "---\nsubject = 's'\npreheader = 'p'\n---\n{{> a}}"),
+        ],
+    );
+
+    let faults = Templates::load(&assets, "vi").err().unwrap();
+
+    assert_eq!(faults.len(), 1);
+    assert!(faults[0].to_string().contains("messages/x/vi/email.mjml"), "{}", faults[0]);
+    assert!(faults[0].to_string().contains("circle"), "{}", faults[0]);
+}
