@@ -244,17 +244,17 @@ fn retention(section: &Section) -> RetentionSettings {
 }
 
 fn providers(root: &Section, send: &Section) -> BTreeMap<ProviderName, ProviderSettings> {
-    let common = Common {
+    let defaults = ProviderDefaults {
         concurrency: count(send, "concurrency", 1000),
         timeout: send.required("timeout", Section::duration).unwrap_or_default(),
         breaker: breaker(&send.section("breaker").unwrap_or_else(Section::detached), None),
     };
     let named = root.named_sections("providers").into_iter();
-    named.filter_map(|(name, section)| provider(&name, section, &common)).collect()
+    named.filter_map(|(name, section)| provider(&name, section, &defaults)).collect()
 }
 
 /// What holds for providers that say nothing else.
-struct Common {
+struct ProviderDefaults {
     concurrency: usize,
     timeout: std::time::Duration,
     breaker: BreakerSettings,
@@ -263,7 +263,7 @@ struct Common {
 fn provider(
     name: &str,
     section: Section,
-    common: &Common,
+    defaults: &ProviderDefaults,
 ) -> Option<(ProviderName, ProviderSettings)> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if name.is_empty() || !name.chars().all(is_plain) {
@@ -279,14 +279,14 @@ fn provider(
     let name = ProviderName::from(name);
     let breaker = section
         .section("breaker")
-        .map_or(common.breaker, |section| breaker(&section, Some(common.breaker)));
+        .map_or(defaults.breaker, |section| breaker(&section, Some(defaults.breaker)));
     let settings = ProviderSettings {
         name: name.clone(),
         kind: kind?,
-        concurrency: section.number("concurrency", 1, 1000).unwrap_or(common.concurrency),
+        concurrency: section.number("concurrency", 1, 1000).unwrap_or(defaults.concurrency),
         rate,
         burst: section.number("burst", 1, 1_000_000).unwrap_or_else(|| default_burst(rate)),
-        timeout: section.duration("timeout").unwrap_or(common.timeout),
+        timeout: section.duration("timeout").unwrap_or(defaults.timeout),
         breaker,
         section,
     };

@@ -268,7 +268,7 @@ impl Reader {
     fn word_or_raw_string(&mut self) -> String {
         let word = self.take_while(|letter| letter.is_alphanumeric() || letter == '_');
         let is_prefix = matches!(word.as_str(), "r" | "br" | "cr");
-        let hashes = (0..).take_while(|ahead| self.peek(*ahead) == Some('#')).count();
+        let hashes = (0..256).take_while(|ahead| self.peek(*ahead) == Some('#')).count();
         if !is_prefix || self.peek(hashes) != Some('"') {
             return word;
         }

@@ -20,7 +20,7 @@ fn comments_are_not_read_and_nested_ones_end_where_they_end() {
 
 #[test]
 fn a_literal_is_one_token_whatever_stands_in_it() {
-    let source = Source::parse(r###"f("a \" // b", r#"c " d"#, b"e", '"', '\'', '\u{1F600}') g"###);
+    let source = Source::parse(r##"f("a \" // b", r#"c " d"#, b"e", '"', '\'', '\u{1F600}') g"##);
 
     assert_eq!(words(&source.shipped), r#"f ( "a \" // b" , "c " d" , b "e" , ' , ' , ' ) g"#,);
 }
