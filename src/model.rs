@@ -17,6 +17,7 @@ pub mod delivery;
 pub mod event;
 pub mod fold;
 pub mod id;
+pub mod ledger;
 pub mod message;
 pub mod outcome;
 pub mod segment;

@@ -1,1 +1,132 @@
 //! Knows the order of the steps, and nothing else does.
+//!
+//! *Accept*: intake, plan, store, then whoever handed the events in is told. *Deliver*: claim,
+//! gate, render, send, record. Beside them run the sweep (lost leases, expiry, retention), the
+//! planning of big audiences, the alarms, and the publishing of status events.
+
+mod accept;
+mod alarms;
+mod deliver;
+mod desks;
+mod dispatch;
+mod pages;
+mod rulebook;
+mod sweep;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use crate::clock::Clock;
+use crate::lifecycle::Tasks;
+use crate::send::Desk;
+use crate::store::{Ages, Store};
+use crate::telemetry::Metrics;
+
+pub use accept::{Acceptor, Answer, OnReject};
+pub use deliver::Deliverer;
+pub use desks::{Desks, Station};
+pub use rulebook::Rulebook;
+
+/// What a pipeline is made of.
+pub struct Parts {
+    /// The store.
+    pub store: Store,
+    /// What the steps decide by.
+    pub rulebook: Arc<ArcSwap<Rulebook>>,
+    /// One desk a provider.
+    pub desks: Vec<Arc<Desk>>,
+    /// The time.
+    pub clock: Clock,
+    /// Where everything runs.
+    pub tasks: Tasks,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// How long a claim lasts unless renewed.
+    pub lease: Duration,
+    /// How long things are kept.
+    pub ages: Ages,
+    /// Whether Loa raises its own alarms as events.
+    pub alarms: bool,
+}
+
+/// The running halves.
+#[derive(Clone)]
+pub struct Pipeline {
+    acceptor: Acceptor,
+    deliverer: Deliverer,
+    desks: Arc<Desks>,
+    store: Store,
+    clock: Clock,
+}
+
+impl Pipeline {
+    /// Starts everything in the background.
+    pub fn start(parts: Parts) -> Self {
+        let Parts { store, rulebook, clock, tasks, metrics, lease, .. } = &parts;
+        let times = (clock.clone(), tasks.clone());
+        let deliverer =
+            Deliverer::new(store.clone(), Arc::clone(rulebook), times, Arc::clone(metrics));
+        let stations = parts.desks.iter().map(|desk| Arc::new(Station::new(Arc::clone(desk))));
+        let desks = Arc::new(Desks::new(stations.collect(), deliverer.clone(), *lease));
+        let acceptor = Acceptor::new(
+            store.clone(),
+            Arc::clone(rulebook),
+            Arc::clone(&desks),
+            clock.clone(),
+            Arc::clone(metrics),
+        );
+        for station in desks.stations() {
+            let dispatcher = dispatch::Dispatcher {
+                station: Arc::clone(station),
+                deliverer: deliverer.clone(),
+                store: store.clone(),
+                clock: clock.clone(),
+                lease: *lease,
+            };
+            tasks.spawn(dispatcher.run());
+        }
+        let pipeline =
+            Self { acceptor, deliverer, desks, store: store.clone(), clock: clock.clone() };
+        sweep::start(&pipeline, &parts);
+        pages::start(&pipeline, &parts);
+        pipeline
+    }
+
+    /// Takes arrivals in.
+    pub fn acceptor(&self) -> &Acceptor {
+        &self.acceptor
+    }
+
+    /// Every provider's desk in this process.
+    pub fn desks(&self) -> &Arc<Desks> {
+        &self.desks
+    }
+
+    /// How many claims this process holds.
+    pub fn in_flight(&self) -> usize {
+        self.deliverer.in_flight()
+    }
+
+    /// Returns once nothing is due, claimed or being planned, by looking again and again.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn run_until_idle(&self) -> Result<(), crate::store::StoreError> {
+        loop {
+            let is_due = self.store.next_due().await?.is_some_and(|due| due <= self.clock.now());
+            let backlog = self.store.backlog().await?;
+            if !is_due && backlog.pages == 0 && self.in_flight() == 0 {
+                return Ok(());
+            }
+            self.desks.wake_all();
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    /// Records what a hard stop left in flight; call it when all tasks have ended.
+    pub async fn record_what_is_left(&self) {
+        self.deliverer.record_what_is_left().await;
+    }
+}

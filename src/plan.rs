@@ -6,6 +6,7 @@
 //! "why did she not get it?" has an answer.
 
 mod audience;
+mod change;
 mod compose;
 mod recipient;
 mod route;
@@ -20,6 +21,7 @@ use crate::model::delivery::{Delivery, Reason};
 use crate::model::event::{Event, RejectReason, Rejection};
 use crate::model::id::{EventTypeName, StepName};
 
+pub use change::change;
 use compose::Composer;
 pub use route::Routes;
 

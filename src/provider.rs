@@ -1,1 +1,93 @@
 //! Ways out: what a provider is, and the list of kinds.
+//!
+//! A provider hands one message to one gateway, once, and says what came of it. It never retries,
+//! never stores, never logs a message: `send` decides when to ask again, `record` keeps what was
+//! answered. A new kind is one file here and its two lines below (`mod` and [`KINDS`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::clock::Clock;
+use crate::config::{Config, ProviderSettings};
+use crate::model::address::Channel;
+use crate::model::message::{Dialect, Envelope};
+use crate::model::outcome::Outcome;
+
+mod egress;
+pub mod sandbox;
+
+pub use crate::provider::egress::Egress;
+use crate::provider::sandbox::Outages;
+
+/// Every kind, in the order in which the handbook tells of them.
+pub const KINDS: &[&Kind] = &[&sandbox::KIND];
+
+/// One configured way out of a channel.
+pub trait Provider: Send + Sync {
+    /// Hands one message to the gateway, once.
+    ///
+    /// Dropping the future before it ends leaves the outcome unknown; nothing else breaks by it.
+    fn send<'a>(&'a self, envelope: &'a Envelope) -> BoxFuture<'a, Outcome>;
+
+    /// How long one call takes at most; the provider itself ends what takes longer.
+    fn longest_call(&self) -> Duration;
+}
+
+/// A sort of provider: what its settings are and how one is made from them.
+pub struct Kind {
+    /// The word in `kind = "…"`.
+    pub name: &'static str,
+    /// The channels it can send on.
+    pub channels: &'static [Channel],
+    /// How it writes emphasis and links of chat messages.
+    pub dialect: Dialect,
+    /// What it is for, in a sentence or two of Markdown.
+    pub about: &'static str,
+    /// Every setting of the kind in one commented `[providers.NAME]` table that can be read.
+    pub example: &'static str,
+    /// Makes a provider; faults go to the section, which is read to its end either way.
+    pub build: fn(&ProviderSettings, &Surroundings) -> Option<Arc<dyn Provider>>,
+}
+
+/// What providers share besides their own settings.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The time, for signatures and the sandbox.
+    pub clock: Clock,
+    /// Where outbound HTTP may go.
+    pub egress: Egress,
+    /// Which sandbox providers play dead, and until when.
+    pub outages: Outages,
+}
+
+impl Surroundings {
+    /// The surroundings that `config` describes.
+    pub fn new(clock: Clock, config: &Config) -> Self {
+        let own_host = config.http.public_url.as_ref().and_then(url::Url::host_str);
+        let egress = Egress::new(own_host, config.send.allow_private_addresses);
+        Self { clock, egress, outages: Outages::default() }
+    }
+}
+
+/// The kind called `name`.
+pub fn find_kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().copied().find(|kind| kind.name == name)
+}
+
+/// Makes the provider that `settings` describe; what is wrong with them goes to their section.
+pub fn build(
+    settings: &ProviderSettings,
+    surroundings: &Surroundings,
+) -> Option<Arc<dyn Provider>> {
+    let Some(kind) = find_kind(&settings.kind) else {
+        let words: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
+        let what = format!("there is no kind of provider called `{}`", settings.kind);
+        settings.section.fault("kind", what, format!("write one of {}", words.join(", ")));
+        return None;
+    };
+    let provider = (kind.build)(settings, surroundings);
+    settings.section.finish();
+    provider
+}

@@ -1,19 +1,70 @@
 //! Turns an outcome into the delivery's next state, and writes outcomes in batches.
 
+mod recorder;
+
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::model::catalogue::{Catalogue, OnUnknown, RetryPolicy};
-use crate::model::delivery::{Delivery, Policy};
+use crate::model::delivery::{Delivery, Policy, Settlement, State, settle};
+use crate::model::outcome::{Attempt, Outcome};
+use crate::store::{Claimed, Finish};
+
+pub use recorder::Recorder;
 
 /// What holds for deliveries of a type that the catalogue no longer has.
 const ORPHAN_POLICY: Policy = Policy {
     retry: RetryPolicy {
-        first: std::time::Duration::from_secs(30),
-        cap: std::time::Duration::from_mins(30),
+        first: Duration::from_secs(30),
+        cap: Duration::from_mins(30),
         max_attempts: 10,
     },
     on_unknown: OnUnknown::Hold,
 };
+
+/// What a try came to, and when it began and ended.
+#[derive(Clone, Debug)]
+pub struct Tried {
+    /// What the provider made of it.
+    pub outcome: Outcome,
+    /// When the try began.
+    pub started_at: Timestamp,
+    /// When the answer came or the wait ended.
+    pub finished_at: Timestamp,
+    /// The template version that was rendered.
+    pub template_version: Option<String>,
+}
+
+/// Decides what a try makes of a claimed delivery; `random` in `[0, 1)` spreads retries.
+pub fn outcome(claimed: &Claimed, tried: Tried, catalogue: &Catalogue, random: f64) -> Finish {
+    let delivery = &claimed.delivery;
+    let Tried { outcome, started_at, finished_at, template_version } = tried;
+    let policy = policy_for(catalogue, delivery);
+    let time = (finished_at, random);
+    let mut settlement = settle(delivery, claimed.attempt, &outcome.verdict, policy, time);
+    if settlement.state != State::Sent && !outcome.answer.text.is_empty() {
+        settlement.detail = Some(outcome.answer.text.clone());
+    }
+    let attempt = delivery.provider.clone().map(|provider| Attempt {
+        delivery: delivery.id,
+        number: claimed.attempt,
+        provider,
+        started_at,
+        finished_at,
+        class: outcome.verdict.class(),
+        answer: outcome.answer,
+        template_version,
+    });
+    let captured = outcome.captured;
+    Finish { delivery: delivery.id, token: claimed.token, attempt, settlement, captured }
+}
+
+/// Gives a claimed delivery back without a try.
+pub fn without_try(claimed: &Claimed, settlement: Settlement) -> Finish {
+    let (delivery, token) = (claimed.delivery.id, claimed.token);
+    Finish { delivery, token, attempt: None, settlement, captured: None }
+}
 
 /// What the catalogue says about trying a delivery again.
 pub fn policy_for(catalogue: &Catalogue, delivery: &Delivery) -> Policy {

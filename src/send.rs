@@ -1,4 +1,176 @@
 //! Hands a message to a provider at the pace it can take.
+//!
+//! [`Desk`] is one provider's place in this process: how many calls at once, how many a second,
+//! whether to call at all. It never retries and never stores.
 
 pub mod breaker;
 pub mod only_to;
+
+use std::num::NonZeroU32;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::clock::Clock;
+use crate::config::ProviderSettings;
+use crate::model::id::ProviderName;
+use crate::model::message::{Dialect, Envelope};
+use crate::model::outcome::{Answer, Outcome, Verdict};
+use crate::provider::Provider;
+
+use breaker::{Breaker, BreakerState};
+use only_to::OnlyTo;
+
+/// How much longer than a provider's own deadline a call is waited for.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// One provider's place in this process.
+pub struct Desk {
+    provider: Arc<dyn Provider>,
+    settings: ProviderSettings,
+    dialect: Dialect,
+    slots: Arc<Semaphore>,
+    limiter: Mutex<Option<Arc<DefaultDirectRateLimiter>>>,
+    breaker: Mutex<Breaker>,
+    only_to: OnlyTo,
+    clock: Clock,
+}
+
+/// A free place at a desk; dropping it frees the place.
+pub type Slot = OwnedSemaphorePermit;
+
+impl Desk {
+    /// A desk with every slot free and the breaker closed.
+    pub fn new(
+        settings: ProviderSettings,
+        (provider, dialect): (Arc<dyn Provider>, Dialect),
+        only_to: OnlyTo,
+        clock: Clock,
+    ) -> Self {
+        let desk = Self {
+            slots: Arc::new(Semaphore::new(settings.concurrency)),
+            limiter: Mutex::new(None),
+            breaker: Mutex::new(Breaker::new(settings.breaker)),
+            settings,
+            dialect,
+            provider,
+            only_to,
+            clock,
+        };
+        desk.share_rate(1);
+        desk
+    }
+
+    /// The provider's name.
+    pub fn name(&self) -> &ProviderName {
+        &self.settings.name
+    }
+
+    /// How the provider writes chat messages.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
+    /// What is configured for the provider.
+    pub fn settings(&self) -> &ProviderSettings {
+        &self.settings
+    }
+
+    /// Takes up to `wanted` free slots, none of them by waiting.
+    pub fn take_slots(&self, wanted: usize) -> Vec<Slot> {
+        let take = || Arc::clone(&self.slots).try_acquire_owned().ok();
+        std::iter::from_fn(take).take(wanted.min(self.settings.concurrency)).collect()
+    }
+
+    /// Waits for one free slot; `None` once the desk is closed for good.
+    pub async fn wait_for_slot(&self) -> Option<Slot> {
+        Arc::clone(&self.slots).acquire_owned().await.ok()
+    }
+
+    /// How many slots are free.
+    pub fn free_slots(&self) -> usize {
+        self.slots.available_permits()
+    }
+
+    /// How many calls the breaker lets begin now: none, a probe, a few, or no limit.
+    pub fn allowance(&self, now: Timestamp) -> usize {
+        self.breaker().allowance(now)
+    }
+
+    /// When the breaker will let calls through again, if it does not now.
+    pub fn opens_at(&self) -> Option<Timestamp> {
+        self.breaker().opens_at()
+    }
+
+    /// What the breaker thinks of the provider.
+    pub fn breaker_state(&self) -> BreakerState {
+        self.breaker().state()
+    }
+
+    /// Splits the provider's rate among `processes` that are alive.
+    pub fn share_rate(&self, processes: u32) {
+        let limiter = self.settings.rate.and_then(|rate| {
+            let share = rate / f64::from(processes.max(1));
+            let period = Duration::try_from_secs_f64(1.0 / share).ok()?;
+            let burst = NonZeroU32::new(self.settings.burst).unwrap_or(NonZeroU32::MIN);
+            Some(Arc::new(RateLimiter::direct(Quota::with_period(period)?.allow_burst(burst))))
+        });
+        *self.limiter.lock().unwrap_or_else(PoisonError::into_inner) = limiter;
+    }
+
+    /// Waits until the rate allows one more call.
+    pub async fn wait_for_rate(&self) {
+        let limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(limiter) = limiter {
+            limiter.until_ready().await;
+        }
+    }
+
+    /// Hands one message over, once, and learns from the answer how the provider is doing.
+    ///
+    /// An address that `only_to` does not allow is never called: the message is captured.
+    pub async fn send(&self, envelope: &Envelope) -> Outcome {
+        if !self.only_to.allows(&envelope.to) {
+            return captured_by_only_to(envelope);
+        }
+        let call = self.provider.send(envelope);
+        // The provider ends what takes longer; this catches one that does not.
+        let deadline = self.provider.longest_call() + PATIENCE;
+        let outcome = match self.clock.is_manual() {
+            true => call.await,
+            false => match tokio::time::timeout(deadline, call).await {
+                Ok(outcome) => outcome,
+                Err(_) => no_answer(deadline),
+            },
+        };
+        let now = self.clock.now();
+        self.breaker().learn(&outcome.verdict, now, fastrand::f64());
+        outcome
+    }
+
+    fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn captured_by_only_to(envelope: &Envelope) -> Outcome {
+    let text = "not sent: the address is not in send.only_to; the message was captured";
+    Outcome {
+        verdict: Verdict::accepted(),
+        answer: Answer::new(Some("captured".to_owned()), text),
+        captured: Some(json!({
+            "captured_by": "only_to",
+            "to": envelope.to.value(),
+            "message": envelope.message,
+        })),
+    }
+}
+
+fn no_answer(deadline: Duration) -> Outcome {
+    let text = format!("no answer within {} s; it may have been sent", deadline.as_secs());
+    Outcome { verdict: Verdict::Unknown, answer: Answer::new(None, &text), captured: None }
+}

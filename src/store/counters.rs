@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::model::catalogue::Lane;
 use crate::model::id::RunId;
+use crate::model::ledger::Ledger;
 use crate::store::engine::Tx;
 use crate::store::{Store, StoreError};
 
@@ -51,6 +52,14 @@ impl Store {
     /// When the store does not answer.
     pub async fn counters(&self) -> Result<Counters, StoreError> {
         self.read(|tx| Box::pin(counters(tx))).await
+    }
+
+    /// The ledger by the live figures.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn ledger(&self) -> Result<Ledger, StoreError> {
+        Ok(Ledger::of(&self.counters().await?))
     }
 
     /// What waits to be done.

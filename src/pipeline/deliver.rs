@@ -1,0 +1,275 @@
+//! One claimed delivery from the gate to its record: gate, render, send, record.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use tracing::{debug, error, warn};
+
+use crate::clock::Clock;
+use crate::lifecycle::Tasks;
+use crate::model::delivery::{Delivery, Reason, Settlement, State, gate};
+use crate::model::id::{DeliveryId, LeaseToken};
+use crate::model::message::{Envelope, Message};
+use crate::model::outcome::{Answer, Outcome, Verdict};
+use crate::pipeline::desks::Station;
+use crate::pipeline::rulebook::Rulebook;
+use crate::record::{self, Recorder, Tried};
+use crate::render::Rendered;
+use crate::send::Slot;
+use crate::store::{Claimed, Finish, Store};
+use crate::telemetry::Metrics;
+
+/// Delivers what is claimed, each delivery in a task of its own.
+#[derive(Clone)]
+pub struct Deliverer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    recorder: Recorder,
+    rulebook: Arc<ArcSwap<Rulebook>>,
+    clock: Clock,
+    tasks: Tasks,
+    metrics: Arc<Metrics>,
+    in_flight: Mutex<HashMap<DeliveryId, InFlight>>,
+}
+
+/// A claim that this process holds.
+struct InFlight {
+    claimed: Claimed,
+    /// When the provider was asked; `None` before that.
+    began_at: Option<Timestamp>,
+}
+
+impl Deliverer {
+    /// A deliverer with nothing in flight.
+    pub fn new(
+        store: Store,
+        rulebook: Arc<ArcSwap<Rulebook>>,
+        (clock, tasks): (Clock, Tasks),
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let recorder = Recorder::new(store.clone(), store.writers());
+        let in_flight = Mutex::default();
+        let inner = Inner { store, recorder, rulebook, clock, tasks, metrics, in_flight };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The tasks that deliveries run in.
+    pub(super) fn tasks(&self) -> &Tasks {
+        &self.inner.tasks
+    }
+
+    /// How many claims this process holds.
+    pub fn in_flight(&self) -> usize {
+        self.inner.in_flight().len()
+    }
+
+    /// The claims to renew.
+    pub(super) fn leases(&self) -> Vec<(DeliveryId, LeaseToken)> {
+        let in_flight = self.inner.in_flight();
+        in_flight.iter().map(|(id, one)| (*id, one.claimed.token)).collect()
+    }
+
+    /// Delivers one claimed delivery in the background.
+    pub(super) fn start(&self, station: Arc<Station>, claimed: Claimed, slot: Slot) {
+        let inner = Arc::clone(&self.inner);
+        let entry = InFlight { claimed: claimed.clone(), began_at: None };
+        inner.in_flight().insert(claimed.delivery.id, entry);
+        self.inner.tasks.spawn(async move { inner.deliver(&station, claimed, slot).await });
+    }
+
+    /// The record of a delivery whose worker was lost.
+    pub(super) fn settle_unknown(&self, claimed: &Claimed, outcome: Outcome) -> Finish {
+        let now = self.inner.clock.now();
+        let tried = Tried { outcome, started_at: now, finished_at: now, template_version: None };
+        let rulebook = self.inner.rulebook.load();
+        record::outcome(claimed, tried, &rulebook.catalogue, fastrand::f64())
+    }
+
+    /// Records what a hard stop left: what was begun has an outcome that nobody knows, and the
+    /// rest is given back.
+    pub(super) async fn record_what_is_left(&self) {
+        let left: Vec<InFlight> = self.inner.in_flight().drain().map(|(_, one)| one).collect();
+        let finishes: Vec<Finish> = left.into_iter().map(|one| self.inner.cut_off(one)).collect();
+        let count = finishes.len();
+        if count > 0 && self.inner.store.finish(finishes).await.is_err() {
+            warn!("could not record {count} deliveries cut off by the stop; their leases will end");
+        }
+    }
+}
+
+impl Inner {
+    fn in_flight(&self) -> std::sync::MutexGuard<'_, HashMap<DeliveryId, InFlight>> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn deliver(&self, station: &Station, claimed: Claimed, slot: Slot) {
+        let id = claimed.delivery.id;
+        let rulebook = self.rulebook.load_full();
+        let finish = match self.prepare(station, &claimed, &rulebook).await {
+            Ok((envelope, version)) => {
+                self.send(station, &claimed, envelope, version, &rulebook).await
+            }
+            Err(settlement) => record::without_try(&claimed, settlement),
+        };
+        drop(slot);
+        self.finish(station, &claimed.delivery, finish).await;
+        self.in_flight().remove(&id);
+    }
+
+    /// Asks the gate, the window and the renderer; `Err` says where it goes instead.
+    async fn prepare(
+        &self,
+        station: &Station,
+        claimed: &Claimed,
+        rulebook: &Rulebook,
+    ) -> Result<(Envelope, Option<String>), Settlement> {
+        let delivery = &claimed.delivery;
+        self.ask_gate(claimed, rulebook)?;
+        let (message, version) = self.render(station, claimed, rulebook).await?;
+        station.desk.wait_for_rate().await;
+        if self.tasks.is_stopping() {
+            let settlement =
+                Settlement::uncounted(State::Waiting, delivery.reason, delivery.due_at);
+            return Err(settlement);
+        }
+        // The wait for rate may have been long: what held at the claim may hold no more.
+        self.ask_gate(claimed, rulebook)?;
+        let Some(to) = delivery.address.clone() else {
+            let (state, reason) = (State::Skipped, Reason::NoAddress);
+            return Err(Settlement::uncounted(state, reason, delivery.due_at));
+        };
+        self.cancel_the_one_before(claimed).await;
+        let envelope = Envelope {
+            delivery: delivery.id,
+            attempt: claimed.attempt,
+            event_type: delivery.event_type.clone(),
+            at: self.clock.now(),
+            business_key: delivery.business_key.clone(),
+            to,
+            to_name: delivery.recipient.name.clone(),
+            data: Arc::clone(&claimed.event.data),
+            message,
+        };
+        Ok((envelope, version))
+    }
+
+    fn ask_gate(&self, claimed: &Claimed, rulebook: &Rulebook) -> Result<(), Settlement> {
+        let delivery = &claimed.delivery;
+        let now = self.clock.now();
+        if let Some(settlement) = gate(delivery, &claimed.gate, now) {
+            return Err(settlement);
+        }
+        match record::window_opens(&rulebook.catalogue, delivery, now) {
+            Some(opens) if opens > delivery.expires_at => Err(expired(delivery)),
+            Some(opens) => Err(Settlement::uncounted(State::Waiting, Reason::Window, opens)),
+            None => Ok(()),
+        }
+    }
+
+    async fn send(
+        &self,
+        station: &Station,
+        claimed: &Claimed,
+        envelope: Envelope,
+        template_version: Option<String>,
+        rulebook: &Rulebook,
+    ) -> Finish {
+        let started_at = envelope.at;
+        if let Some(entry) = self.in_flight().get_mut(&claimed.delivery.id) {
+            entry.began_at = Some(started_at);
+        }
+        let outcome = station.desk.send(&envelope).await;
+        let finished_at = self.clock.now();
+        let took = finished_at.duration_since(started_at).unsigned_abs();
+        let class = outcome.verdict.class().as_str();
+        self.metrics.count_attempt(station.desk.name().as_str(), class, took);
+        let tried = Tried { outcome, started_at, finished_at, template_version };
+        record::outcome(claimed, tried, &rulebook.catalogue, fastrand::f64())
+    }
+
+    /// Renders late, so that a mended template repairs what is waiting.
+    async fn render(
+        &self,
+        station: &Station,
+        claimed: &Claimed,
+        rulebook: &Rulebook,
+    ) -> Result<(Message, Option<String>), Settlement> {
+        let delivery = &claimed.delivery;
+        let rendered = rulebook
+            .render(delivery, &claimed.event, station.desk.dialect(), self.clock.now())
+            .map_err(|fault| {
+                let id = delivery.id;
+                warn!(delivery.id = %id, "held delivery {id}: its message does not render");
+                Settlement::uncounted(State::Held, Reason::RenderFault, delivery.due_at)
+                    .with_detail(fault.to_string())
+            })?;
+        self.keep_version(&rendered, rulebook).await;
+        Ok((rendered.message, Some(rendered.template_version)))
+    }
+
+    /// Keeps the source of a template version once, so that what was sent can be shown again.
+    async fn keep_version(&self, rendered: &Rendered, rulebook: &Rulebook) {
+        let version = &rendered.template_version;
+        if !rulebook.is_new_version(version) {
+            return;
+        }
+        let Some(source) = rulebook.templates.source(version) else { return };
+        let kept = self.store.keep_template_version(version.clone(), source.to_owned()).await;
+        match kept {
+            Ok(()) => rulebook.remember_version(version),
+            Err(error) => warn!(%error, "could not keep template version {version} yet"),
+        }
+    }
+
+    /// A fallback whose time has come replaces the channel before it, unless that is being sent.
+    async fn cancel_the_one_before(&self, claimed: &Claimed) {
+        let waits = matches!(claimed.gate.before, Some(State::Waiting | State::Held));
+        let Some(before) = claimed.delivery.after.filter(|_| waits) else { return };
+        if let Err(error) = self.store.cancel_before(vec![before]).await {
+            let id = claimed.delivery.id;
+            warn!(delivery.id = %id, %error, "could not cancel the channel before delivery {id}");
+        }
+    }
+
+    async fn finish(&self, station: &Station, delivery: &Delivery, finish: Finish) {
+        let holds_provider = finish.settlement.holds_provider;
+        let finished = self.recorder.record(finish).await;
+        if holds_provider {
+            let provider = station.desk.name();
+            station.set_held(true);
+            error!(%provider, "put provider {provider} on hold: it is misconfigured");
+        }
+        let (id, state, reason) = (delivery.id, finished.state.as_str(), finished.reason.as_str());
+        debug!(delivery.id = %id, state, reason, "delivery {id} is {state} ({reason})");
+    }
+
+    /// The record of a delivery that a hard stop cut off.
+    fn cut_off(&self, one: InFlight) -> Finish {
+        let InFlight { claimed, began_at } = one;
+        let Some(started_at) = began_at else {
+            let (reason, due_at) = (claimed.delivery.reason, claimed.delivery.due_at);
+            return record::without_try(
+                &claimed,
+                Settlement::uncounted(State::Waiting, reason, due_at),
+            );
+        };
+        let outcome = Outcome {
+            verdict: Verdict::Unknown,
+            answer: Answer::new(None, "cut off by a stop before the provider answered"),
+            captured: None,
+        };
+        let finished_at = self.clock.now();
+        let tried = Tried { outcome, started_at, finished_at, template_version: None };
+        let rulebook = self.rulebook.load();
+        record::outcome(&claimed, tried, &rulebook.catalogue, fastrand::f64())
+    }
+}
+
+fn expired(delivery: &Delivery) -> Settlement {
+    Settlement::uncounted(State::Expired, Reason::Expiry, delivery.due_at)
+}

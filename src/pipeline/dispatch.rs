@@ -1,0 +1,133 @@
+//! Claims due deliveries for one provider, never more than it has free slots for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::clock::Clock;
+use crate::pipeline::deliver::Deliverer;
+use crate::pipeline::desks::Station;
+use crate::send::Slot;
+use crate::store::{Store, StoreError};
+
+/// How long an idle dispatcher sleeps at most; whoever plans something due wakes it.
+const POLL: Duration = Duration::from_millis(500);
+/// How long a busy dispatcher lets slots come free, so that it claims many at a time.
+const GATHER: Duration = Duration::from_millis(2);
+/// The longest wait after the store could not be reached.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// Claims for one provider until the soft stop.
+pub(super) struct Dispatcher {
+    pub(super) station: Arc<Station>,
+    pub(super) deliverer: Deliverer,
+    pub(super) store: Store,
+    pub(super) clock: Clock,
+    /// How long a claim lasts unless renewed.
+    pub(super) lease: Duration,
+}
+
+impl Dispatcher {
+    /// Runs until no work may be taken any more.
+    pub(super) async fn run(self) {
+        let soft = self.deliverer.tasks().soft().clone();
+        let mut failures = Failures::default();
+        loop {
+            let slots = tokio::select! {
+                biased;
+                () = soft.cancelled() => return,
+                slots = self.gather_slots() => slots,
+            };
+            if slots.is_empty() {
+                self.rest(POLL).await;
+                continue;
+            }
+            let wanted = slots.len();
+            match self.claim(slots).await {
+                Ok(claimed) => {
+                    failures = Failures::default();
+                    self.station.note_claim(claimed < wanted);
+                    if claimed == 0 {
+                        self.rest(POLL).await;
+                    }
+                }
+                Err(error) => self.rest(failures.count(&error, &self.station)).await,
+            }
+        }
+    }
+
+    /// Free slots for as many calls as provider, breaker and rate let begin now; maybe none.
+    async fn gather_slots(&self) -> Vec<Slot> {
+        let desk = &self.station.desk;
+        let Some(first) = desk.wait_for_slot().await else { return Vec::new() };
+        let allowed = desk.allowance(self.clock.now());
+        if allowed == 0 || self.station.is_held() {
+            return Vec::new();
+        }
+        if desk.free_slots() < desk.settings().concurrency / 4 {
+            tokio::time::sleep(GATHER).await;
+        }
+        let wanted = allowed.min(desk.settings().concurrency).min(per_second(desk.settings().rate));
+        let mut slots = vec![first];
+        slots.extend(desk.take_slots(wanted.saturating_sub(1)));
+        slots
+    }
+
+    async fn claim(&self, mut slots: Vec<Slot>) -> Result<usize, StoreError> {
+        let name = self.station.desk.name();
+        let claimed = self.store.claim(name, slots.len(), self.lease).await?;
+        let count = claimed.len();
+        for claimed in claimed {
+            let Some(slot) = slots.pop() else { break };
+            self.deliverer.start(Arc::clone(&self.station), claimed, slot);
+        }
+        Ok(count)
+    }
+
+    /// Waits until woken, until something may have come due, or until the soft stop.
+    async fn rest(&self, at_most: Duration) {
+        let wait = match self.clock.is_manual() {
+            true => Duration::from_micros(1),
+            false => at_most.mul_f64(0.5 + fastrand::f64() / 2.0),
+        };
+        tokio::select! {
+            () = self.deliverer.tasks().soft().cancelled() => {}
+            () = self.station.woken() => {}
+            () = self.clock.sleep(wait) => {}
+        }
+    }
+}
+
+/// A rate-limited provider is claimed for one second ahead, so that urgent ones need not wait
+/// behind a long row of claims.
+fn per_second(rate: Option<f64>) -> usize {
+    let Some(rate) = rate else { return usize::MAX };
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bounded between 1 and 10000 just before"
+    )]
+    let claims = rate.clamp(1.0, 10_000.0).ceil() as usize;
+    claims
+}
+
+/// Counts failed claims in a row, to wait longer and speak once.
+#[derive(Default)]
+struct Failures {
+    count: u32,
+    said: Option<String>,
+}
+
+impl Failures {
+    fn count(&mut self, error: &StoreError, station: &Station) -> Duration {
+        let text = error.to_string();
+        if self.said.as_ref() != Some(&text) {
+            let provider = station.desk.name();
+            warn!(%provider, error = %text, "could not claim deliveries for {provider}: {text}");
+            self.said = Some(text);
+        }
+        self.count += 1;
+        (Duration::from_millis(100) * 2_u32.pow(self.count.min(6))).min(LONGEST_WAIT)
+    }
+}

@@ -1,0 +1,177 @@
+//! Looks after what nobody claims: lost leases, expiry, holds, retention, the ledger's figures.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::lifecycle::Tasks;
+use crate::model::outcome::{Answer, Outcome, Verdict};
+use crate::pipeline::alarms::Alarms;
+use crate::pipeline::deliver::Deliverer;
+use crate::pipeline::desks::Desks;
+use crate::pipeline::{Parts, Pipeline};
+use crate::store::{Ages, Store, StoreError};
+use crate::telemetry::{BreakerState, Metrics};
+
+/// How often leases, expiry and holds are looked at.
+const BEAT: Duration = Duration::from_secs(1);
+/// After how many beats slower things are done: counters folded, old rows purged, alarms raised.
+const SLOW_BEATS: u32 = 30;
+/// The most rows of one sweep of one sort.
+const LIMIT: usize = 500;
+
+/// Starts the sweep and the renewal of leases.
+pub(super) fn start(pipeline: &Pipeline, parts: &Parts) {
+    let sweep = Sweep {
+        store: parts.store.clone(),
+        deliverer: pipeline.deliverer.clone(),
+        desks: Arc::clone(&pipeline.desks),
+        clock: parts.clock.clone(),
+        tasks: parts.tasks.clone(),
+        metrics: Arc::clone(&parts.metrics),
+        lease: parts.lease,
+        ages: parts.ages,
+        alarms: parts.alarms.then(|| Alarms::new(pipeline.acceptor.clone(), parts.clock.clone())),
+    };
+    parts.tasks.spawn(renew(sweep.store.clone(), sweep.deliverer.clone(), parts.lease));
+    parts.tasks.spawn(sweep.run());
+}
+
+/// Renews every lease of this process long before it ends.
+async fn renew(store: Store, deliverer: Deliverer, lease: Duration) {
+    let tasks = deliverer.tasks().clone();
+    loop {
+        // Leases go on while a soft stop waits for what is in flight.
+        if tasks.is_stopping() && deliverer.in_flight() == 0 {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(lease / 3) => {}
+            () = tasks.soft().cancelled(), if !tasks.is_stopping() => continue,
+        }
+        let claims = deliverer.leases();
+        if !claims.is_empty()
+            && let Err(error) = store.renew(claims, lease).await
+        {
+            warn!(%error, "could not renew leases yet: {error}");
+        }
+    }
+}
+
+struct Sweep {
+    store: Store,
+    deliverer: Deliverer,
+    desks: Arc<Desks>,
+    clock: Clock,
+    tasks: Tasks,
+    metrics: Arc<Metrics>,
+    lease: Duration,
+    ages: Ages,
+    alarms: Option<Alarms>,
+}
+
+impl Sweep {
+    async fn run(self) {
+        let mut said: Option<String> = None;
+        for beat in 0.. {
+            match self.once(beat % SLOW_BEATS == 0).await {
+                Ok(()) => said = None,
+                Err(error) => {
+                    let text = error.to_string();
+                    if said.as_ref() != Some(&text) {
+                        warn!(error = %text, "the sweep waits: {text}");
+                        said = Some(text);
+                    }
+                }
+            }
+            tokio::select! {
+                () = self.tasks.soft().cancelled() => return,
+                () = self.clock.sleep(BEAT) => {}
+            }
+        }
+    }
+
+    async fn once(&self, is_slow: bool) -> Result<(), StoreError> {
+        self.take_over_lost_leases().await?;
+        self.store.expire(LIMIT).await?;
+        self.heed_holds().await?;
+        if is_slow {
+            let alive = self.store.beat().await?;
+            self.desks.stations().for_each(|station| station.desk.share_rate(alive));
+            self.store.fold_counters().await?;
+            while self.store.purge(self.ages, LIMIT).await? {}
+            self.show_figures().await?;
+        }
+        Ok(())
+    }
+
+    /// A lease that ended leaves an attempt whose outcome nobody knows.
+    async fn take_over_lost_leases(&self) -> Result<(), StoreError> {
+        let lost = self.store.claim_expired(LIMIT, self.lease).await?;
+        if lost.is_empty() {
+            return Ok(());
+        }
+        let count = lost.len();
+        info!("took over {count} deliveries whose worker was lost; their outcome is unknown");
+        let outcome = Outcome {
+            verdict: Verdict::Unknown,
+            answer: Answer::new(None, "the worker was lost before it recorded an answer"),
+            captured: None,
+        };
+        let finishes = lost
+            .iter()
+            .map(|claimed| self.deliverer.settle_unknown(claimed, outcome.clone()))
+            .collect();
+        self.store.finish(finishes).await?;
+        self.desks.wake_all();
+        Ok(())
+    }
+
+    async fn heed_holds(&self) -> Result<(), StoreError> {
+        let holds = self.store.provider_holds().await?;
+        for station in self.desks.stations() {
+            let name = station.desk.name();
+            let hold = holds.iter().find(|hold| hold.provider == *name);
+            station.set_held(hold.is_some());
+            self.metrics.show_held(name.as_str(), hold.is_some());
+            let breaker = match station.desk.breaker_state() {
+                crate::send::breaker::BreakerState::Closed => BreakerState::Closed,
+                crate::send::breaker::BreakerState::Open => BreakerState::Open,
+                crate::send::breaker::BreakerState::HalfOpen => BreakerState::HalfOpen,
+            };
+            self.metrics.show_breaker(name.as_str(), breaker);
+        }
+        if let Some(alarms) = &self.alarms {
+            for hold in holds {
+                alarms.provider_held(&hold).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn show_figures(&self) -> Result<(), StoreError> {
+        let backlog = self.store.backlog().await?;
+        let now = self.clock.now();
+        self.metrics.show_overdue(backlog.overdue);
+        for lane in ["urgent", "normal", "bulk"] {
+            let oldest = backlog.oldest_due.get(lane);
+            let age = oldest.map_or(Duration::ZERO, |due| now.duration_since(*due).unsigned_abs());
+            self.metrics.show_oldest_due(lane, age);
+        }
+        let ledger = self.store.ledger().await?;
+        for (state, count) in &ledger.deliveries.states {
+            self.metrics.show_deliveries(state, u64::try_from(*count).unwrap_or(0));
+        }
+        self.metrics.show_ledger_gap(ledger.gap());
+        let Some(alarms) = &self.alarms else { return Ok(()) };
+        if backlog.overdue > 0 {
+            alarms.queue_late(&backlog).await?;
+        }
+        if !ledger.closes {
+            alarms.ledger_open(&ledger).await?;
+        }
+        Ok(())
+    }
+}
