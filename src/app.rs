@@ -1,1 +1,250 @@
 //! Builds every part once and runs until stopped.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tracing::{info, warn};
+
+use crate::clock::Clock;
+use crate::config::{Config, Faults, KindFacts, Place, SourceText, check_config};
+use crate::intake::Decoder;
+use crate::lifecycle::Tasks;
+use crate::model::address::Channel;
+use crate::model::id::{ProviderName, RunId};
+use crate::pipeline::{Parts, Pipeline, Rulebook};
+use crate::plan::{Routes, Rules};
+use crate::provider::{self, KINDS, Surroundings};
+use crate::render::{Company, Letterhead, TemplateFault, Templates, Unsubscribe};
+use crate::send::Desk;
+use crate::send::only_to::OnlyTo;
+use crate::store::{self, Ages, Store, StoreError};
+use crate::telemetry::Metrics;
+
+/// The name of the SQLite file in the data folder.
+const DATABASE: &str = "loa.db";
+/// The longest wait between two tries to reach a store.
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// One running Loa.
+pub struct App {
+    /// What it was started with.
+    pub config: Arc<Config>,
+    /// The store.
+    pub store: Store,
+    /// The two halves.
+    pub pipeline: Pipeline,
+    /// What the steps decide by.
+    pub rulebook: Arc<ArcSwap<Rulebook>>,
+    /// The time.
+    pub clock: Clock,
+    /// Everything that runs in the background.
+    pub tasks: Tasks,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// What providers share; the demo lets some play dead.
+    pub surroundings: Surroundings,
+}
+
+/// Why Loa does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Settings, catalogue or templates have faults; all of them are listed.
+    #[error("{0}")]
+    Faults(Faults),
+    /// The store is not as it must be.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+impl App {
+    /// Builds and starts everything but what listens to the outside.
+    ///
+    /// A store that cannot be reached is waited for, and said so once.
+    ///
+    /// # Errors
+    /// All faults of settings, catalogue and templates, or what is wrong with the store.
+    pub async fn start(config: Config, clock: Clock, tasks: Tasks) -> Result<Self, StartError> {
+        let config = Arc::new(config);
+        let surroundings = Surroundings::new(clock.clone(), &config);
+        let desks = desks(&config, &surroundings);
+        let rulebook = rulebook(&config);
+        check(&config);
+        if config.places.faults.has_errors() {
+            return Err(StartError::Faults(config.places.faults.clone()));
+        }
+        let Some(rulebook) = rulebook else {
+            return Err(StartError::Faults(config.places.faults.clone()));
+        };
+        let rulebook = Arc::new(ArcSwap::from_pointee(rulebook));
+        let store = open_store(&config, &clock).await?;
+        let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+        let pipeline = Pipeline::start(Parts {
+            store: store.clone(),
+            rulebook: Arc::clone(&rulebook),
+            desks,
+            clock: clock.clone(),
+            tasks: tasks.clone(),
+            metrics: Arc::clone(&metrics),
+            lease: config.send.lease,
+            ages: Ages {
+                deliveries: config.retention.deliveries,
+                rejected: config.retention.rejected,
+                captured: config.retention.captured,
+            },
+            alarms: config.alarms,
+        });
+        info!("Loa is ready with {}", store.describe());
+        Ok(Self { config, store, pipeline, rulebook, clock, tasks, metrics, surroundings })
+    }
+
+    /// Takes no new work, finishes what is in flight within the grace, records the rest.
+    pub async fn stop(self) {
+        let grace = self.config.send.grace;
+        if !self.tasks.stop(grace).await {
+            let seconds = grace.as_secs();
+            warn!("some deliveries outlasted the grace of {seconds} s; their outcome is unknown");
+        }
+        self.pipeline.record_what_is_left().await;
+    }
+}
+
+/// Where the store of `config` is.
+pub fn place(config: &Config) -> store::Place {
+    match &config.store.url {
+        Some(url) => {
+            store::Place::Postgres { url: url.clone(), connections: config.store.connections }
+        }
+        None => store::Place::Sqlite(database(config)),
+    }
+}
+
+/// The SQLite file of `config`.
+pub fn database(config: &Config) -> PathBuf {
+    config.data_dir.join(DATABASE)
+}
+
+/// What the store is opened with.
+pub fn store_settings(config: &Config) -> store::Settings {
+    store::Settings {
+        place: place(config),
+        outbox: config.rabbitmq.is_some(),
+        keys_last: config.retention.keys,
+    }
+}
+
+async fn open_store(config: &Config, clock: &Clock) -> Result<Store, StoreError> {
+    let mut wait = Duration::from_millis(250);
+    let mut said: Option<String> = None;
+    let run = RunId::new(clock.now());
+    loop {
+        match Store::open(store_settings(config), clock.clone(), run).await {
+            Err(error) if error.is_temporary() => {
+                let text = error.to_string();
+                if said.as_ref() != Some(&text) {
+                    warn!(error = %text, "waiting for the store: {text}");
+                    said = Some(text);
+                }
+                tokio::time::sleep(wait).await;
+                wait = (wait * 2).min(LONGEST_WAIT);
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Makes a desk for each provider; what is wrong with one goes to the config's faults.
+fn desks(config: &Config, surroundings: &Surroundings) -> Vec<Arc<Desk>> {
+    let only_to = OnlyTo::new(&config.send.only_to);
+    let desk = |settings: &crate::config::ProviderSettings| {
+        let provider = provider::build(settings, surroundings)?;
+        let kind = provider::find_kind(&settings.kind)?;
+        let clock = surroundings.clock.clone();
+        let way = (provider, kind.dialect);
+        Some(Arc::new(Desk::new(settings.clone(), way, only_to.clone(), clock)))
+    };
+    config.providers.values().filter_map(desk).collect()
+}
+
+/// Everything that can be checked without a store; faults go to the config's list.
+pub fn check(config: &Config) {
+    let kinds: Vec<KindFacts<'_>> = KINDS
+        .iter()
+        .map(|kind| KindFacts {
+            name: kind.name,
+            channels: kind.channels,
+            captures: kind.name == "sandbox",
+        })
+        .collect();
+    check_config(config, &kinds);
+}
+
+/// What the steps decide by; faults of templates and schemas go to the config's list.
+pub fn rulebook(config: &Config) -> Option<Rulebook> {
+    let faults = &config.places.faults;
+    let catalogue = Arc::new(config.catalogue.clone());
+    let decoder = Decoder::new(Arc::clone(&catalogue), config.intake.max_event_size)
+        .map_err(|what| {
+            let place = Place::Named("catalogue".to_owned());
+            faults.error(place, what, "mend the schema of this event type");
+        })
+        .ok()?;
+    let templates = Templates::load(&config.templates, &config.defaults.locale)
+        .map_err(|found| {
+            for fault in found {
+                let place = place_in_template(config, &fault);
+                faults.error(place, fault.fault.message, "mend the template");
+            }
+        })
+        .ok()?;
+    let rules = Rules {
+        routes: routes(config),
+        locale: config.defaults.locale.clone(),
+        time_zone: config.defaults.time_zone.clone(),
+        region: config.defaults.region.clone(),
+    };
+    Some(Rulebook::new(catalogue, decoder, rules, (templates, letterhead(config))))
+}
+
+/// Where in a template's file a fault stands.
+fn place_in_template(config: &Config, fault: &TemplateFault) -> Place {
+    let assets = &config.templates;
+    let file = assets.files.iter().find(|(path, _)| assets.name_of(path) == fault.file);
+    let Some((_, bytes)) = file else { return Place::Named(fault.file.clone()) };
+    let source = SourceText::open(&fault.file, String::from_utf8_lossy(bytes));
+    let line = fault.fault.line.unwrap_or(1).saturating_sub(1);
+    let before: usize = source.text.split_inclusive('\n').take(line).map(str::len).sum();
+    let at = before + fault.fault.column.unwrap_or(1).saturating_sub(1);
+    Place::new(&source, at..at)
+}
+
+fn letterhead(config: &Config) -> Letterhead {
+    let links = config.http.public_url.clone().zip(config.unsubscribe_secret.clone());
+    Letterhead {
+        company: Company { name: config.email.from_name.clone(), ..Company::default() },
+        email: config.email.clone(),
+        sms: config.sms.clone(),
+        unsubscribe: links.map(|(public_url, secret)| Unsubscribe { public_url, secret }),
+    }
+}
+
+/// The routes of `config`; a channel that only one provider serves goes that way.
+fn routes(config: &Config) -> Routes {
+    let serves = |settings: &crate::config::ProviderSettings| -> BTreeSet<Channel> {
+        provider::find_kind(&settings.kind)
+            .map(|kind| kind.channels.iter().copied().collect())
+            .unwrap_or_default()
+    };
+    let providers: BTreeMap<ProviderName, BTreeSet<Channel>> =
+        config.providers.iter().map(|(name, settings)| (name.clone(), serves(settings))).collect();
+    let mut defaults = config.routes.clone();
+    for channel in Channel::ALL {
+        let mut serving = providers.iter().filter(|(_, channels)| channels.contains(&channel));
+        if let (Some((only, _)), None) = (serving.next(), serving.next()) {
+            defaults.entry(channel).or_insert_with(|| only.clone());
+        }
+    }
+    Routes { providers, defaults }
+}

@@ -17,11 +17,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
 
 use crate::clock::Clock;
 use crate::lifecycle::Tasks;
 use crate::send::Desk;
-use crate::store::{Ages, Store};
+use crate::store::{Ages, Store, StoreError};
 use crate::telemetry::Metrics;
 
 pub use accept::{Acceptor, Answer, OnReject};
@@ -109,16 +110,25 @@ impl Pipeline {
         self.deliverer.in_flight()
     }
 
-    /// Returns once nothing is due, claimed or being planned, by looking again and again.
+    /// Returns once nothing can be done before the clock moves on: the next moment at which
+    /// something is due, or a provider's pause is over, if there is one.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn run_until_idle(&self) -> Result<(), crate::store::StoreError> {
+    pub async fn run_until_idle(&self) -> Result<Option<Timestamp>, StoreError> {
         loop {
-            let is_due = self.store.next_due().await?.is_some_and(|due| due <= self.clock.now());
+            let now = self.clock.now();
+            let next = self.store.next_due().await?;
             let backlog = self.store.backlog().await?;
-            if !is_due && backlog.pages == 0 && self.in_flight() == 0 {
-                return Ok(());
+            if backlog.pages == 0 && self.in_flight() == 0 {
+                let pauses = self.desks.stations().filter_map(|station| station.desk.opens_at());
+                let pause = pauses.filter(|opens| *opens > now).min();
+                match next {
+                    Some(due) if due > now => return Ok(Some(due)),
+                    None => return Ok(None),
+                    Some(_) if pause.is_some() => return Ok(pause),
+                    Some(_) => {}
+                }
             }
             self.desks.wake_all();
             tokio::time::sleep(Duration::from_millis(2)).await;

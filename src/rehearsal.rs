@@ -1,1 +1,5 @@
-//! The real app with a staged outside world: demo, bench, drill.
+//! The real app with a staged outside world.
+
+mod company;
+pub mod demo;
+mod story;

@@ -9,6 +9,7 @@ mod counters;
 pub mod directory;
 pub mod engine;
 mod error;
+mod events;
 mod finish;
 mod holds;
 mod inbox;
@@ -19,6 +20,7 @@ mod pages;
 mod rejected;
 mod repair;
 mod rows;
+mod search;
 mod upkeep;
 
 use std::path::PathBuf;
@@ -37,12 +39,14 @@ use engine::sqlite::Sqlite;
 pub use claim::Claimed;
 pub use counters::{Backlog, Counters, Discrepancy};
 pub use error::StoreError;
+pub use events::{EventFilter, EventRow};
 pub use finish::{Finish, Finished};
 pub use holds::ProviderHold;
 pub use inbox::{Acceptance, Accepted, NewDelivery, NewPage, PlannedEvent};
 pub use pages::Page;
 pub use repair::{Repair, Repaired};
 pub use rows::EventFacts;
+pub use search::{Cursor, DeliveryFilter, DeliveryStory, Dimension};
 pub use upkeep::Ages;
 
 /// Where the store is, and what it keeps.

@@ -1,26 +1,13 @@
 //! What an event changes in the client base.
 
-use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::Value;
 
-use crate::model::address::{Address, Channel};
+use crate::model::address::Address;
 use crate::model::catalogue::{Effect, EventType};
 use crate::model::contact::{Consent, Contact, DirectoryChange, Partner};
 use crate::model::event::{Event, RejectReason, Rejection};
 
 use super::{Rules, rejection};
-
-/// What is said about consent beside a contact.
-#[derive(Deserialize)]
-struct SaidConsent {
-    channel: Channel,
-    granted: bool,
-    #[serde(default)]
-    at: Option<Timestamp>,
-    #[serde(default)]
-    source: Option<String>,
-}
 
 /// The change that `event` brings, if its type has an effect.
 ///
@@ -44,29 +31,31 @@ pub fn change(
 fn contact(event: &Event, rules: &Rules) -> Result<DirectoryChange, Box<Rejection>> {
     let mut contact: Contact = read(event, &event.data)?;
     for (index, address) in contact.addresses.iter_mut().enumerate() {
-        let text = address.value();
-        *address = Address::parse(address.channel(), &text, &rules.region).map_err(|error| {
-            let place = Some(format!("/data/addresses/{index}"));
-            rejection(event, RejectReason::Unplannable, place, error.to_string())
-        })?;
+        normalise(address, &format!("addresses/{index}"), event, rules)?;
     }
-    let said = match event.data.get("consents") {
+    let mut consents: Vec<Consent> = match event.data.get("consents") {
         None | Some(Value::Null) => Vec::new(),
-        Some(said) => read::<Vec<SaidConsent>>(event, said)?,
+        Some(said) => read(event, said)?,
     };
-    let mut consents = Vec::new();
-    for said in said {
-        // Consent hangs on an address: on the one that the channel uses.
-        if let Some(address) = contact.address(said.channel) {
-            consents.push(Consent {
-                address: address.clone(),
-                granted: said.granted,
-                at: said.at.unwrap_or(contact.changed_at),
-                source: said.source.unwrap_or_else(|| event.key.source.clone()),
-            });
-        }
+    for (index, consent) in consents.iter_mut().enumerate() {
+        normalise(&mut consent.address, &format!("consents/{index}/address"), event, rules)?;
     }
     Ok(DirectoryChange::Contact { contact, consents })
+}
+
+/// Brings an address into the one spelling that Loa compares by.
+fn normalise(
+    address: &mut Address,
+    place: &str,
+    event: &Event,
+    rules: &Rules,
+) -> Result<(), Box<Rejection>> {
+    let text = address.value();
+    *address = Address::parse(address.channel(), &text, &rules.region).map_err(|error| {
+        let place = Some(format!("/data/{place}"));
+        rejection(event, RejectReason::Unplannable, place, error.to_string())
+    })?;
+    Ok(())
 }
 
 fn read<T: serde::de::DeserializeOwned>(event: &Event, data: &Value) -> Result<T, Box<Rejection>> {

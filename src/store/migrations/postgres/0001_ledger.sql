@@ -21,6 +21,7 @@ CREATE TABLE event (
     repeats        BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX event_by_key ON event (source, external_id);
+CREATE INDEX event_by_external_id ON event (external_id);
 CREATE INDEX event_by_received ON event (received_at, id);
 CREATE INDEX event_by_business_key ON event (business_key) WHERE business_key IS NOT NULL;
 
@@ -82,6 +83,11 @@ CREATE INDEX delivery_due ON delivery (due_at) WHERE state = 'waiting' AND lease
 CREATE INDEX delivery_follows ON delivery (follows) WHERE follows IS NOT NULL;
 CREATE INDEX delivery_by_business_key ON delivery (business_key, event_type)
     WHERE business_key IS NOT NULL;
+CREATE INDEX delivery_by_created ON delivery (created_at, id);
+CREATE INDEX delivery_by_state ON delivery (state, created_at);
+CREATE INDEX delivery_by_partner ON delivery (partner, created_at) WHERE partner IS NOT NULL;
+CREATE INDEX delivery_by_recipient ON delivery (recipient_key, created_at);
+CREATE INDEX delivery_by_address ON delivery (address, created_at) WHERE address IS NOT NULL;
 CREATE INDEX delivery_held ON delivery (template) WHERE state = 'held';
 
 CREATE TABLE attempt (

@@ -1,0 +1,325 @@
+//! Finds deliveries: for lists, counts and the story of one.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::model::address::Channel;
+use crate::model::delivery::{Delivery, Reason, State};
+use crate::model::fold::fold;
+use crate::model::id::{DeliveryId, EventId};
+use crate::model::outcome::{Answer, Attempt, VerdictClass};
+use crate::store::engine::{Row, Tx, Value};
+use crate::store::rows::{DELIVERY, EventFacts, FACTS, read_delivery, read_facts, read_json};
+use crate::store::{Store, StoreError};
+
+/// Which deliveries are wanted; every field that is given must fit.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeliveryFilter {
+    /// Of this event, by Loa's own id.
+    pub event: Option<EventId>,
+    /// Of events with this id of their publisher.
+    pub event_id: Option<String>,
+    /// The order or complaint number.
+    pub business_key: Option<String>,
+    /// The partner's id.
+    pub partner: Option<String>,
+    /// The contact's id, or the recipient's own.
+    pub contact: Option<String>,
+    /// Part of the recipient's name, with or without accents.
+    pub name: Option<String>,
+    /// The address, as it is normalised.
+    pub address: Option<String>,
+    /// The event type.
+    pub event_type: Option<String>,
+    /// The step.
+    pub step: Option<String>,
+    /// The channel.
+    pub channel: Option<Channel>,
+    /// The provider.
+    pub provider: Option<String>,
+    /// One of these states; none means any.
+    pub states: Vec<State>,
+    /// The reason.
+    pub reason: Option<Reason>,
+    /// The provider's code.
+    pub code: Option<String>,
+    /// Planned at this time or later.
+    pub since: Option<Timestamp>,
+    /// Planned before this time.
+    pub until: Option<Timestamp>,
+}
+
+/// What deliveries are counted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// The state.
+    State,
+    /// The reason.
+    Reason,
+    /// The provider.
+    Provider,
+    /// The channel.
+    Channel,
+    /// The event type.
+    Type,
+    /// The provider's code.
+    Code,
+}
+
+impl Dimension {
+    /// Every dimension.
+    pub const ALL: [Self; 6] =
+        [Self::State, Self::Reason, Self::Provider, Self::Channel, Self::Type, Self::Code];
+
+    /// The dimension's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::State => "state",
+            Self::Reason => "reason",
+            Self::Provider => "provider",
+            Self::Channel => "channel",
+            Self::Type => "type",
+            Self::Code => "code",
+        }
+    }
+
+    /// Reads the word back.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dimension| dimension.as_str() == word)
+    }
+
+    fn column(self) -> &'static str {
+        match self {
+            Self::State => "delivery.state",
+            Self::Reason => "delivery.reason",
+            Self::Provider => "COALESCE(delivery.provider, '')",
+            Self::Channel => "delivery.channel",
+            Self::Type => "delivery.event_type",
+            Self::Code => "COALESCE(delivery.last_code, '')",
+        }
+    }
+}
+
+/// Where a page of a list begins: behind this row of the page before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// When that row was made.
+    pub at: Timestamp,
+    /// Its id.
+    pub id: uuid::Uuid,
+}
+
+/// One delivery with everything that is known of it.
+#[derive(Clone, Debug)]
+pub struct DeliveryStory {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// Its event.
+    pub event: EventFacts,
+    /// Every try, oldest first.
+    pub attempts: Vec<Attempt>,
+    /// What a sandbox captured, by attempt.
+    pub captured: Vec<(u32, Json)>,
+}
+
+impl Store {
+    /// The newest deliveries first, at most `limit` behind `after`.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn deliveries(
+        &self,
+        filter: DeliveryFilter,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        self.read(move |tx| {
+            Box::pin(async move {
+                let mut query = Conditions::of(&filter);
+                if let Some(after) = after {
+                    let at = query.param(after.at.into());
+                    let id = query.param(after.id.into());
+                    query.clauses.push(format!(
+                        "(delivery.created_at < {at} \
+                         OR (delivery.created_at = {at} AND delivery.id < {id}))"
+                    ));
+                }
+                let limit = query.param(limit.into());
+                let sql = format!(
+                    "SELECT {DELIVERY} FROM delivery {} \
+                     ORDER BY delivery.created_at DESC, delivery.id DESC LIMIT {limit}",
+                    query.where_clause()
+                );
+                let rows = tx.query(&sql, &query.params).await?;
+                rows.iter().map(|row| read_delivery(row).map(|row| row.delivery)).collect()
+            })
+        })
+        .await
+    }
+
+    /// How many deliveries fit.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn count_deliveries(&self, filter: DeliveryFilter) -> Result<u64, StoreError> {
+        self.read(move |tx| {
+            Box::pin(async move {
+                let query = Conditions::of(&filter);
+                let sql = format!("SELECT COUNT(*) FROM delivery {}", query.where_clause());
+                super::counters::count(tx, &sql, &query.params).await
+            })
+        })
+        .await
+    }
+
+    /// How many deliveries fit, by one or more dimensions, the most frequent first.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn count_deliveries_by(
+        &self,
+        filter: DeliveryFilter,
+        by: Vec<Dimension>,
+    ) -> Result<Vec<(Vec<String>, u64)>, StoreError> {
+        self.read(move |tx| {
+            Box::pin(async move {
+                let query = Conditions::of(&filter);
+                let columns: Vec<&str> = by.iter().map(|by| by.column()).collect();
+                let columns = columns.join(", ");
+                let sql = format!(
+                    "SELECT COUNT(*), {columns} FROM delivery {} GROUP BY {columns} \
+                     ORDER BY 1 DESC, {columns}",
+                    query.where_clause()
+                );
+                let rows = tx.query(&sql, &query.params).await?;
+                let read = |row: &Row| {
+                    let words = (1..=by.len()).map(|column| row.text(column));
+                    Ok((words.collect::<Result<_, StoreError>>()?, row.count(0)?))
+                };
+                rows.iter().map(read).collect()
+            })
+        })
+        .await
+    }
+
+    /// Everything that is known of one delivery.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn find_delivery(&self, id: DeliveryId) -> Result<Option<DeliveryStory>, StoreError> {
+        self.read(move |tx| Box::pin(find_delivery(tx, id))).await
+    }
+}
+
+async fn find_delivery(
+    tx: &mut Tx<'_>,
+    id: DeliveryId,
+) -> Result<Option<DeliveryStory>, StoreError> {
+    let id_param = [Value::from(id.0)];
+    let sql = format!("SELECT {DELIVERY} FROM delivery WHERE id = $1");
+    let Some(row) = tx.query_one(&sql, &id_param).await? else { return Ok(None) };
+    let delivery = read_delivery(&row)?.delivery;
+    let sql = format!("SELECT {FACTS} FROM event WHERE id = $1");
+    let Some(row) = tx.query_one(&sql, &[delivery.event.0.into()]).await? else {
+        return Err(StoreError::Broken(format!("delivery {id} has lost its event")));
+    };
+    let event = read_facts(&row)?;
+    let sql = "SELECT number, started_at, finished_at, provider, class, code, answer, \
+               template_version FROM attempt WHERE delivery = $1 ORDER BY started_at, number";
+    let attempts = tx.query(sql, &id_param).await?;
+    let attempts = attempts.iter().map(|row| read_attempt(id, row)).collect::<Result<_, _>>()?;
+    let sql = "SELECT attempt, message FROM captured WHERE delivery = $1 ORDER BY attempt";
+    let captured = tx.query(sql, &id_param).await?;
+    let captured = captured.iter().map(|row| {
+        let number = u32::try_from(row.int(0)?).unwrap_or(0);
+        Ok((number, read_json(&row.text(1)?)?))
+    });
+    let captured = captured.collect::<Result<_, StoreError>>()?;
+    Ok(Some(DeliveryStory { delivery, event, attempts, captured }))
+}
+
+fn read_attempt(delivery: DeliveryId, row: &Row) -> Result<Attempt, StoreError> {
+    let class = row.text(4)?;
+    Ok(Attempt {
+        delivery,
+        number: u32::try_from(row.int(0)?).unwrap_or(0),
+        started_at: row.time(1)?,
+        finished_at: row.time(2)?,
+        provider: row.text(3)?.into(),
+        class: VerdictClass::from_word(&class)
+            .ok_or_else(|| StoreError::Broken(format!("unknown class `{class}`")))?,
+        answer: Answer { code: row.opt_text(5)?, text: row.text(6)? },
+        template_version: row.opt_text(7)?,
+    })
+}
+
+/// A filter as conditions; values only ever as parameters.
+#[derive(Default)]
+struct Conditions {
+    clauses: Vec<String>,
+    params: Vec<Value>,
+}
+
+impl Conditions {
+    fn of(filter: &DeliveryFilter) -> Self {
+        let mut query = Self::default();
+        let equals = [
+            ("delivery.event", filter.event.map(|id| Value::from(id.0))),
+            ("delivery.business_key", filter.business_key.clone().map(Value::from)),
+            ("delivery.partner", filter.partner.clone().map(Value::from)),
+            ("delivery.recipient_key", filter.contact.clone().map(Value::from)),
+            ("delivery.address", filter.address.clone().map(Value::from)),
+            ("delivery.event_type", filter.event_type.clone().map(Value::from)),
+            ("delivery.step", filter.step.clone().map(Value::from)),
+            ("delivery.channel", filter.channel.map(|channel| channel.as_str().into())),
+            ("delivery.provider", filter.provider.clone().map(Value::from)),
+            ("delivery.reason", filter.reason.map(|reason| reason.as_str().into())),
+            ("delivery.last_code", filter.code.clone().map(Value::from)),
+        ];
+        for (column, value) in equals {
+            if let Some(value) = value {
+                let param = query.param(value);
+                query.clauses.push(format!("{column} = {param}"));
+            }
+        }
+        if let Some(id) = &filter.event_id {
+            let param = query.param(id.as_str().into());
+            query.clauses.push(format!(
+                "delivery.event IN (SELECT id FROM event WHERE external_id = {param})"
+            ));
+        }
+        if !filter.states.is_empty() {
+            let states = filter.states.iter().map(|state| state.as_str());
+            let param = query.param(Value::texts(states));
+            query.clauses.push(format!("delivery.state {{any {param}}}"));
+        }
+        if let Some(name) = &filter.name {
+            let folded = fold(name).replace(['%', '_'], "");
+            let param = query.param(format!("%{folded}%").into());
+            query.clauses.push(format!("delivery.recipient_folded LIKE {param}"));
+        }
+        if let Some(since) = filter.since {
+            let param = query.param(since.into());
+            query.clauses.push(format!("delivery.created_at >= {param}"));
+        }
+        if let Some(until) = filter.until {
+            let param = query.param(until.into());
+            query.clauses.push(format!("delivery.created_at < {param}"));
+        }
+        query
+    }
+
+    fn param(&mut self, value: Value) -> String {
+        self.params.push(value);
+        format!("${}", self.params.len())
+    }
+
+    fn where_clause(&self) -> String {
+        match self.clauses.is_empty() {
+            true => String::new(),
+            false => format!("WHERE {}", self.clauses.join(" AND ")),
+        }
+    }
+}
