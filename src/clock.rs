@@ -84,7 +84,10 @@ impl Clock {
 
     /// Moves a manual clock to `moment` if that is later than it shows.
     pub fn advance_to(&self, moment: Timestamp) {
-        let gap = moment.as_microsecond() - self.now().as_microsecond();
+        // Up to the next whole microsecond, so that the moment has come and not almost come.
+        let whole = moment.as_microsecond();
+        let target = if moment.subsec_nanosecond() % 1000 > 0 { whole + 1 } else { whole };
+        let gap = target - self.now().as_microsecond();
         if let Ok(gap) = u64::try_from(gap) {
             self.advance(Duration::from_micros(gap));
         }

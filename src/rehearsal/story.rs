@@ -107,7 +107,6 @@ pub(super) fn acts(start: Timestamp) -> Vec<Act> {
         act("Tâm Đức's mail server asks for time", delayed("d-5", "DH-1005", "tam-duc")),
         act("Việt Tín's answer gets lost", delayed("d-6", "DH-1006", "viet-tin")),
         act("Biển Xanh is suppressed, and has no phone", delayed("d-7", "DH-1007", "bien-xanh")),
-        outage,
         act("A delay that waits for two hours …", held_back.to_string()),
         act(
             "… and is over before anybody was told",
@@ -186,6 +185,7 @@ pub(super) fn acts(start: Timestamp) -> Vec<Act> {
                 }),
             ),
         ),
+        outage,
         act("Bytes that are no event", "{\"specversion\": \"1.0\", ".to_owned()),
         act("A type nobody knows", event("order.eaten", "x-1", json!({}))),
         act("Data that does not fit", event("order.delayed", "x-2", json!({ "order_id": 7 }))),
@@ -198,7 +198,7 @@ pub(super) fn expected() -> Vec<Expected> {
     use Expected::{Deliveries, Rejected, Repeats};
     vec![
         Deliveries("order.accepted", State::Sent, Reason::Accepted, 1),
-        Deliveries("order.accepted", State::Waiting, Reason::Scheduled, 1),
+        Deliveries("order.accepted", State::Waiting, Reason::Window, 1),
         Deliveries("order.delayed", State::Sent, Reason::Accepted, 6),
         Deliveries("order.delayed", State::Failed, Reason::Refused, 1),
         Deliveries("order.delayed", State::Bounced, Reason::BadAddress, 1),
