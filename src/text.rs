@@ -145,6 +145,7 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's")]
 fn compile_message(reason: &TemplateErrorReason) -> String {
     match reason {
         TemplateErrorReason::InvalidSyntax(_) => {
@@ -154,6 +155,7 @@ fn compile_message(reason: &TemplateErrorReason) -> String {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's")]
 fn render_fault(error: &RenderError) -> TextFault {
     let message = match error.reason() {
         RenderErrorReason::MissingVariable(Some(path)) => format!("`{path}` is missing"),

@@ -51,8 +51,7 @@ pub struct DeliveryLedger {
 impl Ledger {
     /// Adds up counters of event type and name, such as `delivery.sent`.
     pub fn of(counters: &BTreeMap<(String, String), i64>) -> Self {
-        let mut ledger = Self::default();
-        ledger.deliveries = DeliveryLedger::empty();
+        let mut ledger = Self { deliveries: DeliveryLedger::empty(), ..Self::default() };
         for ((event_type, name), value) in counters {
             let of_type =
                 ledger.by_type.entry(event_type.clone()).or_insert_with(DeliveryLedger::empty);

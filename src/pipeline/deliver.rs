@@ -112,7 +112,7 @@ impl Inner {
         let rulebook = self.rulebook.load_full();
         let finish = match self.prepare(station, &claimed, &rulebook).await {
             Ok((envelope, version)) => {
-                self.send(station, &claimed, envelope, version, &rulebook).await
+                self.send(station, &claimed, (envelope, version), &rulebook).await
             }
             Err(settlement) => record::without_try(&claimed, settlement),
         };
@@ -175,8 +175,7 @@ impl Inner {
         &self,
         station: &Station,
         claimed: &Claimed,
-        envelope: Envelope,
-        template_version: Option<String>,
+        (envelope, template_version): (Envelope, Option<String>),
         rulebook: &Rulebook,
     ) -> Finish {
         let started_at = envelope.at;

@@ -48,6 +48,7 @@ impl Outages {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "a kind may find its settings wanting")]
 fn build(settings: &ProviderSettings, surroundings: &Surroundings) -> Option<Arc<dyn Provider>> {
     Some(Arc::new(Sandbox {
         name: settings.name.clone(),
@@ -116,7 +117,6 @@ impl Sandbox {
             return refusal(Verdict::later(), "421", "the sandbox plays dead for a while");
         }
         match manner(&envelope.to) {
-            Manner::Takes => taken(envelope),
             Manner::Refuses => refusal(Verdict::Refused, "554", "refused on purpose"),
             Manner::Bounces => {
                 refusal(Verdict::BadAddress, "550 5.1.1", "no such receiver, on purpose")
@@ -138,12 +138,11 @@ impl Sandbox {
             Manner::Recovers if envelope.attempt < RECOVERS_AT => {
                 refusal(Verdict::later(), "451", "not yet, on purpose")
             }
-            Manner::Recovers => taken(envelope),
             Manner::LosesTheAnswer if envelope.attempt == 1 => Outcome {
                 captured: Some(captured(envelope)),
                 ..refusal(Verdict::Unknown, "cut", "cut after the message, on purpose")
             },
-            Manner::LosesTheAnswer => taken(envelope),
+            Manner::Takes | Manner::Recovers | Manner::LosesTheAnswer => taken(envelope),
         }
     }
 }

@@ -276,9 +276,10 @@ fn delivery_line(delivery: &Delivery) -> String {
         0 | 1 => String::new(),
         tries => format!(", {tries} tries"),
     };
-    let when = match delivery.state {
-        State::Waiting => format!(" until {}", clock_face(delivery.due_at)),
-        _ => String::new(),
+    let when = if delivery.state == State::Waiting {
+        format!(" until {}", clock_face(delivery.due_at))
+    } else {
+        String::new()
     };
     let reason = delivery.reason.as_str();
     format!("    {sign} {channel:<5} {who:<18} {state}{when} ({reason}{tries}){detail}")

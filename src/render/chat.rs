@@ -58,6 +58,7 @@ impl Writer {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's")]
     fn start(&mut self, tag: Tag<'_>) {
         match tag {
             Tag::Paragraph if self.lists.is_empty() => self.block(""),
@@ -83,6 +84,7 @@ impl Writer {
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's")]
     fn end(&mut self, tag: TagEnd) {
         match tag {
             TagEnd::Heading(_) => {

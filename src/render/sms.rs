@@ -14,12 +14,11 @@ const GSM7_EXTENSION: &str = "\u{c}^{}\\[~]|€";
 /// Counts the parts of a text and chooses its encoding.
 pub fn encode(text: &str) -> SmsMessage {
     let text: String = text.nfc().collect();
-    let (encoding, parts) = match septets(&text) {
-        Some(units) => (SmsEncoding::Gsm7, parts(&units, 160, 153)),
-        None => {
-            let units: Vec<usize> = text.chars().map(char::len_utf16).collect();
-            (SmsEncoding::Ucs2, parts(&units, 70, 67))
-        }
+    let (encoding, parts) = if let Some(units) = septets(&text) {
+        (SmsEncoding::Gsm7, parts(&units, 160, 153))
+    } else {
+        let units: Vec<usize> = text.chars().map(char::len_utf16).collect();
+        (SmsEncoding::Ucs2, parts(&units, 70, 67))
     };
     SmsMessage { text, encoding, parts }
 }

@@ -84,7 +84,7 @@ impl<'a> Told<'a> {
             event_type: &delivery.event_type,
             step: &delivery.step,
             channel: delivery.channel,
-            provider: delivery.provider.as_ref().map(|name| name.as_str()),
+            provider: delivery.provider.as_ref().map(super::super::model::id::ProviderName::as_str),
             business_key: delivery.business_key.as_deref(),
             state: delivery.state,
             reason: delivery.reason,

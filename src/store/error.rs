@@ -38,8 +38,9 @@ impl From<rusqlite::Error> for StoreError {
         let text = error.to_string();
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Unreachable(text),
-            Some(ErrorCode::SystemIoFailure) => Self::Unreachable(text),
+            Some(
+                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::SystemIoFailure,
+            ) => Self::Unreachable(text),
             Some(
                 ErrorCode::ReadOnly
                 | ErrorCode::CannotOpen

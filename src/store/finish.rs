@@ -126,7 +126,8 @@ impl Book {
         let was_claimed = row.token == Some(finish.token);
         let accepted =
             finish.attempt.as_ref().is_some_and(|attempt| attempt.class == VerdictClass::Accepted);
-        if !was_claimed && !(accepted && late_acceptance_wins(delivery.state, delivery.reason)) {
+        let wins = accepted && late_acceptance_wins(delivery.state, delivery.reason);
+        if !was_claimed && !wins {
             let Delivery { state, reason, .. } = *delivery;
             return Finished { state, reason, was_claimed };
         }

@@ -362,7 +362,7 @@ fn event_params(
         event.received_at.into(),
         event.not_before.into(),
         event.business_key.clone().into(),
-        event.partner.as_ref().map(|id| id.as_str()).into(),
+        event.partner.as_ref().map(super::super::model::id::PartnerId::as_str).into(),
         event.correlation_id.clone().into(),
         event.traceparent.clone().into(),
         event.only.clone().into(),
@@ -391,7 +391,7 @@ async fn write_deliveries(
     let mut pages = Vec::new();
     for planned in fresh {
         for new in &planned.deliveries {
-            rows.push(new_row(tx, store, planned, new, &markers, changes)?);
+            rows.push(new_row((tx, store), planned, new, &markers, changes)?);
         }
         for page in &planned.pages {
             let id = EventId::new(tx.now()).0;
@@ -411,8 +411,7 @@ async fn write_deliveries(
 
 /// The parameters of one new delivery, cancelled if an event came that makes it unwanted.
 fn new_row(
-    tx: &Tx<'_>,
-    store: &Store,
+    (tx, store): (&Tx<'_>, &Store),
     planned: &PlannedEvent,
     new: &NewDelivery,
     markers: &HashMap<(String, String), Timestamp>,

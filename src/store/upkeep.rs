@@ -88,7 +88,8 @@ async fn purge(
     }
     let mut is_full = ids.len() == limit;
     let ids = Value::uuids(ids);
-    tx.execute("DELETE FROM attempt WHERE delivery {any_uuid $1}", &[ids.clone()]).await?;
+    tx.execute("DELETE FROM attempt WHERE delivery {any_uuid $1}", std::slice::from_ref(&ids))
+        .await?;
     tx.execute("DELETE FROM captured WHERE delivery {any_uuid $1}", &[ids]).await?;
     let events = "DELETE FROM event WHERE id IN (SELECT id FROM event \
                   WHERE received_at < $1 AND state = 'planned' AND NOT EXISTS \

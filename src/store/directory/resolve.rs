@@ -81,7 +81,9 @@ impl Lists {
         page: (Option<&ContactId>, u32),
     ) -> Result<Self, StoreError> {
         let mut asked = Asked::default();
-        queries.iter().for_each(|query| asked.note(query));
+        for query in queries {
+            asked.note(query);
+        }
         let mut segments = HashMap::new();
         for name in asked.segments {
             if let Some(list) = segment(tx, name, page).await? {
@@ -281,7 +283,7 @@ impl Facts {
                 true => self.listed(lists.list(query)),
                 false => Resolution::UnknownSegment,
             },
-            AudienceQuery::Manager(partner) => self.manager(partner, |manager| Some(manager)),
+            AudienceQuery::Manager(partner) => self.manager(partner, Some),
             AudienceQuery::Superior(partner) => self.manager(partner, |manager| {
                 manager.superior.as_ref().and_then(|id| self.contacts.get(id))
             }),

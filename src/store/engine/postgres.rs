@@ -49,6 +49,7 @@ struct DatabaseClock {
 
 impl Postgres {
     /// A pool for `url`; connects when first used.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's")]
     pub(in crate::store) fn open(
         url: &SecretString,
         connections: usize,

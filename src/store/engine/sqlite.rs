@@ -131,6 +131,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's")]
 fn expect_pragma(connection: &Connection, sql: &str, expected: &str) -> Result<(), StoreError> {
     let found = connection.query_row(sql, [], |row| {
         Ok(match row.get_ref(0)? {
