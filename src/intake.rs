@@ -5,11 +5,13 @@
 //! properties. A rejection uses up no key: the same event may be published again, mended.
 
 mod attributes;
+mod batches;
 mod decode;
 pub mod encode;
 mod json;
 mod schema;
 mod split;
 
+pub use batches::{BatchLimits, next_batch};
 pub use decode::Decoder;
 pub use split::split_batch;

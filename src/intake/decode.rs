@@ -85,9 +85,9 @@ impl Decoder {
             key,
             key_is_derived,
             event_type: event_type.name.clone(),
-            time: time(attributes, "time", &attributes.time)?.unwrap_or(arrival.at),
+            time: time(attributes, "time", attributes.time.as_deref())?.unwrap_or(arrival.at),
             received_at: arrival.at,
-            not_before: time(attributes, "notbefore", &attributes.not_before)?,
+            not_before: time(attributes, "notbefore", attributes.not_before.as_deref())?,
             business_key: at(&event_type.business_key),
             partner: at(&event_type.partner).map(Into::into),
             correlation_id: attributes
@@ -154,7 +154,7 @@ fn key(
 fn time(
     attributes: &Attributes,
     name: &str,
-    text: &Option<String>,
+    text: Option<&str>,
 ) -> Result<Option<Timestamp>, Box<Rejection>> {
     let Some(text) = text else { return Ok(None) };
     // Whole microseconds, as stores keep them.
@@ -179,7 +179,8 @@ fn digest_of(event_type: &EventType, attributes: &Attributes) -> Digest {
 
 fn hex(bytes: &[u8]) -> String {
     let digest = digest(&SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+    digest.as_ref().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 #[cfg(test)]

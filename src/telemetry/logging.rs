@@ -32,7 +32,8 @@ pub enum LoggingError {
 /// Sends log lines to standard error from now on, for the whole process.
 ///
 /// A single word as `filter`, such as `info`, is Loa's own level; other crates then speak from
-/// `warn`, since some of them log what passes through them.
+/// `warn`, since some of them log what passes through them; lapin is silent, since it writes whole
+/// returned messages at `warn`, and the broker's own connections tell what matters of it.
 ///
 /// # Errors
 /// When the filter does not parse or logging was set up before.
@@ -61,7 +62,8 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let is_word = filter.chars().all(|c| c.is_ascii_alphanumeric());
-    let directives = if is_word { format!("warn,loa={filter}") } else { filter.to_owned() };
+    let directives =
+        if is_word { format!("warn,lapin=off,loa={filter}") } else { filter.to_owned() };
     let filter = EnvFilter::builder()
         .parse(directives)
         .map_err(|error| LoggingError::Filter(filter.to_owned(), error))?;
@@ -126,6 +128,14 @@ mod tests {
 
         assert_eq!(logged("debug", speak), "");
         assert_ne!(logged("warn,lapin=info", speak), "");
+    }
+
+    #[test]
+    fn lapin_never_writes_a_returned_message_unless_asked_for() {
+        let speak = || tracing::warn!(target: "lapin::returned_messages", "message text");
+
+        assert_eq!(logged("debug", speak), "");
+        assert_ne!(logged("warn,lapin=warn", speak), "");
     }
 
     #[test]

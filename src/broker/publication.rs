@@ -1,0 +1,94 @@
+//! What is published, what became of it, and how the two find each other again.
+
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use lapin::message::BasicReturnMessage;
+
+use crate::model::event::Properties;
+use crate::model::status::StatusEvent;
+
+/// A message for an exchange.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Publication {
+    /// Where it goes; the `exchange` and `routing_key` of [`Publication::properties`] say nothing.
+    pub exchange: String,
+    /// How the exchange finds its queues.
+    pub routing_key: String,
+    /// What is said beside the body; it needs a `message_id` to be known by.
+    pub properties: Properties,
+    /// The body.
+    pub bytes: Bytes,
+}
+
+impl Publication {
+    /// A status event on its way to `exchange`.
+    pub fn of_status(exchange: &str, event: StatusEvent) -> Self {
+        let properties = Properties {
+            content_type: Some("application/json".to_owned()),
+            kind: Some("loa.status".to_owned()),
+            message_id: Some(event.id.to_string()),
+            app_id: Some("loa".to_owned()),
+            correlation_id: event.correlation_id,
+            timestamp: Some(event.at),
+            ..Properties::default()
+        };
+        Self {
+            exchange: exchange.to_owned(),
+            routing_key: event.routing_key,
+            properties,
+            bytes: event.body.into(),
+        }
+    }
+
+    /// What tells it from others that are under way: two alike have the same fate.
+    fn mark(&self) -> Mark {
+        let id = self.properties.message_id.clone().unwrap_or_default();
+        (id, self.exchange.clone(), self.routing_key.clone())
+    }
+}
+
+/// Message id, exchange and routing key.
+type Mark = (String, String, String);
+
+/// What became of a publication.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PublishOutcome {
+    /// The broker keeps it in every queue that is bound for it.
+    Confirmed,
+    /// No queue is bound for it; the broker dropped it.
+    Unroutable,
+    /// Not known to have arrived: publish it again, with the same id. The sentence says why.
+    Failed(String),
+}
+
+/// What became of one status event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishResult {
+    /// The status event's id.
+    pub id: uuid::Uuid,
+    /// What became of it.
+    pub outcome: PublishOutcome,
+}
+
+/// The messages that the broker sent back.
+///
+/// lapin hands a returned message to whichever confirm comes next, not to its own, so all of a window
+/// are gathered first and then found by what they say of themselves.
+#[derive(Debug, Default)]
+pub(super) struct Returned(HashSet<Mark>);
+
+impl Returned {
+    pub(super) fn add(&mut self, message: &BasicReturnMessage) {
+        let id = message.delivery.properties.message_id().as_ref();
+        self.0.insert((
+            id.map(ToString::to_string).unwrap_or_default(),
+            message.delivery.exchange.to_string(),
+            message.delivery.routing_key.to_string(),
+        ));
+    }
+
+    pub(super) fn contains(&self, publication: &Publication) -> bool {
+        self.0.contains(&publication.mark())
+    }
+}

@@ -1,0 +1,358 @@
+//! Publishes with confirms, on a connection of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::model::status::StatusEvent;
+use crate::telemetry;
+
+use super::arrival::{short, write};
+use super::backoff::Backoff;
+use super::fault::{Fault, bounded};
+use super::line::{self, STEP};
+use super::publication::{Publication, PublishOutcome, PublishResult, Returned};
+use super::state::{Board, BrokerState};
+use super::{Parts, topology};
+
+/// How many messages may be under way unconfirmed.
+const WINDOW: usize = 256;
+/// How long the broker may take to confirm a window.
+const CONFIRM: Duration = Duration::from_secs(15);
+/// How many callers may wait for their turn.
+const CALLERS: usize = 16;
+/// After a stop is asked for, publishing goes on until nobody has published for so long.
+const LINGER: Duration = Duration::from_secs(1);
+
+const STOPPED: &str = "publishing to RabbitMQ has stopped";
+
+/// Publishes messages; clones share one connection.
+///
+/// While there is no connection everything fails at once, so that whoever keeps what is to be
+/// published (the outbox) decides when to try again.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    jobs: mpsc::Sender<Job>,
+    status_exchange: String,
+    state: watch::Receiver<BrokerState>,
+}
+
+/// One caller's messages.
+#[derive(Debug)]
+struct Job {
+    publications: Vec<Publication>,
+    reply: oneshot::Sender<Vec<PublishOutcome>>,
+}
+
+impl Publisher {
+    /// Begins to connect in the background.
+    pub fn start(parts: &Parts) -> Self {
+        let (sender, jobs) = mpsc::channel(CALLERS);
+        let board = Board::new(telemetry::Link::Publish, Arc::clone(&parts.metrics));
+        let state = board.watch();
+        parts.tasks.spawn(Supervisor { parts: parts.clone(), board, jobs }.run());
+        let status_exchange = parts.settings.status_exchange.clone();
+        Self { jobs: sender, status_exchange, state }
+    }
+
+    /// How the connection stands, now and later.
+    pub fn state(&self) -> watch::Receiver<BrokerState> {
+        self.state.clone()
+    }
+
+    /// Publishes status events; one result each, in their order.
+    pub async fn publish(&self, events: Vec<StatusEvent>) -> Vec<PublishResult> {
+        let ids: Vec<_> = events.iter().map(|event| event.id).collect();
+        let publications =
+            events.into_iter().map(|event| Publication::of_status(&self.status_exchange, event));
+        let outcomes = self.publish_all(publications.collect()).await;
+        let result = |(id, outcome)| PublishResult { id, outcome };
+        ids.into_iter().zip(outcomes).map(result).collect()
+    }
+
+    /// Publishes one message.
+    pub async fn publish_event(&self, publication: Publication) -> PublishOutcome {
+        let outcomes = self.publish_all(vec![publication]).await;
+        outcomes.into_iter().next().unwrap_or_else(|| PublishOutcome::Failed(STOPPED.to_owned()))
+    }
+
+    /// Publishes messages, many at a time; one outcome each, in their order.
+    pub async fn publish_all(&self, publications: Vec<Publication>) -> Vec<PublishOutcome> {
+        let count = publications.len();
+        let (reply, outcomes) = oneshot::channel();
+        let stopped = || vec![PublishOutcome::Failed(STOPPED.to_owned()); count];
+        if self.jobs.send(Job { publications, reply }).await.is_err() {
+            return stopped();
+        }
+        outcomes.await.unwrap_or_else(|_| stopped())
+    }
+}
+
+impl Job {
+    fn fail(self, reason: &str) {
+        let outcomes = vec![PublishOutcome::Failed(reason.to_owned()); self.publications.len()];
+        // A caller that waits no longer keeps its messages and publishes them again.
+        drop(self.reply.send(outcomes));
+    }
+}
+
+/// Keeps a line to the broker alive.
+struct Supervisor {
+    parts: Parts,
+    board: Board,
+    jobs: mpsc::Receiver<Job>,
+}
+
+/// Why a line ended without a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Nobody publishes any more.
+    Idle,
+    /// The broker reads again, but what became of some messages is unknown: begin anew.
+    Unblocked,
+}
+
+impl Supervisor {
+    async fn run(mut self) {
+        let stop = self.parts.tasks.soft().clone();
+        let mut backoff = Backoff::default();
+        loop {
+            let began = Instant::now();
+            let fault = match self.open_and_serve(&stop).await {
+                Ok(End::Idle) => break,
+                Ok(End::Unblocked) => continue,
+                Err(fault) => fault,
+            };
+            let wait = backoff.wait(began.elapsed(), fault.is_slow, fastrand::f64());
+            self.board.show(BrokerState::Down(fault.text.clone()));
+            if stop.is_cancelled() || self.refuse_for(wait, &fault.text, &stop).await.is_none() {
+                break;
+            }
+        }
+        self.board.show(BrokerState::Stopped);
+    }
+
+    /// Fails what is to be published until it is time to try again; `None` if nobody is left.
+    async fn refuse_for(
+        &mut self,
+        wait: Duration,
+        reason: &str,
+        stop: &CancellationToken,
+    ) -> Option<()> {
+        let over = Instant::now() + wait;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(over) => return Some(()),
+                () = stop.cancelled() => return None,
+                job = self.jobs.recv() => job?.fail(reason),
+            }
+        }
+    }
+
+    async fn open_and_serve(&mut self, stop: &CancellationToken) -> Result<End, Fault> {
+        let settings = &self.parts.settings;
+        let opening = async {
+            let connection = line::open(settings, "loa publishes").await?;
+            topology::for_status(&connection, settings).await?;
+            let events: Events = Box::pin(connection.events_listener());
+            Ok((Line::begin(connection).await?, events))
+        };
+        let (line, events) = tokio::select! {
+            () = stop.cancelled() => return Ok(End::Idle),
+            opened = opening => opened?,
+        };
+        self.board.show(BrokerState::Connected);
+        let end = self.serve(&line, events, stop).await;
+        if end.is_ok() {
+            line::close(&line.connection).await;
+        }
+        end
+    }
+
+    async fn serve(
+        &mut self,
+        line: &Line,
+        mut events: Events,
+        stop: &CancellationToken,
+    ) -> Result<End, Fault> {
+        let mut blocked: Option<String> = None;
+        let mut is_uncertain = false;
+        loop {
+            let linger = async {
+                stop.cancelled().await;
+                tokio::time::sleep(LINGER).await;
+            };
+            tokio::select! {
+                biased;
+                event = events.next() => match heed(event)? {
+                    Some(Heard::Blocked(reason)) => {
+                        let fault = format!("RabbitMQ takes no messages for now ({reason})");
+                        self.board.show(BrokerState::Impaired(fault.clone()));
+                        blocked = Some(fault);
+                    }
+                    Some(Heard::Unblocked) if is_uncertain => return Ok(End::Unblocked),
+                    Some(Heard::Unblocked) => {
+                        self.board.show(BrokerState::Connected);
+                        blocked = None;
+                    }
+                    None => {}
+                },
+                job = self.jobs.recv() => {
+                    let Some(job) = job else { return Ok(End::Idle) };
+                    match &blocked {
+                        Some(reason) => job.fail(reason),
+                        None => is_uncertain = !line.work(job).await?,
+                    }
+                }
+                () = linger => return Ok(End::Idle),
+            }
+        }
+    }
+}
+
+/// What an event of the connection means to a publisher.
+enum Heard {
+    Blocked(String),
+    Unblocked,
+}
+
+fn heed(event: Option<Event>) -> Result<Option<Heard>, Fault> {
+    match event {
+        Some(Event::Error(error)) => Err(Fault::of("publishing", &error)),
+        None => Err(Fault::passing("the connection ended")),
+        Some(Event::ConnectionBlocked(reason)) => Ok(Some(Heard::Blocked(reason))),
+        Some(Event::ConnectionUnblocked) => Ok(Some(Heard::Unblocked)),
+        Some(_) => Ok(None),
+    }
+}
+
+type Events = std::pin::Pin<Box<dyn Stream<Item = Event> + Send>>;
+
+/// A connection and its channel in confirm mode.
+struct Line {
+    connection: Connection,
+    channel: Channel,
+}
+
+impl Line {
+    async fn begin(connection: Connection) -> Result<Self, Fault> {
+        let channel = line::channel(&connection).await?;
+        let select = channel.confirm_select(ConfirmSelectOptions::default());
+        bounded("asking for confirms", STEP, select).await?;
+        Ok(Self { connection, channel })
+    }
+
+    /// Publishes a caller's messages; `false` if the broker blocks and some are uncertain.
+    ///
+    /// # Errors
+    /// What broke; the caller was told that what is not confirmed failed.
+    async fn work(&self, job: Job) -> Result<bool, Fault> {
+        let Job { publications, reply } = job;
+        let mut outcomes = Vec::with_capacity(publications.len());
+        let mut fault = None;
+        for window in publications.chunks(WINDOW) {
+            if let Err(found) = self.publish(window, &mut outcomes).await {
+                fault = Some(found);
+                break;
+            }
+        }
+        if let Some(Fault { text, .. }) = &fault {
+            outcomes.resize(publications.len(), PublishOutcome::Failed(text.clone()));
+        }
+        drop(reply.send(outcomes));
+        match fault {
+            None => Ok(true),
+            // A new connection would be blocked with its first message too.
+            Some(_) if self.connection.status().blocked() => Ok(false),
+            Some(fault) => Err(fault),
+        }
+    }
+
+    /// Publishes one window and waits until all of it is confirmed.
+    ///
+    /// # Errors
+    /// What broke; nothing of the window counts then, since a returned message may be known only by
+    /// a confirm that never came.
+    async fn publish(
+        &self,
+        window: &[Publication],
+        outcomes: &mut Vec<PublishOutcome>,
+    ) -> Result<(), Fault> {
+        let over = Instant::now() + CONFIRM;
+        let in_time = async {
+            let mut confirms = Vec::with_capacity(window.len());
+            for publication in window {
+                confirms.push(self.send(publication).await);
+            }
+            let mut settled = Vec::with_capacity(window.len());
+            for confirm in confirms {
+                settled.push(match confirm {
+                    Ok(confirm) => Ok(confirm?.await?),
+                    Err(text) => Err(text),
+                });
+            }
+            Ok::<_, lapin::Error>(settled)
+        };
+        let settled = match tokio::time::timeout_at(over, in_time).await {
+            Ok(settled) => settled.map_err(|error| Fault::of("publishing", &error))?,
+            Err(_) if self.connection.status().blocked() => {
+                return Err(Fault::passing("RabbitMQ takes no messages for now"));
+            }
+            Err(_) => {
+                let seconds = CONFIRM.as_secs();
+                let text = format!("publishing: RabbitMQ did not confirm within {seconds} s");
+                return Err(Fault::passing(text));
+            }
+        };
+        outcomes.extend(judge(window, settled));
+        Ok(())
+    }
+
+    /// Hands a message to lapin; a message that AMQP cannot take is refused in words.
+    async fn send(
+        &self,
+        publication: &Publication,
+    ) -> Result<lapin::Result<lapin::PublisherConfirm>, String> {
+        let exchange = short("exchange's name", &publication.exchange)?;
+        let routing_key = short("routing key", &publication.routing_key)?;
+        let properties: BasicProperties = write(&publication.properties)?;
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
+        let bytes = &publication.bytes;
+        let sent =
+            self.channel.basic_publish(exchange, routing_key, options, bytes, properties).await;
+        Ok(sent)
+    }
+}
+
+/// Tells what became of each message of a window, once all its confirms are in.
+fn judge(
+    window: &[Publication],
+    settled: Vec<Result<Confirmation, String>>,
+) -> Vec<PublishOutcome> {
+    let mut returned = Returned::default();
+    let mut answers = Vec::with_capacity(window.len());
+    for answer in settled {
+        answers.push(answer.map(|confirmation| {
+            let is_ack = confirmation.is_ack();
+            if let Some(message) = confirmation.take_message() {
+                returned.add(&message);
+            }
+            is_ack
+        }));
+    }
+    let outcome = |(publication, answer)| match answer {
+        Err(text) => PublishOutcome::Failed(text),
+        Ok(_) if returned.contains(publication) => PublishOutcome::Unroutable,
+        Ok(true) => PublishOutcome::Confirmed,
+        Ok(false) => {
+            PublishOutcome::Failed("RabbitMQ refused it; is a queue of its full?".to_owned())
+        }
+    };
+    window.iter().zip(answers).map(outcome).collect()
+}
