@@ -13,6 +13,7 @@ mod events;
 mod finish;
 mod holds;
 mod inbox;
+mod keys;
 mod migrate;
 mod outbox;
 mod overtake;

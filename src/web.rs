@@ -1,1 +1,102 @@
 //! HTTP: the API, the console, receipts and preference pages.
+
+mod api;
+mod auth;
+mod console;
+mod problem;
+mod server;
+mod unsubscribe;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use secrecy::SecretString;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::pipeline::Pipeline;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+
+pub use server::{ServeError, serve};
+
+/// What every request may use.
+#[derive(Clone)]
+pub struct Surroundings {
+    /// The store.
+    pub store: Store,
+    /// The two halves.
+    pub pipeline: Pipeline,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// The time.
+    pub clock: Clock,
+    /// Opens everything to whoever may read the data folder.
+    pub local_token: SecretString,
+    /// Names of what is not ready, each with a sentence; asked at every request.
+    pub readiness: Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
+}
+
+/// Every route; bodies, times and headers bounded.
+pub fn router(surroundings: Surroundings) -> Router {
+    let max_body = usize::try_from(surroundings.config.http.max_body).unwrap_or(usize::MAX);
+    let timeout = surroundings.config.http.timeout;
+    let api = Router::new()
+        .route("/v1/events", post(api::events::publish).get(api::events::list))
+        .route("/v1/events/{id}", get(api::events::show))
+        .route("/v1/deliveries", get(api::deliveries::list))
+        .route("/v1/deliveries/count", get(api::deliveries::count))
+        .route("/v1/deliveries/{id}", get(api::deliveries::show))
+        .route("/v1/deliveries/repair", post(api::deliveries::repair))
+        .route("/v1/rejected", get(api::rejected::list))
+        .route("/v1/rejected/{id}", get(api::rejected::show).delete(api::rejected::discard))
+        .route("/v1/rejected/{id}/replay", post(api::rejected::replay))
+        .route("/v1/ledger", get(api::ledger::show))
+        .route("/v1/providers", get(api::providers::list))
+        .route("/v1/providers/{name}/hold", post(api::providers::hold))
+        .route("/v1/providers/{name}/release", post(api::providers::release))
+        .layer(axum::middleware::from_fn_with_state(surroundings.clone(), auth::require_token));
+    let pages = Router::new()
+        .route("/", get(console::overview))
+        .route("/deliveries", get(console::deliveries))
+        .route("/deliveries/{id}", get(console::delivery))
+        .route("/deliveries/{id}/message", get(console::message))
+        .route("/rejected", get(console::rejected))
+        .layer(axum::middleware::from_fn_with_state(surroundings.clone(), auth::require_session));
+    let open = Router::new()
+        .route("/healthz", get(server::healthz))
+        .route("/readyz", get(server::readyz))
+        .route("/metrics", get(server::metrics))
+        .route("/assets/console.css", get(console::stylesheet))
+        .route("/login/{token}", get(auth::login))
+        .route("/u/{token}", get(unsubscribe::ask).post(unsubscribe::withdraw));
+    let header = |name: &'static str, value: &'static str| {
+        SetResponseHeaderLayer::if_not_present(
+            axum::http::HeaderName::from_static(name),
+            axum::http::HeaderValue::from_static(value),
+        )
+    };
+    api.merge(pages)
+        .merge(open)
+        .fallback(problem::no_such_page)
+        .layer(DefaultBodyLimit::max(max_body))
+        .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, timeout))
+        .layer(CatchPanicLayer::new())
+        .layer(header("content-security-policy", CONTENT_SECURITY_POLICY))
+        .layer(header("x-content-type-options", "nosniff"))
+        .layer(header("referrer-policy", "no-referrer"))
+        .layer(header("cache-control", "no-store"))
+        .with_state(surroundings)
+}
+
+/// Pages run no script and load nothing from elsewhere but pictures.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; \
+    img-src 'self' data: https:; frame-src 'self'; form-action 'self'; base-uri 'none'; \
+    frame-ancestors 'none'";

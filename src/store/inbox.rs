@@ -15,11 +15,9 @@ use crate::model::id::{EventId, EventTypeName, RejectedId, StepName};
 use crate::store::changes::{Changes, EventFate, Told};
 use crate::store::directory;
 use crate::store::engine::{Tx, Value};
+use crate::store::keys::{Key, take_keys};
 use crate::store::rows::{INSERT_DELIVERY, InsertedLease, delivery_params, write_json};
 use crate::store::{Store, StoreError, overtake, rejected};
-
-/// How long a key is believed that was derived from the bytes of an event without an id.
-const DERIVED_KEY: Duration = Duration::from_hours(24);
 
 /// What is to be committed of one arrival.
 #[derive(Clone, Debug)]
@@ -213,81 +211,6 @@ async fn accept(
 fn reject(event: &RejectedEvent, mode: Mode) -> Accepted {
     let id = (mode == Mode::Keep).then_some(event.id);
     Accepted::Rejected { id, rejection: event.rejection.clone() }
-}
-
-/// What is known of an event's key.
-enum Key {
-    Fresh,
-    Repeat(EventId),
-    Reused,
-}
-
-/// Takes the keys of all planned events of a batch, in order.
-async fn take_keys(
-    tx: &mut Tx<'_>,
-    store: &Store,
-    batch: &[Acceptance],
-) -> Result<Vec<Key>, StoreError> {
-    let now = tx.now();
-    let planned: Vec<&PlannedEvent> = batch
-        .iter()
-        .filter_map(|acceptance| match acceptance {
-            Acceptance::Planned(planned) => Some(&**planned),
-            Acceptance::Rejected(_) => None,
-        })
-        .collect();
-    let take = "INSERT INTO event_key (source, external_id, digest, event, expires_at) \
-                VALUES ($1, $2, $3, $4, $5) \
-                ON CONFLICT (source, external_id) DO UPDATE \
-                SET digest = excluded.digest, event = excluded.event, \
-                    expires_at = excluded.expires_at \
-                WHERE event_key.expires_at <= $6 \
-                RETURNING event";
-    let params: Vec<Vec<Value>> = planned
-        .iter()
-        .map(|planned| {
-            let event = &planned.event;
-            let lasts = if event.key_is_derived { DERIVED_KEY } else { store.keys_last };
-            let expires_at = now.checked_add(lasts).unwrap_or(Timestamp::MAX);
-            vec![
-                event.key.source.as_str().into(),
-                event.key.id.as_str().into(),
-                event.digest.0.to_vec().into(),
-                event.id.0.into(),
-                expires_at.into(),
-                now.into(),
-            ]
-        })
-        .collect();
-    let taken = tx.query_many(take, &params).await?;
-    let lost: Vec<Vec<Value>> = planned
-        .iter()
-        .zip(&taken)
-        .filter(|(_, rows)| rows.is_empty())
-        .map(|(planned, _)| {
-            vec![planned.event.key.source.as_str().into(), planned.event.key.id.as_str().into()]
-        })
-        .collect();
-    let find = "SELECT digest, event FROM event_key WHERE source = $1 AND external_id = $2";
-    let mut found = tx.query_many(find, &lost).await?.into_iter();
-    let mut keys = Vec::with_capacity(planned.len());
-    for (planned, rows) in planned.iter().zip(&taken) {
-        keys.push(match (rows.is_empty(), found_row(rows.is_empty(), &mut found)) {
-            (true, Some(row)) if row.bytes(0)? == planned.event.digest.0 => {
-                Key::Repeat(EventId(row.uuid(1)?))
-            }
-            (true, _) => Key::Reused,
-            (false, _) => Key::Fresh,
-        });
-    }
-    Ok(keys)
-}
-
-fn found_row(
-    is_lost: bool,
-    found: &mut impl Iterator<Item = Vec<crate::store::engine::Row>>,
-) -> Option<crate::store::engine::Row> {
-    if is_lost { found.next()?.into_iter().next() } else { None }
 }
 
 fn repeat(changes: &mut Changes, planned: &PlannedEvent, first: EventId) {

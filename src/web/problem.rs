@@ -1,0 +1,102 @@
+//! Errors as RFC 9457 problem details.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use crate::model::event::{RejectReason, Rejection};
+use crate::store::StoreError;
+
+/// What went wrong with a request, as its sender may read it.
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    status: StatusCode,
+    title: &'static str,
+    detail: String,
+    more: Value,
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, title, detail: detail.into(), more: json!({}) }
+    }
+
+    /// A request that cannot be read: `place` says where.
+    pub(super) fn bad_request(place: &str, detail: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::BAD_REQUEST, "bad request", detail);
+        problem.with(json!({ "pointer": place }))
+    }
+
+    pub(super) fn not_found(what: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not found", format!("there is no such {what}"))
+    }
+
+    /// Adds members beside the standard ones.
+    pub(super) fn with(mut self, more: Value) -> Self {
+        self.more = more;
+        self
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        tracing::warn!(%error, "a request waits for the store: {error}");
+        match error {
+            StoreError::Full => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                "no room",
+                "the disk is full; nothing was accepted, so send it again later",
+            ),
+            _ if error.is_temporary() => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the store does not answer",
+                "nothing is known to be accepted; send it again, a repeat is planned once",
+            ),
+            _ => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "internal error",
+                "the operator finds the reason in the log",
+            ),
+        }
+    }
+}
+
+/// The rejections of a request that is refused as a whole, by index.
+pub(super) fn rejected(rejections: &[(usize, Rejection)]) -> Problem {
+    let first = rejections.first().map(|(_, rejection)| rejection.reason);
+    let status = match first {
+        Some(RejectReason::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    };
+    let detail = rejections.first().map(|(_, rejection)| rejection.to_string());
+    let list: Vec<Value> = rejections
+        .iter()
+        .map(|(index, rejection)| {
+            json!({ "index": index, "reason": rejection.reason.as_str(),
+                    "pointer": rejection.place, "message": rejection.message })
+        })
+        .collect();
+    let pointer = rejections.first().and_then(|(_, rejection)| rejection.place.clone());
+    Problem::new(status, "event rejected", detail.unwrap_or_default())
+        .with(json!({ "pointer": pointer, "rejections": list }))
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": "about:blank", "title": self.title,
+            "status": self.status.as_u16(), "detail": self.detail,
+        });
+        if let (Some(body), Value::Object(more)) = (body.as_object_mut(), self.more) {
+            body.extend(more);
+        }
+        let media_type = [(header::CONTENT_TYPE, "application/problem+json")];
+        (self.status, media_type, Json(body)).into_response()
+    }
+}
+
+/// The answer for paths that lead nowhere.
+pub(super) async fn no_such_page() -> Problem {
+    Problem::not_found("page")
+}
