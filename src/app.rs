@@ -1,11 +1,16 @@
 //! Builds every part once and runs until stopped.
 
+pub mod server_file;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ring::rand::{SecureRandom, SystemRandom};
+use secrecy::SecretString;
 use tracing::{info, warn};
 
 use crate::clock::Clock;
@@ -22,6 +27,7 @@ use crate::send::Desk;
 use crate::send::only_to::OnlyTo;
 use crate::store::{self, Ages, Store, StoreError};
 use crate::telemetry::Metrics;
+use crate::web;
 
 /// The name of the SQLite file in the data folder.
 const DATABASE: &str = "loa.db";
@@ -54,6 +60,12 @@ pub enum StartError {
     /// Settings, catalogue or templates have faults; all of them are listed.
     #[error("{0}")]
     Faults(Faults),
+    /// Nobody can reach this Loa.
+    #[error(transparent)]
+    Serve(#[from] web::ServeError),
+    /// The data folder cannot be written, or the system gives no random numbers.
+    #[error("cannot write server.json to the data folder: {0}")]
+    ServerFile(#[from] std::io::Error),
     /// The store is not as it must be.
     #[error("{0}")]
     Store(#[from] StoreError),
@@ -100,6 +112,29 @@ impl App {
         Ok(Self { config, store, pipeline, rulebook, clock, tasks, metrics, surroundings })
     }
 
+    /// Serves API and console where the settings say; returns the address and the login link.
+    ///
+    /// Leaves `server.json` in the data folder, readable by its owner alone, by which the command
+    /// line finds this Loa.
+    ///
+    /// # Errors
+    /// When the address is taken, or the file cannot be written.
+    pub async fn serve(&self) -> Result<(SocketAddr, String), StartError> {
+        let token: String = random_token()?;
+        let surroundings = web::Surroundings {
+            store: self.store.clone(),
+            pipeline: self.pipeline.clone(),
+            config: Arc::clone(&self.config),
+            metrics: Arc::clone(&self.metrics),
+            clock: self.clock.clone(),
+            local_token: SecretString::from(token.clone()),
+            readiness: Arc::new(Vec::new),
+        };
+        let address = web::serve(surroundings.clone(), &self.tasks).await?;
+        server_file::write(&self.config.data_dir, address, &token)?;
+        Ok((address, surroundings.login_link(address)))
+    }
+
     /// Takes no new work, finishes what is in flight within the grace, records the rest.
     pub async fn stop(self) {
         let grace = self.config.send.grace;
@@ -109,6 +144,14 @@ impl App {
         }
         self.pipeline.record_what_is_left().await;
     }
+}
+
+/// 256 random bits as text.
+fn random_token() -> std::io::Result<String> {
+    let mut bytes = [0_u8; 32];
+    let no_random = |_| std::io::Error::other("the system gives no random numbers");
+    SystemRandom::new().fill(&mut bytes).map_err(no_random)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Where the store of `config` is.

@@ -1,36 +1,78 @@
 //! The command line: one file a command.
 
+mod check;
+mod client;
+mod deliveries;
 mod demo;
+mod event_types;
+mod health;
+mod ledger;
+mod providers;
+mod publish;
+mod rejected;
+mod run;
+mod storage;
+mod templates;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
+
+use crate::config::{self, Config, Faults, Sources};
 
 /// Loa turns business events into messages that partners really receive, and keeps the proof.
 #[derive(Debug, Parser)]
 #[command(name = "loa", version, about, max_term_width = 100)]
-struct Arguments {
+pub struct Arguments {
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
     Demo(demo::Demo),
+    Check(check::Check),
+    Publish(publish::Publish),
+    Deliveries(deliveries::Deliveries),
+    Rejected(rejected::Rejected),
+    Ledger(ledger::Ledger),
+    Providers(providers::Providers),
+    EventTypes(event_types::EventTypes),
+    Templates(templates::Templates),
+    Migrate(storage::Migrate),
+    Backup(storage::Backup),
+    Health(health::Health),
 }
 
-/// Runs the command that `arguments` name; the exit code is 0, 1 (failed) or 2 (usage, settings).
-pub fn run() -> ExitCode {
-    let arguments = Arguments::parse();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return failed(&format!("cannot start: {error}")),
-    };
-    runtime.block_on(async {
-        match arguments.command {
-            Command::Demo(command) => command.run().await,
+/// Where settings come from; every command that reads them takes these.
+#[derive(Clone, Debug, Args)]
+struct Settings {
+    /// The settings file.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The folder that Loa writes to.
+    #[arg(long, value_name = "FOLDER", global = true)]
+    data_dir: Option<PathBuf>,
+}
+
+impl Settings {
+    fn sources(&self) -> Sources {
+        let sources = Sources::of_process(self.config.clone());
+        match &self.data_dir {
+            Some(folder) => {
+                sources.with_override("data_dir", &folder.display().to_string(), "--data-dir")
+            }
+            None => sources,
         }
-    })
+    }
+
+    /// The settings, or all that is wrong with them.
+    fn load(&self) -> Result<Config, Faults> {
+        config::load(&self.sources())
+    }
 }
 
 /// How results are printed.
@@ -43,23 +85,100 @@ enum Output {
     Json,
 }
 
-/// Prints a result for programs.
+/// What a command ends with when it does not end well.
+enum Failure {
+    /// It was asked for something that cannot be, or the settings have faults: exit code 2.
+    Wrong(String),
+    /// It failed: exit code 1.
+    Failed(String),
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+/// Runs the command that the arguments name; exit code 0, 1 (failed) or 2 (usage, settings).
+pub fn run() -> ExitCode {
+    let arguments = Arguments::parse();
+    // One TLS provider for everything; a second call in the same process changes nothing.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return end(Err(Failure::Failed(format!("cannot start: {error}")))),
+    };
+    end(runtime.block_on(arguments.command.run()))
+}
+
+impl Command {
+    async fn run(self) -> Result<ExitCode, Failure> {
+        match self {
+            Self::Run(command) => command.run().await,
+            Self::Demo(command) => command.run().await,
+            Self::Check(command) => command.run(),
+            Self::Publish(command) => command.run().await,
+            Self::Deliveries(command) => command.run().await,
+            Self::Rejected(command) => command.run().await,
+            Self::Ledger(command) => command.run().await,
+            Self::Providers(command) => command.run().await,
+            Self::EventTypes(command) => command.run(),
+            Self::Templates(command) => command.run(),
+            Self::Migrate(command) => command.run().await,
+            Self::Backup(command) => command.run().await,
+            Self::Health(command) => command.run().await,
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the command line speaks to people")]
+fn end(result: Result<ExitCode, Failure>) -> ExitCode {
+    let (text, code) = match result {
+        Ok(code) => return code,
+        Err(Failure::Wrong(text)) => (text, 2),
+        Err(Failure::Failed(text)) => (text, 1),
+    };
+    eprintln!("{text}");
+    ExitCode::from(code)
+}
+
+/// Prints a line for people.
 #[expect(clippy::print_stdout, reason = "the command line speaks to people")]
-fn print_json(value: &serde_json::Value) {
-    println!("{value:#}");
+fn print(text: &str) {
+    println!("{text}");
+}
+
+/// Prints a result for programs.
+fn print_json(value: &Value) {
+    print(&format!("{value:#}"));
+}
+
+/// A table for people.
+fn print_table(titles: &[&str], rows: Vec<Vec<String>>) {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY).set_header(titles.to_vec());
+    // What comes from outside must not steer the terminal.
+    let clean =
+        |text: String| text.chars().filter(|letter| !letter.is_control()).collect::<String>();
+    for row in rows {
+        table.add_row(row.into_iter().map(clean).collect::<Vec<_>>());
+    }
+    print(&table.to_string());
+}
+
+/// A member of a JSON object as text for a table.
+fn cell(value: &Value, key: &str) -> String {
+    match value.get(key) {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
 }
 
 /// A new folder of this process's own.
-fn scratch_folder() -> std::io::Result<std::path::PathBuf> {
+fn scratch_folder() -> std::io::Result<PathBuf> {
     let name = format!("loa-{}-{:08x}", std::process::id(), fastrand::u32(..));
     let folder = std::env::temp_dir().join(name);
     std::fs::create_dir(&folder)?;
     Ok(folder)
-}
-
-/// Says what failed, and ends with 1.
-#[expect(clippy::print_stderr, reason = "the command line speaks to people")]
-fn failed(text: &str) -> ExitCode {
-    eprintln!("{text}");
-    ExitCode::from(1)
 }

@@ -10,6 +10,7 @@ mod deliver;
 mod desks;
 mod dispatch;
 mod pages;
+mod rehearse;
 mod rulebook;
 mod sweep;
 
@@ -28,6 +29,7 @@ use crate::telemetry::Metrics;
 pub use accept::{Acceptor, Answer, OnReject};
 pub use deliver::Deliverer;
 pub use desks::{Desks, Station};
+pub use rehearse::Rehearsal;
 pub use rulebook::Rulebook;
 
 /// What a pipeline is made of.
@@ -133,6 +135,18 @@ impl Pipeline {
             self.desks.wake_all();
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// Lets a manual clock go on as real time does, from where it stands.
+    pub fn follow_the_clock(&self, tasks: &Tasks) {
+        const TICK: Duration = Duration::from_millis(100);
+        let (clock, soft) = (self.clock.clone(), tasks.soft().clone());
+        tasks.spawn(async move {
+            while !soft.is_cancelled() {
+                tokio::time::sleep(TICK).await;
+                clock.advance(TICK);
+            }
+        });
     }
 
     /// Records what a hard stop left in flight; call it when all tasks have ended.

@@ -48,7 +48,7 @@ pub use pages::Page;
 pub use repair::{Repair, Repaired};
 pub use rows::EventFacts;
 pub use search::{Cursor, DeliveryFilter, DeliveryStory, Dimension};
-pub use upkeep::Ages;
+pub use upkeep::{Ages, backup};
 
 /// Where the store is, and what it keeps.
 #[derive(Clone, Debug)]

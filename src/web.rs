@@ -44,6 +44,14 @@ pub struct Surroundings {
     pub readiness: Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
 }
 
+impl Surroundings {
+    /// The link by which a person signs in to this run's console.
+    pub fn login_link(&self, address: std::net::SocketAddr) -> String {
+        let token = auth::login_token(self);
+        format!("http://{address}/login/{token}")
+    }
+}
+
 /// Every route; bodies, times and headers bounded.
 pub fn router(surroundings: Surroundings) -> Router {
     let max_body = usize::try_from(surroundings.config.http.max_body).unwrap_or(usize::MAX);

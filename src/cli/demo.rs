@@ -29,14 +29,7 @@ pub(super) struct Demo {
 }
 
 impl Demo {
-    pub(super) async fn run(self) -> ExitCode {
-        match self.play().await {
-            Ok(code) => code,
-            Err(error) => super::failed(&error.to_string()),
-        }
-    }
-
-    async fn play(self) -> Result<ExitCode, demo::DemoError> {
+    pub(super) async fn run(self) -> Result<ExitCode, super::Failure> {
         let own = match self.data_dir {
             Some(_) => None,
             None => Some(super::scratch_folder()?),
@@ -50,11 +43,17 @@ impl Demo {
         };
         let app = demo.start().await?;
         let mut out = std::io::stdout();
+        // Something may listen there already; a story that is played once needs no visitors.
+        let served = if self.once { None } else { Some(app.serve().await?) };
         let report = demo.play(&app, &mut out).await?;
         if self.output == super::Output::Json {
             super::print_json(&report.json);
         }
-        if !self.once {
+        if let Some((address, login)) = served {
+            if self.output == super::Output::Text {
+                demo::farewell(&mut out, &demo.data_dir, address, &login)?;
+            }
+            app.pipeline.follow_the_clock(&app.tasks);
             crate::lifecycle::wait_for_stop_signal().await?;
         }
         app.stop().await;

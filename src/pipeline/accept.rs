@@ -68,7 +68,7 @@ pub struct Acceptor {
 }
 
 /// An arrival on its way through the accepting half.
-struct Draft {
+pub(super) struct Draft {
     arrival: Arrival,
     result: Result<Event, Box<Rejection>>,
 }
@@ -107,7 +107,17 @@ impl Acceptor {
         Ok(answers)
     }
 
-    fn decode(&self, arrivals: Vec<Arrival>, rulebook: &Rulebook) -> Vec<Draft> {
+    /// What the steps decide by, as it is now.
+    pub(super) fn rulebook(&self) -> Arc<Rulebook> {
+        self.rulebook.load_full()
+    }
+
+    /// The present moment.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(super) fn decode(&self, arrivals: Vec<Arrival>, rulebook: &Rulebook) -> Vec<Draft> {
         let now = self.clock.now();
         let decode = |arrival: Arrival| {
             let result = rulebook.decoder.decode(&arrival, now);
@@ -137,7 +147,7 @@ impl Acceptor {
     }
 
     /// Asks the directory once for all events, then plans each.
-    async fn plan(
+    pub(super) async fn plan(
         &self,
         drafts: Vec<Draft>,
         rulebook: &Rulebook,

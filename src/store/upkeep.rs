@@ -7,7 +7,7 @@ use crate::model::delivery::State;
 use crate::store::changes::Changes;
 use crate::store::engine::{Tx, Value};
 use crate::store::rows::read_state;
-use crate::store::{Engine, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// How long things are kept.
 #[derive(Clone, Copy, Debug)]
@@ -34,35 +34,30 @@ impl Store {
         })
         .await
     }
+}
 
-    /// Copies a running SQLite store to a new file.
-    ///
-    /// # Errors
-    /// When the file cannot be written, or the store is PostgreSQL, which has `pg_dump`.
-    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        let Engine::Sqlite(sqlite) = &*self.engine else {
-            let text = "this store is PostgreSQL; back it up with pg_dump";
-            return Err(StoreError::Wrong(text.to_owned()));
-        };
-        if to.exists() {
-            let text = format!("{} exists already; name a new file", to.display());
-            return Err(StoreError::Wrong(text));
-        }
-        let (from, to) = (sqlite.path.clone(), to.to_owned());
-        let copy = tokio::task::spawn_blocking(move || -> Result<(), StoreError> {
-            let source = rusqlite::Connection::open_with_flags(
-                &from,
-                rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
-            )?;
-            // One read transaction, so that writers go on and the copy is of one moment.
-            source.execute("VACUUM INTO ?1", [to.display().to_string()])?;
-            std::fs::File::open(&to)
-                .and_then(|file| file.sync_all())
-                .map_err(|error| StoreError::Wrong(format!("cannot sync the backup: {error}")))
-        });
-        copy.await
-            .map_err(|error| StoreError::Broken(format!("the backup was cut off: {error}")))?
+/// Copies a SQLite store to a new file, while a Loa runs on it or not.
+///
+/// # Errors
+/// When the file is there already or cannot be written.
+pub async fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
+    if to.exists() {
+        let text = format!("{} exists already; name a new file", to.display());
+        return Err(StoreError::Wrong(text));
     }
+    let (from, to) = (from.to_owned(), to.to_owned());
+    let copy = tokio::task::spawn_blocking(move || -> Result<(), StoreError> {
+        let source = rusqlite::Connection::open_with_flags(
+            &from,
+            rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
+        )?;
+        // One read transaction, so that writers go on and the copy is of one moment.
+        source.execute("VACUUM INTO ?1", [to.display().to_string()])?;
+        std::fs::File::open(&to)
+            .and_then(|file| file.sync_all())
+            .map_err(|error| StoreError::Wrong(format!("cannot sync the backup: {error}")))
+    });
+    copy.await.map_err(|error| StoreError::Broken(format!("the backup was cut off: {error}")))?
 }
 
 async fn purge(

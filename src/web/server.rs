@@ -7,8 +7,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
@@ -50,9 +50,9 @@ async fn accept(listener: TcpListener, surroundings: Surroundings, tasks: Tasks)
     let service = TowerToHyperService::new(router(surroundings));
     let connections = std::sync::Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = http1::Builder::new();
     // Without a timer the header timeout does nothing.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADERS);
     loop {
         let Ok(turn) = std::sync::Arc::clone(&connections).acquire_owned().await else { break };
         let stream = tokio::select! {
@@ -69,7 +69,7 @@ async fn accept(listener: TcpListener, surroundings: Surroundings, tasks: Tasks)
         // Small answers leave at once.
         stream.set_nodelay(true).ok();
         let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
-        let connection = graceful.watch(connection.into_owned());
+        let connection = graceful.watch(connection);
         tasks.spawn(async move {
             // A client that breaks off is its own business.
             connection.await.ok();

@@ -68,8 +68,7 @@ fn address(surroundings: &Surroundings, token: &str) -> Option<Address> {
 }
 
 fn unknown_link() -> Response {
-    Problem::new(StatusCode::NOT_FOUND, "not found", "this link is not one of ours")
-        .into_response()
+    Problem::new(StatusCode::NOT_FOUND, "not found", "this link is not one of ours").into_response()
 }
 
 fn page(title: &str, body: &str) -> Response {

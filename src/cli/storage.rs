@@ -1,0 +1,64 @@
+//! `loa migrate` and `loa backup`: the store itself.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::{Failure, Settings};
+use crate::app;
+use crate::clock::Clock;
+use crate::model::id::RunId;
+use crate::store::Store;
+
+/// Bring the store's schema up to date, and say what was applied.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  loa migrate --config loa.toml")]
+pub(super) struct Migrate {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Migrate {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
+        let store = open(&self.settings)?;
+        let applied = store.migrate().await?;
+        let what = match applied.is_empty() {
+            true => "up to date".to_owned(),
+            false => format!("applied {}", applied.join(", ")),
+        };
+        super::print(&format!("{}: {what}", store.describe()));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Copy a SQLite store to a new file, while Loa runs or not.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  loa backup /backup/loa-monday.db")]
+pub(super) struct Backup {
+    /// The new file.
+    file: PathBuf,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl Backup {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
+        let config = self.settings.load().map_err(|faults| Failure::Wrong(faults.to_string()))?;
+        if config.store.url.is_some() {
+            let text = "this store is PostgreSQL; back it up with pg_dump";
+            return Err(Failure::Wrong(text.to_owned()));
+        }
+        crate::store::backup(&app::database(&config), &self.file).await?;
+        super::print(&format!("copied to {}", self.file.display()));
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn open(settings: &Settings) -> Result<Store, Failure> {
+    let config = settings.load().map_err(|faults| Failure::Wrong(faults.to_string()))?;
+    let clock = Clock::system();
+    let run = RunId::new(clock.now());
+    Store::open_as_it_is(app::store_settings(&config), clock, run)
+        .map_err(|error| Failure::Wrong(error.to_string()))
+}

@@ -1,0 +1,68 @@
+//! What an arrival would lead to, without keeping anything of it.
+
+use std::collections::BTreeMap;
+
+use crate::model::delivery::State;
+use crate::model::event::{Arrival, Rejection};
+use crate::model::message::{Dialect, Message};
+use crate::pipeline::accept::Acceptor;
+use crate::store::{Acceptance, EventFacts, StoreError};
+
+/// What accepting an arrival would lead to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Rehearsal {
+    /// How many deliveries would be planned, decisions against included.
+    pub deliveries: u64,
+    /// How many would go out, by channel.
+    pub channels: BTreeMap<String, u64>,
+    /// How many would be skipped, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// Recipients of audiences that would be planned page by page.
+    pub paged: u64,
+    /// SMS parts that would be paid for.
+    pub sms_parts: u64,
+    /// What does not render, each fault once.
+    pub faults: Vec<String>,
+}
+
+impl Acceptor {
+    /// Plans and renders an arrival without keeping anything of it.
+    ///
+    /// # Errors
+    /// When the store does not answer; the inner error is the arrival's rejection.
+    pub async fn rehearse(
+        &self,
+        arrival: Arrival,
+    ) -> Result<Result<Rehearsal, Box<Rejection>>, StoreError> {
+        let rulebook = self.rulebook();
+        let drafts = self.decode(vec![arrival], &rulebook);
+        let planned = match self.plan(drafts, &rulebook).await?.pop() {
+            Some(Acceptance::Planned(planned)) => planned,
+            Some(Acceptance::Rejected(rejected)) => return Ok(Err(Box::new(rejected.rejection))),
+            None => return Ok(Ok(Rehearsal::default())),
+        };
+        let mut rehearsal =
+            Rehearsal { deliveries: planned.deliveries.len() as u64, ..Rehearsal::default() };
+        let facts = EventFacts::of(&planned.event);
+        for new in &planned.deliveries {
+            let delivery = &new.delivery;
+            if delivery.state != State::Waiting {
+                let reason = delivery.reason.as_str().to_owned();
+                *rehearsal.skipped.entry(reason).or_default() += 1;
+                continue;
+            }
+            *rehearsal.channels.entry(delivery.channel.to_string()).or_default() += 1;
+            match rulebook.render(delivery, &facts, Dialect::Plain, self.now()) {
+                Ok(rendered) => {
+                    if let Message::Sms(sms) = rendered.message {
+                        rehearsal.sms_parts += u64::from(sms.parts);
+                    }
+                }
+                Err(fault) => rehearsal.faults.push(fault.to_string()),
+            }
+        }
+        rehearsal.faults.sort();
+        rehearsal.faults.dedup();
+        Ok(Ok(rehearsal))
+    }
+}

@@ -1,0 +1,244 @@
+//! Deliveries: found, counted, told of, repaired.
+
+use std::str::FromStr;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{PageQuery, next};
+use crate::model::address::{Address, Channel};
+use crate::model::delivery::{Delivery, Reason, State as DeliveryState};
+use crate::model::id::DeliveryId;
+use crate::store::{DeliveryFilter, DeliveryStory, Dimension, Repair, Repaired};
+use crate::web::Surroundings;
+use crate::web::problem::Problem;
+
+/// The most deliveries that one repair by filter touches.
+const MAX_REPAIRS: u32 = 10_000;
+
+/// Which deliveries are wanted, as texts.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(in crate::web) struct FilterQuery {
+    pub(in crate::web) event: Option<String>,
+    pub(in crate::web) business_key: Option<String>,
+    pub(in crate::web) partner: Option<String>,
+    pub(in crate::web) contact: Option<String>,
+    pub(in crate::web) name: Option<String>,
+    pub(in crate::web) address: Option<String>,
+    #[serde(rename = "type")]
+    pub(in crate::web) kind: Option<String>,
+    pub(in crate::web) step: Option<String>,
+    pub(in crate::web) channel: Option<String>,
+    pub(in crate::web) provider: Option<String>,
+    pub(in crate::web) state: Option<String>,
+    pub(in crate::web) reason: Option<String>,
+    pub(in crate::web) code: Option<String>,
+    pub(in crate::web) since: Option<String>,
+    pub(in crate::web) until: Option<String>,
+}
+
+impl FilterQuery {
+    /// The filter; texts that are empty filter nothing.
+    pub(in crate::web) fn read(self) -> Result<DeliveryFilter, Problem> {
+        let some = |text: Option<String>| text.filter(|text| !text.is_empty());
+        let time = |name: &str, text: Option<String>| {
+            some(text).map(|text| Timestamp::from_str(&text)).transpose().map_err(|_| {
+                Problem::bad_request(name, "expected a time such as 2026-12-24T09:00:00Z")
+            })
+        };
+        let mut states = Vec::new();
+        for word in some(self.state).iter().flat_map(|text| text.split(',')) {
+            let known = DeliveryState::from_word(word.trim());
+            states.push(known.ok_or_else(|| Problem::bad_request("?state", "no such state"))?);
+        }
+        let reason = some(self.reason)
+            .map(|word| Reason::from_word(&word).ok_or("no such reason"))
+            .transpose()
+            .map_err(|text| Problem::bad_request("?reason", text))?;
+        let channel = some(self.channel)
+            .map(|word| Channel::from_str(&word))
+            .transpose()
+            .map_err(|error| Problem::bad_request("?channel", error.to_string()))?;
+        let event = some(self.event);
+        let loa_id = event.as_deref().and_then(|text| text.parse().ok());
+        Ok(DeliveryFilter {
+            event: loa_id,
+            event_id: event.filter(|_| loa_id.is_none()),
+            business_key: some(self.business_key),
+            partner: some(self.partner),
+            contact: some(self.contact),
+            name: some(self.name),
+            address: some(self.address),
+            event_type: some(self.kind),
+            step: some(self.step),
+            channel,
+            provider: some(self.provider),
+            states,
+            reason,
+            code: some(self.code),
+            since: time("?since", self.since)?,
+            until: time("?until", self.until)?,
+        })
+    }
+}
+
+/// Deliveries, the newest first.
+pub(in crate::web) async fn list(
+    State(surroundings): State<Surroundings>,
+    Query(filter): Query<FilterQuery>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Value>, Problem> {
+    let limit = page.limit();
+    let found = surroundings.store.deliveries(filter.read()?, page.cursor()?, limit).await?;
+    let is_full = found.len() == limit as usize;
+    let next = found.last().and_then(|last| next(is_full, last.created_at, last.id.0));
+    let deliveries: Vec<Value> = found.iter().map(delivery_json).collect();
+    Ok(Json(json!({ "deliveries": deliveries, "next": next })))
+}
+
+/// By what to count.
+#[derive(Debug, Deserialize)]
+pub(in crate::web) struct CountQuery {
+    by: Option<String>,
+}
+
+/// How many deliveries fit, by reason, provider and so on.
+pub(in crate::web) async fn count(
+    State(surroundings): State<Surroundings>,
+    Query(filter): Query<FilterQuery>,
+    Query(count): Query<CountQuery>,
+) -> Result<Json<Value>, Problem> {
+    let filter = filter.read()?;
+    let Some(by) = count.by else {
+        let count = surroundings.store.count_deliveries(filter).await?;
+        return Ok(Json(json!({ "count": count })));
+    };
+    let read = |word: &str| {
+        let words: Vec<_> = Dimension::ALL.iter().map(|one| one.as_str()).collect();
+        let help = format!("expected some of {}", words.join(", "));
+        Dimension::from_word(word.trim()).ok_or_else(|| Problem::bad_request("?by", help))
+    };
+    let by = by.split(',').map(read).collect::<Result<Vec<_>, _>>()?;
+    let counts = surroundings.store.count_deliveries_by(filter, by.clone()).await?;
+    let row = |(words, count): (Vec<String>, u64)| {
+        let mut row = json!({ "count": count });
+        for (by, word) in by.iter().zip(words) {
+            row[by.as_str()] = json!(word);
+        }
+        row
+    };
+    Ok(Json(json!({ "counts": counts.into_iter().map(row).collect::<Vec<_>>() })))
+}
+
+/// Everything that is known of one delivery.
+pub(in crate::web) async fn show(
+    State(surroundings): State<Surroundings>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let story = find(&surroundings, &id).await?;
+    let attempts: Vec<Value> = story
+        .attempts
+        .iter()
+        .map(|attempt| {
+            json!({
+                "number": attempt.number, "provider": attempt.provider,
+                "started_at": attempt.started_at, "finished_at": attempt.finished_at,
+                "class": attempt.class, "code": attempt.answer.code,
+                "answer": attempt.answer.text, "template_version": attempt.template_version,
+            })
+        })
+        .collect();
+    let captured: Vec<Value> = story
+        .captured
+        .iter()
+        .map(|(attempt, message)| json!({ "attempt": attempt, "message": message }))
+        .collect();
+    Ok(Json(json!({
+        "delivery": delivery_json(&story.delivery),
+        "event": { "loa_id": story.event.id, "source": story.event.key.source,
+                   "id": story.event.key.id, "time": story.event.time },
+        "attempts": attempts,
+        "captured": captured,
+    })))
+}
+
+/// The story of the delivery whose id is `text`.
+pub(in crate::web) async fn find(
+    surroundings: &Surroundings,
+    text: &str,
+) -> Result<DeliveryStory, Problem> {
+    let id: DeliveryId = text.parse().map_err(|_| Problem::not_found("delivery"))?;
+    let story = surroundings.store.find_delivery(id).await?;
+    story.ok_or_else(|| Problem::not_found("delivery"))
+}
+
+/// What to do, and to which deliveries.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::web) struct RepairBody {
+    action: String,
+    #[serde(default)]
+    ids: Vec<DeliveryId>,
+    #[serde(default)]
+    filter: Option<FilterQuery>,
+    #[serde(default)]
+    new_expiry: Option<Timestamp>,
+    /// Only says how many there are.
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Retries, cancels, holds or releases deliveries, by id or by filter.
+pub(in crate::web) async fn repair(
+    State(surroundings): State<Surroundings>,
+    Json(body): Json<RepairBody>,
+) -> Result<Json<Value>, Problem> {
+    let repair = match body.action.as_str() {
+        "retry" => Repair::Retry { new_expiry: body.new_expiry },
+        "cancel" => Repair::Cancel,
+        "hold" => Repair::Hold,
+        "release" => Repair::Release,
+        _ => {
+            let text = "expected retry, cancel, hold or release";
+            return Err(Problem::bad_request("/action", text));
+        }
+    };
+    let mut ids = body.ids;
+    if let Some(filter) = body.filter {
+        let found = surroundings.store.deliveries(filter.read()?, None, MAX_REPAIRS).await?;
+        ids.extend(found.iter().map(|delivery| delivery.id));
+    }
+    if body.dry_run {
+        return Ok(Json(json!({ "count": ids.len() })));
+    }
+    let results = surroundings.store.repair(ids.clone(), repair).await?;
+    surroundings.pipeline.desks().wake_all();
+    let moved = results.iter().filter(|result| matches!(result, Repaired::Moved(_))).count();
+    let row = |(id, result): (DeliveryId, Repaired)| match result {
+        Repaired::Moved(state) => json!({ "id": id, "result": "moved", "state": state }),
+        Repaired::Noted => json!({ "id": id, "result": "noted" }),
+        Repaired::Unfit(state) => json!({ "id": id, "result": "unfit", "state": state }),
+        Repaired::Missing => json!({ "id": id, "result": "missing" }),
+    };
+    let rows: Vec<Value> = ids.into_iter().zip(results).map(row).collect();
+    Ok(Json(json!({ "moved": moved, "results": rows })))
+}
+
+/// A delivery as lists show it; the address masked.
+pub(in crate::web) fn delivery_json(delivery: &Delivery) -> Value {
+    json!({
+        "id": delivery.id, "event": delivery.event, "type": delivery.event_type,
+        "step": delivery.step, "recipient": delivery.recipient_key,
+        "name": delivery.recipient.name, "partner": delivery.partner,
+        "business_key": delivery.business_key, "channel": delivery.channel,
+        "provider": delivery.provider, "address": delivery.address.as_ref().map(Address::masked),
+        "locale": delivery.locale, "lane": delivery.lane, "state": delivery.state,
+        "reason": delivery.reason, "detail": delivery.detail, "due_at": delivery.due_at,
+        "expires_at": delivery.expires_at, "attempts": delivery.attempts,
+        "version": delivery.version, "created_at": delivery.created_at,
+        "updated_at": delivery.updated_at,
+    })
+}

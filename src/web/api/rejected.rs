@@ -1,0 +1,102 @@
+//! Rejected events: seen, replayed with an edited body, discarded.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{PageQuery, next};
+use crate::model::event::{Arrival, RejectedEvent, Transport};
+use crate::model::id::RejectedId;
+use crate::pipeline::{Answer, OnReject};
+use crate::web::Surroundings;
+use crate::web::problem::{self, Problem};
+
+/// Rejected events, the newest first.
+pub(in crate::web) async fn list(
+    State(surroundings): State<Surroundings>,
+    Query(page): Query<PageQuery>,
+) -> Result<Json<Value>, Problem> {
+    let limit = page.limit();
+    let found = surroundings.store.rejected_events(page.cursor()?, limit).await?;
+    let is_full = found.len() == limit as usize;
+    let next = found.last().and_then(|last| next(is_full, last.arrival.at, last.id.0));
+    let rows: Vec<Value> = found.iter().map(summary).collect();
+    Ok(Json(json!({ "rejected": rows, "next": next })))
+}
+
+/// One rejected event, whole.
+pub(in crate::web) async fn show(
+    State(surroundings): State<Surroundings>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let event = find(&surroundings, &id).await?;
+    let mut whole = summary(&event);
+    whole["properties"] = json!(event.arrival.properties);
+    whole["body"] = json!(String::from_utf8_lossy(&event.arrival.bytes));
+    Ok(Json(whole))
+}
+
+/// Forgets one.
+pub(in crate::web) async fn discard(
+    State(surroundings): State<Surroundings>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    let event = find(&surroundings, &id).await?;
+    surroundings.store.discard_rejected(vec![event.id]).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether only to say what a replay would do.
+#[derive(Debug, Default, Deserialize)]
+pub(in crate::web) struct ReplayQuery {
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Hands one in again, with the body of the request if there is one.
+pub(in crate::web) async fn replay(
+    State(surroundings): State<Surroundings>,
+    Path(id): Path<String>,
+    Query(query): Query<ReplayQuery>,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    let event = find(&surroundings, &id).await?;
+    let arrival = Arrival {
+        bytes: if body.is_empty() { event.arrival.bytes.clone() } else { body },
+        properties: event.arrival.properties.clone(),
+        transport: Transport::Replay,
+        at: surroundings.clock.now(),
+    };
+    if query.dry_run {
+        return match surroundings.pipeline.acceptor().rehearse(arrival).await? {
+            Ok(rehearsal) => Ok(Json(json!(rehearsal)).into_response()),
+            Err(rejection) => Err(problem::rejected(&[(0, *rejection)])),
+        };
+    }
+    let answers = surroundings.pipeline.acceptor().accept(vec![arrival], OnReject::Answer).await?;
+    let Some(answer) = answers.first() else { return Err(Problem::not_found("event")) };
+    if let Answer::Rejected { rejection, .. } = answer {
+        return Err(problem::rejected(&[(0, rejection.clone())]));
+    }
+    surroundings.store.discard_rejected(vec![event.id]).await?;
+    Ok((StatusCode::ACCEPTED, Json(super::events::answer_json(answer))).into_response())
+}
+
+async fn find(surroundings: &Surroundings, text: &str) -> Result<RejectedEvent, Problem> {
+    let id: RejectedId = text.parse().map_err(|_| Problem::not_found("rejected event"))?;
+    let event = surroundings.store.find_rejected(id).await?;
+    event.ok_or_else(|| Problem::not_found("rejected event"))
+}
+
+fn summary(event: &RejectedEvent) -> Value {
+    let RejectedEvent { id, arrival, rejection } = event;
+    json!({
+        "id": id, "reason": rejection.reason, "pointer": rejection.place,
+        "message": rejection.message, "type": rejection.event_type, "event": rejection.key,
+        "transport": arrival.transport, "at": arrival.at, "bytes": arrival.bytes.len(),
+    })
+}
