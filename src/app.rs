@@ -11,15 +11,17 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::SecretString;
+use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::broker::{self, BrokerState, Consumer, Publisher};
 use crate::clock::Clock;
 use crate::config::{Config, Faults, KindFacts, Place, SourceText, check_config};
 use crate::intake::Decoder;
 use crate::lifecycle::Tasks;
 use crate::model::address::Channel;
 use crate::model::id::{ProviderName, RunId};
-use crate::pipeline::{Parts, Pipeline, Rulebook};
+use crate::pipeline::{Batching, Parts, Pipeline, Rulebook};
 use crate::plan::{Routes, Rules};
 use crate::provider::{self, KINDS, Surroundings};
 use crate::render::{Company, Letterhead, TemplateFault, Templates, Unsubscribe};
@@ -52,6 +54,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// What providers share; the demo lets some play dead.
     pub surroundings: Surroundings,
+    /// How the connections to the broker stand; none without a broker.
+    links: Vec<(&'static str, watch::Receiver<BrokerState>)>,
 }
 
 /// Why Loa does not start.
@@ -108,8 +112,9 @@ impl App {
             },
             alarms: config.alarms,
         });
+        let links = connect(&config, &pipeline, (&clock, &tasks), &metrics);
         info!("Loa is ready with {}", store.describe());
-        Ok(Self { config, store, pipeline, rulebook, clock, tasks, metrics, surroundings })
+        Ok(Self { config, store, pipeline, rulebook, clock, tasks, metrics, surroundings, links })
     }
 
     /// Serves API and console where the settings say; returns the address and the login link.
@@ -128,7 +133,7 @@ impl App {
             metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),
             local_token: SecretString::from(token.clone()),
-            readiness: Arc::new(Vec::new),
+            readiness: Arc::new(readiness(&self.links)),
         };
         let address = web::serve(surroundings.clone(), &self.tasks).await?;
         server_file::write(&self.config.data_dir, address, &token)?;
@@ -143,6 +148,44 @@ impl App {
             warn!("some deliveries outlasted the grace of {seconds} s; their outcome is unknown");
         }
         self.pipeline.record_what_is_left().await;
+    }
+}
+
+/// Connects to the broker, if one is configured: one connection consumes, another publishes.
+fn connect(
+    config: &Config,
+    pipeline: &Pipeline,
+    (clock, tasks): (&Clock, &Tasks),
+    metrics: &Arc<Metrics>,
+) -> Vec<(&'static str, watch::Receiver<BrokerState>)> {
+    let Some(settings) = &config.rabbitmq else { return Vec::new() };
+    let parts = broker::Parts {
+        settings: Arc::new(settings.clone()),
+        clock: clock.clone(),
+        tasks: tasks.clone(),
+        metrics: Arc::clone(metrics),
+    };
+    let (consumer, publisher) = (Consumer::start(&parts), Publisher::start(&parts));
+    let links =
+        vec![("rabbitmq (events)", consumer.state()), ("rabbitmq (status)", publisher.state())];
+    let batching = Batching { size: config.intake.batch, wait: config.intake.batch_wait };
+    pipeline.consume(consumer, batching, tasks);
+    pipeline.tell(publisher, metrics, tasks);
+    links
+}
+
+/// Asks the connections to the broker what is not as it should be.
+fn readiness(
+    links: &[(&'static str, watch::Receiver<BrokerState>)],
+) -> impl Fn() -> Vec<(String, String)> + Send + Sync + use<> {
+    let links = links.to_vec();
+    move || {
+        let missing = links.iter().filter_map(|(name, state)| {
+            let state = state.borrow();
+            let why = state.fault().unwrap_or("not connected yet").to_owned();
+            (!state.is_connected()).then(|| ((*name).to_owned(), why))
+        });
+        missing.collect()
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod accept;
 mod alarms;
+mod consume;
 mod deliver;
 mod desks;
 mod dispatch;
@@ -13,6 +14,7 @@ mod pages;
 mod rehearse;
 mod rulebook;
 mod sweep;
+mod tell;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +22,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
+use crate::broker::{Consumer, Publisher};
 use crate::clock::Clock;
 use crate::lifecycle::Tasks;
 use crate::send::Desk;
@@ -27,6 +30,7 @@ use crate::store::{Ages, Store, StoreError};
 use crate::telemetry::Metrics;
 
 pub use accept::{Acceptor, Answer, OnReject};
+pub use consume::Batching;
 pub use deliver::Deliverer;
 pub use desks::{Desks, Station};
 pub use rehearse::Rehearsal;
@@ -95,6 +99,16 @@ impl Pipeline {
         sweep::start(&pipeline, &parts);
         pages::start(&pipeline, &parts);
         pipeline
+    }
+
+    /// Takes events in from a broker.
+    pub fn consume(&self, consumer: Consumer, batching: Batching, tasks: &Tasks) {
+        consume::start(self.acceptor.clone(), consumer, batching, tasks);
+    }
+
+    /// Tells the world by a broker what becomes of events and deliveries.
+    pub fn tell(&self, publisher: Publisher, metrics: &Arc<Metrics>, tasks: &Tasks) {
+        tell::start(self.store.clone(), publisher, Arc::clone(metrics), tasks);
     }
 
     /// Takes arrivals in.
