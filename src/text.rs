@@ -1,37 +1,73 @@
-//! Handlebars engines, one per escaping, bounded in depth and size.
+//! Handlebars engines, one per escaping, bounded in depth, size and rounds of loops.
 //!
 //! An engine holds compiled templates by name. Strict mode is on, so a variable that is missing is
-//! a fault; `null` counts as missing. Partials, decorators and deep nesting are refused when a
-//! template is added, since two partials that call each other abort a whole process.
+//! a fault; `null` counts as missing. Partials, decorators, unknown helpers and deep nesting are
+//! refused when a template is added, since two partials that call each other abort a whole
+//! process. What strict mode lets through (`{{#if missing}}`) shows in [`Engine::variables`].
 
 mod bounds;
 mod escape;
+mod rounds;
+mod variables;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use handlebars::{Context, Handlebars, RenderErrorReason, Template, TemplateErrorReason};
 use serde_json::Value;
 
-use bounds::{Bounded, check_shape, check_tags};
+use bounds::{Bounded, Shape, check_tags};
 
 pub use handlebars::{Helper, HelperDef, RenderContext, RenderError, ScopedJson};
+pub use variables::{Need, Step, Variable};
+
+/// The helpers that every engine has.
+const BUILT_IN: [&str; 15] = [
+    "if", "unless", "each", "with", "lookup", "raw", "eq", "ne", "gt", "gte", "lt", "lte", "and",
+    "or", "not",
+];
 
 /// How text from data becomes harmless in the place it is put.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Escaping {
-    /// For HTML.
+    /// For HTML: text and quoted attributes. Nothing may be printed unescaped.
     Html,
-    /// For CommonMark: data never becomes markup, a link or a mention.
+    /// For CommonMark: data never becomes markup, a link or a mention. Nothing may be printed
+    /// unescaped.
     CommonMark,
     /// For a JSON string.
     Json,
+    /// For one part of a URL's path or query.
+    Url,
     /// For plain text: nothing is changed.
     None,
+}
+
+impl Escaping {
+    fn function(self) -> fn(&str) -> String {
+        match self {
+            Self::Html => handlebars::html_escape,
+            Self::CommonMark => escape::common_mark,
+            Self::Json => escape::json,
+            Self::Url => escape::url,
+            Self::None => handlebars::no_escape,
+        }
+    }
+
+    /// Whether `{{{x}}}` would let data become markup.
+    fn forbids_raw(self) -> bool {
+        matches!(self, Self::Html | Self::CommonMark)
+    }
 }
 
 /// Compiled templates that share an escaping.
 pub struct Engine {
     handlebars: Handlebars<'static>,
+    escaping: Escaping,
+    /// The helpers that templates may call.
+    helpers: BTreeSet<String>,
+    /// Those whose block sees one entry of the object they are given.
+    entry_blocks: BTreeSet<String>,
 }
 
 /// What is wrong with a template, or with what it is given.
@@ -55,8 +91,14 @@ fn place(line: &Option<usize>, column: &Option<usize>) -> String {
 }
 
 impl TextFault {
-    fn new(message: impl Into<String>) -> Self {
+    /// A fault of a template as a whole.
+    pub fn new(message: impl Into<String>) -> Self {
         Self { line: None, column: None, message: message.into() }
+    }
+
+    /// A fault at a line and a column, both from 1.
+    pub fn at(line: usize, column: usize, message: impl Into<String>) -> Self {
+        Self { line: Some(line), column: Some(column), message: message.into() }
     }
 }
 
@@ -66,18 +108,23 @@ impl Engine {
         let mut handlebars = Handlebars::new();
         handlebars.set_strict_mode(true);
         handlebars.set_prevent_indent(true);
-        match escaping {
-            Escaping::Html => handlebars.register_escape_fn(handlebars::html_escape),
-            Escaping::CommonMark => handlebars.register_escape_fn(escape::common_mark),
-            Escaping::Json => handlebars.register_escape_fn(escape::json),
-            Escaping::None => handlebars.register_escape_fn(handlebars::no_escape),
-        }
-        Self { handlebars }
+        handlebars.register_escape_fn(escaping.function());
+        handlebars.unregister_helper("log");
+        handlebars.register_helper("each", Box::new(rounds::Each));
+        let helpers = BUILT_IN.into_iter().map(str::to_owned).collect();
+        Self { handlebars, escaping, helpers, entry_blocks: BTreeSet::new() }
     }
 
-    /// Gives templates a helper.
+    /// Gives templates a helper; they must be added after it.
     pub fn add_helper(&mut self, name: &str, helper: impl HelperDef + Send + Sync + 'static) {
         self.handlebars.register_helper(name, Box::new(helper));
+        self.helpers.insert(name.to_owned());
+    }
+
+    /// Gives templates a block helper whose block sees one entry of the object it is given.
+    pub fn add_entry_block(&mut self, name: &str, helper: impl HelperDef + Send + Sync + 'static) {
+        self.add_helper(name, helper);
+        self.entry_blocks.insert(name.to_owned());
     }
 
     /// Compiles a template under a name.
@@ -91,7 +138,8 @@ impl Engine {
             column: error.pos().map(|(_, column)| column),
             message: compile_message(error.reason()),
         })?;
-        check_shape(&template)?;
+        Shape { helpers: &self.helpers, forbids_raw: self.escaping.forbids_raw() }
+            .check(&template)?;
         self.handlebars.register_template(name, template);
         Ok(())
     }
@@ -99,6 +147,14 @@ impl Engine {
     /// Whether there is a template of this name.
     pub fn has(&self, name: &str) -> bool {
         self.handlebars.has_template(name)
+    }
+
+    /// Every variable that a template asks for, in reading order.
+    pub fn variables(&self, name: &str) -> Vec<Variable> {
+        let template = self.handlebars.get_template(name);
+        template.map_or_else(Vec::new, |template| {
+            variables::of(template, &self.helpers, &self.entry_blocks)
+        })
     }
 
     /// Renders a template to at most `max_bytes`.
@@ -112,6 +168,7 @@ impl Engine {
         max_bytes: usize,
     ) -> Result<String, TextFault> {
         let mut out = Bounded::new(max_bytes);
+        rounds::begin();
         let render = || self.handlebars.render_with_context_to_write(name, context, &mut out);
         // A panic of the library must not take more than this one message with it.
         match catch_unwind(AssertUnwindSafe(render)) {
@@ -125,27 +182,37 @@ impl Engine {
     }
 }
 
-/// Data as templates see it: `null` is taken out, so that it counts as missing.
+/// Data as templates see it: `null` is taken out, so that it counts as missing, and control
+/// characters too, so that none reaches a header or a gateway.
 ///
 /// # Errors
 /// Never in practice: every JSON value is a context.
 pub fn context(mut data: Value) -> Result<Context, TextFault> {
-    drop_nulls(&mut data);
+    clean(&mut data);
     Context::wraps(data).map_err(|error| TextFault::new(error.to_string()))
 }
 
-fn drop_nulls(value: &mut Value) {
+fn clean(value: &mut Value) {
     match value {
         Value::Object(members) => {
             members.retain(|_, value| !value.is_null());
-            members.values_mut().for_each(drop_nulls);
+            members.values_mut().for_each(clean);
         }
-        Value::Array(values) => values.iter_mut().for_each(drop_nulls),
+        Value::Array(values) => {
+            values.retain(|value| !value.is_null());
+            values.iter_mut().for_each(clean);
+        }
+        Value::String(text) if text.contains(char::is_control) => *text = without_controls(text),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's")]
+/// The text with every line break written `\n`, and without control characters but tabs.
+fn without_controls(text: &str) -> String {
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
+    text.chars().filter(|letter| !letter.is_control() || matches!(letter, '\n' | '\t')).collect()
+}
+
 fn compile_message(reason: &TemplateErrorReason) -> String {
     match reason {
         TemplateErrorReason::InvalidSyntax(_) => {
@@ -155,7 +222,6 @@ fn compile_message(reason: &TemplateErrorReason) -> String {
     }
 }
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's")]
 fn render_fault(error: &RenderError) -> TextFault {
     let message = match error.reason() {
         RenderErrorReason::MissingVariable(Some(path)) => format!("`{path}` is missing"),
@@ -166,60 +232,4 @@ fn render_fault(error: &RenderError) -> TextFault {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn render(escaping: Escaping, source: &str, data: Value) -> Result<String, TextFault> {
-        let mut engine = Engine::new(escaping);
-        engine.add("t", source)?;
-        engine.render("t", &context(data).unwrap(), 1000)
-    }
-
-    #[test]
-    fn a_missing_variable_is_a_fault_that_names_it_and_its_place() {
-        let fault = render(Escaping::None, "Hello\n{{recipient.name}},", json!({"recipient": {}}));
-
-        let fault = fault.unwrap_err();
-        assert_eq!(fault.line, Some(2));
-        assert!(fault.message.contains("recipient.name"), "{}", fault.message);
-    }
-
-    #[test]
-    fn null_counts_as_missing() {
-        assert!(render(Escaping::None, "{{name}}", json!({"name": null})).is_err());
-        let guarded = render(Escaping::None, "{{#if name}}x{{/if}}-", json!({"name": null}));
-        assert_eq!(guarded.unwrap(), "-");
-    }
-
-    #[test]
-    fn data_never_becomes_markup() {
-        let data = || json!({"x": "<b>\"&' [a](http://x) @all *y*"});
-
-        let html = render(Escaping::Html, "{{x}}", data()).unwrap();
-        let json = render(Escaping::Json, r#"{"x":"{{x}}"}"#, data()).unwrap();
-
-        assert!(!html.contains('<'));
-        assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), data());
-    }
-
-    #[test]
-    fn endless_output_is_cut_off() {
-        let many = json!({"a": vec![1; 2000]});
-
-        let fault = render(Escaping::None, "{{#each a}}{{this}}{{/each}}", many).unwrap_err();
-
-        assert!(fault.message.contains("beyond 1000 bytes"));
-    }
-
-    #[test]
-    fn what_could_abort_the_process_is_refused_when_added() {
-        let deep = format!("{}{}", "{{#if a}}".repeat(100), "{{/if}}".repeat(100));
-        let inline = "{{#*inline \"x\"}}{{> x}}{{/inline}}{{> x}}";
-
-        for source in [deep.as_str(), inline, "{{> other}}"] {
-            assert!(render(Escaping::None, source, json!({"a": 1})).is_err(), "{source}");
-        }
-    }
-}
+mod tests;

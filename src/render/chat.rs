@@ -4,14 +4,50 @@ use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use crate::model::message::{ChatMessage, Dialect};
 
+/// Put where it keeps a letter of data from being a mark or a mention; nobody sees it.
+const INERT: char = '\u{200b}';
+
+/// What a link in a message may lead to.
+const SCHEMES: [&str; 4] = ["https://", "http://", "mailto:", "tel:"];
+
 /// Makes a chat message of CommonMark whose data is escaped already.
 pub(super) fn message(markdown: &str, dialect: Dialect) -> ChatMessage {
     let plain = write(markdown, Dialect::Plain);
     let text = match dialect {
-        Dialect::CommonMark => markdown.trim().to_owned(),
+        Dialect::CommonMark => inert(markdown.trim()),
         Dialect::SlackMrkdwn | Dialect::Plain => write(markdown, dialect),
     };
     ChatMessage { text, plain }
+}
+
+/// CommonMark in which an `@` from data calls nobody, and still belongs to the address of a link.
+fn inert(markdown: &str) -> String {
+    let mut written = String::with_capacity(markdown.len() + 8);
+    let mut is_destination = false;
+    let mut letters = markdown.chars().peekable();
+    while let Some(letter) = letters.next() {
+        if letter == '\\' && letters.next_if_eq(&'@').is_some() {
+            let is_inert = !is_destination && !ends_in_word(&written);
+            written.push('@');
+            written.extend(is_inert.then_some(INERT));
+            continue;
+        }
+        is_destination = match letter {
+            ']' => letters.peek() == Some(&'('),
+            ')' | '\n' => false,
+            _ => is_destination,
+        };
+        written.push(letter);
+        if letter == '\\' {
+            written.extend(letters.next());
+        }
+    }
+    written
+}
+
+/// Whether an `@` behind this text stands inside a word, as in an email address.
+fn ends_in_word(text: &str) -> bool {
+    text.ends_with(char::is_alphanumeric)
 }
 
 fn write(markdown: &str, dialect: Dialect) -> String {
@@ -133,10 +169,12 @@ impl Writer {
     fn link(&mut self) {
         let (Some(url), Some(start)) = (self.links.pop(), self.link_starts.pop()) else { return };
         let label = self.out.split_off(start);
+        if !SCHEMES.iter().any(|scheme| url.to_ascii_lowercase().starts_with(scheme)) {
+            return self.out.push_str(&label);
+        }
         match self.dialect {
             Dialect::SlackMrkdwn => {
-                let url = slack_escape(&url).replace('|', "%7C");
-                self.out.push_str(&format!("<{url}|{}>", label.replace('|', "¦")));
+                self.out.push_str(&format!("<{}|{}>", slack_url(&url), label.replace('|', "¦")));
             }
             Dialect::Plain | Dialect::CommonMark => {
                 self.out.push_str(&format!("{label}: {url}"));
@@ -151,28 +189,39 @@ impl Writer {
     }
 
     fn text(&mut self, text: &str) {
-        match self.dialect {
-            Dialect::SlackMrkdwn => {
-                // Slack has no escape for its marks; a word joiner keeps data from using them.
-                for letter in slack_escape(text).chars() {
-                    self.out.push(letter);
-                    if matches!(letter, '*' | '_' | '~' | '`') {
-                        self.out.push('\u{2060}');
-                    }
-                }
+        let is_slack = self.dialect == Dialect::SlackMrkdwn;
+        let mut letters = text.chars().peekable();
+        while let Some(letter) = letters.next() {
+            let is_in_word = ends_in_word(&self.out);
+            // Slack asks for these three to be escaped (api.slack.com, "Formatting text").
+            match letter {
+                '&' if is_slack => self.out.push_str("&amp;"),
+                '<' if is_slack => self.out.push_str("&lt;"),
+                '>' if is_slack => self.out.push_str("&gt;"),
+                letter => self.out.push(letter),
             }
-            Dialect::Plain | Dialect::CommonMark => self.out.push_str(text),
+            // Slack has no escape for its marks, but within a word they are none.
+            let is_followed = letters.peek().is_some_and(|next| next.is_alphanumeric());
+            let is_inert = match letter {
+                '@' => !is_in_word,
+                '*' | '_' | '~' | '`' => is_slack && !(is_in_word && is_followed),
+                _ => false,
+            };
+            self.out.extend(is_inert.then_some(INERT));
         }
     }
 }
 
-/// The three letters that Slack asks to be escaped (api.slack.com, "Formatting text").
-fn slack_escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+/// An address between `<` and `|` of a link.
+fn slack_url(url: &str) -> String {
+    let url = url.replace('&', "&amp;").replace('<', "%3C").replace('>', "%3E");
+    url.replace('|', "%7C")
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -192,19 +241,75 @@ mod tests {
         );
     }
 
+    fn rendered(source: &str, data: &str, dialect: Dialect) -> String {
+        let mut engine = crate::text::Engine::new(crate::text::Escaping::CommonMark);
+        engine.add("t", source).unwrap();
+        let context = crate::text::context(serde_json::json!({ "x": data })).unwrap();
+        message(&engine.render("t", &context, 100_000).unwrap(), dialect).text
+    }
+
     #[test]
     fn data_calls_nobody_and_forges_nothing_in_slack() {
-        let mut engine = crate::text::Engine::new(crate::text::Escaping::CommonMark);
-        engine.add("t", "{{x}}").unwrap();
-        let data = serde_json::json!({"x": "<!channel> @here *bold* [a](http://evil.test) <@U1>"});
-        let context = crate::text::context(data).unwrap();
-        let markdown = engine.render("t", &context, 10_000).unwrap();
+        let data = "<!channel> @here *bold* [a](http://evil.test) <@U1>";
 
-        let text = message(&markdown, Dialect::SlackMrkdwn).text;
+        let text = rendered("{{x}}", data, Dialect::SlackMrkdwn);
 
         assert!(!text.contains('<'), "{text}");
         assert!(!text.contains("*bold*"), "{text}");
         assert!(!text.contains("@here"), "{text}");
         assert!(text.contains("[a](http://evil.test)"), "{text}");
+    }
+
+    #[test]
+    fn numbers_and_addresses_in_data_stay_as_they_are() {
+        for dialect in [Dialect::SlackMrkdwn, Dialect::Plain] {
+            assert_eq!(rendered("{{x}}", "DH_2026 lan@a.test", dialect), "DH_2026 lan@a.test");
+        }
+        let text = rendered("{{x}}", "lan@a.test @all", Dialect::CommonMark);
+        assert_eq!(text, "lan@a\\.test @\u{200b}all");
+    }
+
+    #[test]
+    fn a_link_keeps_its_address_and_leads_nowhere_strange() {
+        let url = "https://a.test/@lan/b_c?x=1&y=(2)";
+
+        let slack = rendered("[go]({{x}})", url, Dialect::SlackMrkdwn);
+        let common_mark = rendered("[go]({{x}})", url, Dialect::CommonMark);
+        let strange = rendered("[go]({{x}})", "javascript:alert(1)", Dialect::SlackMrkdwn);
+
+        assert_eq!(slack, "<https://a.test/@lan/b_c?x=1&amp;y=(2)|go>");
+        let event = Parser::new(&common_mark)
+            .find_map(|event| match event {
+                Event::Start(Tag::Link { dest_url, .. }) => Some(dest_url.into_string()),
+                _ => None,
+            })
+            .unwrap();
+        assert_eq!(event, url);
+        assert_eq!(strange, "go");
+    }
+
+    proptest! {
+        #[test]
+        fn no_data_becomes_markup_in_any_dialect(data in "[\\PC\n\t@<>*_~`!#()\\[\\]=+.-]{0,60}") {
+            let source = "a {{x}}\n{{x}}";
+            let common_mark = rendered(source, &data, Dialect::CommonMark);
+            let is_text = |event: Event<'_>| matches!(
+                event,
+                Event::Text(_)
+                    | Event::SoftBreak
+                    | Event::Start(Tag::Paragraph)
+                    | Event::End(TagEnd::Paragraph)
+            );
+            prop_assert!(Parser::new(&common_mark).all(is_text), "{common_mark}");
+
+            let slack = rendered(source, &data, Dialect::SlackMrkdwn);
+            prop_assert!(!slack.contains(['<', '>']), "{slack}");
+            for text in [common_mark, slack, rendered(source, &data, Dialect::Plain)] {
+                for call in ["@all", "@here", "@channel", "@everyone"] {
+                    let calls = text.match_indices(call).any(|(at, _)| !ends_in_word(&text[..at]));
+                    prop_assert!(!calls, "{text}");
+                }
+            }
+        }
     }
 }

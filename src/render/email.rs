@@ -1,17 +1,17 @@
 //! Emails: MJML compiled and inlined once when loaded, handlebars for each message.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use css_inline::CSSInliner;
+use mrml::prelude::parser;
 use mrml::prelude::render::RenderOptions;
 use serde::Deserialize;
+use toml::Spanned;
 
-use super::load::plain_fault;
+use super::assembly::{Assembly, Place, PlacedFault, Restored, Source, assemble};
+use super::text_part;
 use crate::config::assets::Assets;
 use crate::text::TextFault;
-
-/// How deep layouts and partials may include each other.
-const MAX_INCLUDES: usize = 8;
 
 /// The files that emails are made of beside their own.
 pub(super) struct Frame<'a> {
@@ -21,136 +21,161 @@ pub(super) struct Frame<'a> {
 /// An email template, ready for handlebars.
 pub(super) struct Compiled {
     pub(super) subject: String,
+    pub(super) subject_place: Place,
     pub(super) preheader: String,
-    pub(super) html: String,
-}
-
-impl Compiled {
-    /// Everything that decides what the email says.
-    pub(super) fn source(&self) -> String {
-        [self.subject.as_str(), &self.preheader, &self.html].join("\n---\n")
-    }
+    pub(super) preheader_place: Place,
+    pub(super) html: Restored,
+    pub(super) text: Restored,
 }
 
 /// What stands between the `---` lines.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FrontMatter {
-    subject: String,
-    preheader: String,
-    #[serde(default = "default_layout")]
-    layout: String,
-}
-
-fn default_layout() -> String {
-    "default".to_owned()
+    subject: Spanned<String>,
+    preheader: Spanned<String>,
+    layout: Option<Spanned<String>>,
 }
 
 /// Compiles one `email.mjml` with its layout and partials.
-pub(super) fn compile(frame: &Frame<'_>, text: &str) -> Result<Compiled, TextFault> {
-    let (front, body) = split(text)?;
-    if front.subject.contains(['\n', '\r']) {
-        return Err(plain_fault("the subject is one line"));
+pub(super) fn compile(frame: &Frame<'_>, path: &str, text: &str) -> Result<Compiled, PlacedFault> {
+    let own = |fault: TextFault| (path.to_owned(), fault);
+    let (front_text, body) = split(text).map_err(own)?;
+    let front = read_front_matter(front_text).map_err(own)?;
+    // The first line of the file is the dashes.
+    let place_of = |value: &Spanned<String>| place_in(path, front_text, value.span().start);
+    if front.subject.get_ref().contains(['\n', '\r']) {
+        return Err(place_of(&front.subject).fault("the subject is one line"));
     }
-    let layout = frame.file("layouts", &front.layout)?;
-    let mjml = include(frame, &layout, Some(body), 0)?;
-    let parsed = mrml::parse(&mjml).map_err(|error| {
-        plain_fault(format!("not MJML (layout and partials included): {error}"))
+    let layout = front.layout.as_ref().map_or("default", |layout| layout.get_ref().as_str());
+    let (layout_path, layout_text) = frame.file("layouts", layout).map_err(|message| {
+        let place = front.layout.as_ref().map_or(place_in(path, front_text, 0), place_of);
+        place.fault(message)
     })?;
-    let html = parsed
-        .element
-        .render(&RenderOptions::default())
-        .map_err(|error| plain_fault(format!("MJML does not render: {error}")))?;
+    let layout = Source { path: &layout_path, text: layout_text, first_line: 1 };
+    let content = Source { path, text: body, first_line: front_text.matches('\n').count() + 4 };
+    let assembly = assemble(frame, layout, content)?;
+    let html = html_of(&assembly)?;
+    Ok(Compiled {
+        subject_place: place_of(&front.subject),
+        subject: front.subject.into_inner(),
+        preheader_place: place_of(&front.preheader),
+        preheader: front.preheader.into_inner(),
+        text: assembly.restore(&text_part::of_html(&html)),
+        html: assembly.restore(&html),
+    })
+}
+
+fn split(text: &str) -> Result<(&str, &str), TextFault> {
+    let rest = text.strip_prefix("---\n").ok_or_else(|| {
+        TextFault::at(1, 1, "begins with front matter between `---` lines: subject and preheader")
+    })?;
+    rest.split_once("\n---\n").ok_or_else(|| {
+        TextFault::at(1, 1, "the front matter does not end; close it with a `---` line")
+    })
+}
+
+fn read_front_matter(text: &str) -> Result<FrontMatter, TextFault> {
+    toml::from_str(text).map_err(|error| {
+        let place = place_in("", text, error.span().map_or(0, |span| span.start));
+        TextFault::at(place.line, place.column, format!("front matter: {}", error.message()))
+    })
+}
+
+/// The place of a byte of the front matter, which begins in the second line.
+fn place_in(path: &str, front: &str, at: usize) -> Place {
+    let before = front.get(..at).unwrap_or_default();
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    let column = before.get(start..).map_or(0, |text| text.chars().count()) + 1;
+    Place { path: path.to_owned(), line: before.matches('\n').count() + 2, column }
+}
+
+impl Frame<'_> {
+    /// The path and text of a layout or partial.
+    pub(super) fn file(&self, folder: &str, name: &str) -> Result<(String, &str), String> {
+        let path = format!("{folder}/{name}.mjml");
+        let known = self.assets.name_of(&path);
+        let bytes = self.assets.files.get(&path).ok_or_else(|| format!("there is no {known}"))?;
+        let text = std::str::from_utf8(bytes).map_err(|_| format!("{known} is not UTF-8"))?;
+        Ok((path, text))
+    }
+}
+
+/// The HTML of an email, styles inlined, its handlebars tags still tokens.
+fn html_of(assembly: &Assembly) -> Result<String, PlacedFault> {
+    let whole = |message: String| assembly.place_of(0).fault(message);
+    let parsed = mrml::parse(&assembly.mjml).map_err(|error| mjml_fault(assembly, &error))?;
+    if let Some(warning) = parsed.warnings.first() {
+        let place = assembly.place_of(warning.span.start);
+        return Err(place.fault("this element has no such attribute"));
+    }
+    // Web fonts would be fetched from elsewhere by every reader of the email.
+    let options = RenderOptions { fonts: HashMap::new(), ..RenderOptions::default() };
+    let html = parsed.element.render(&options);
+    let html = html.map_err(|error| whole(format!("MJML does not render: {error}")))?;
     let inliner =
         CSSInliner::options().keep_style_tags(true).load_remote_stylesheets(false).build();
     let html = inliner
         .inline(&html)
-        .map_err(|error| plain_fault(format!("its styles cannot be inlined: {error}")))?;
-    Ok(Compiled { subject: front.subject, preheader: front.preheader, html })
+        .map_err(|error| whole(format!("its styles cannot be inlined: {error}")))?;
+    check_elements(assembly, &html)?;
+    assembly.check_blocks(&html)?;
+    Ok(html)
 }
 
-fn split(text: &str) -> Result<(FrontMatter, &str), TextFault> {
-    let rest = text.strip_prefix("---\n").ok_or_else(|| {
-        plain_fault("begins with front matter between `---` lines: subject and preheader")
-    })?;
-    let (front, body) = rest
-        .split_once("\n---\n")
-        .ok_or_else(|| plain_fault("the front matter does not end; close it with a `---` line"))?;
-    let front = toml::from_str(front).map_err(|error| {
-        let before = error.span().and_then(|span| front.get(..span.start));
-        // The first line of the file is the dashes.
-        let line = before.map(|before| before.matches('\n').count() + 2);
-        TextFault { line, column: None, message: format!("front matter: {}", error.message()) }
-    })?;
-    Ok((front, body))
+/// Refuses an `mj-` element that the compiler did not know and left as it was.
+fn check_elements(assembly: &Assembly, html: &str) -> Result<(), PlacedFault> {
+    let Some((_, after)) = html.split_once("<mj-") else { return Ok(()) };
+    let name = after.split([' ', '>', '/']).next().unwrap_or_default();
+    let at = assembly.mjml.find(&format!("<mj-{name}")).unwrap_or_default();
+    Err(assembly.place_of(at).fault(format!("there is no element `mj-{name}` here")))
 }
 
-impl Frame<'_> {
-    fn file(&self, folder: &str, name: &str) -> Result<String, TextFault> {
-        let path = format!("{folder}/{name}.mjml");
-        let files: &BTreeMap<String, Vec<u8>> = &self.assets.files;
-        let bytes = files
-            .get(&path)
-            .ok_or_else(|| plain_fault(format!("there is no {}", self.assets.name_of(&path))))?;
-        String::from_utf8(bytes.clone()).map_err(|_| plain_fault(format!("{path} is not UTF-8")))
-    }
-}
-
-/// Replaces `{{> NAME}}` by the partial's text, and `{{> content}}` by the message.
-fn include(
-    frame: &Frame<'_>,
-    text: &str,
-    content: Option<&str>,
-    depth: usize,
-) -> Result<String, TextFault> {
-    if depth > MAX_INCLUDES {
-        return Err(plain_fault("its partials include each other in a circle"));
-    }
-    let mut written = String::with_capacity(text.len() * 2);
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("{{>") {
-        written.push_str(before);
-        let (name, after) =
-            after.split_once("}}").ok_or_else(|| plain_fault("a `{{>` has no `}}`"))?;
-        let inner = match (name.trim(), content) {
-            ("content", Some(content)) => include(frame, content, None, depth + 1)?,
-            (name, _) => include(frame, &frame.file("partials", name)?, content, depth + 1)?,
-        };
-        written.push_str(&inner);
-        rest = after;
-    }
-    written.push_str(rest);
-    Ok(written)
-}
-
-/// The text part: what the HTML says, without its looks.
-pub(super) fn text_part(html: &str) -> String {
-    let body = without_preheader(html);
-    let text = html2text::config::plain()
-        .use_doc_css()
-        .no_table_borders()
-        .empty_img_mode(html2text::config::ImageRenderMode::IgnoreEmpty)
-        .string_from_read(body.as_bytes(), 78)
-        .unwrap_or_default();
-    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-    let mut written = String::with_capacity(text.len());
-    let mut blank = 0;
-    for line in lines {
-        blank = if line.trim().is_empty() { blank + 1 } else { 0 };
-        if blank < 2 && !(blank == 1 && written.is_empty()) {
-            written.push_str(line);
-            written.push('\n');
+fn mjml_fault(assembly: &Assembly, error: &parser::Error) -> PlacedFault {
+    use parser::Error;
+    let (at, what) = match error {
+        Error::UnexpectedElement { position, .. } => (position.start, "no such element here"),
+        Error::UnexpectedToken { position, .. } => (position.start, "this is not expected here"),
+        Error::MissingAttribute { position, .. } => (position.start, "an attribute is missing"),
+        Error::InvalidAttribute { position, .. } => (position.start, "this attribute is invalid"),
+        Error::InvalidFormat { position, .. } => (position.start, "this has the wrong form"),
+        Error::IncludeLoaderError { position, .. } => {
+            (position.start, "write {{> NAME}} instead of mj-include")
         }
-    }
-    written.trim_end().to_owned()
+        Error::EndOfStream { .. }
+        | Error::SizeLimit { .. }
+        | Error::ParserError { .. }
+        | Error::NoRootNode => (0, "an element is not closed, or there is none"),
+    };
+    assembly.place_of(at).fault(format!("not MJML: {what} ({error})"))
 }
 
-/// The HTML without the hidden line that mail programs show behind the subject.
-fn without_preheader(html: &str) -> String {
-    let hidden = "<div style=\"display:none";
-    let Some((before, after)) = html.split_once(hidden) else { return html.to_owned() };
-    match after.split_once("</div>") {
-        Some((_, after)) => format!("{before}{after}"),
-        None => html.to_owned(),
+/// The first link in the HTML of a message that no mail program should follow.
+pub(super) fn strange_link(html: &str) -> Option<&str> {
+    const SCHEMES: [&str; 4] = ["http", "https", "mailto", "tel"];
+    let links = [" href=\"", " src=\""].into_iter().flat_map(|name| html.split(name).skip(1));
+    links.filter_map(|rest| rest.split('"').next()).find(|link| {
+        // Browsers ignore control characters and spaces before and within the scheme.
+        let scheme = link.split_once(':').map(|(scheme, _)| scheme);
+        let scheme = scheme.filter(|scheme| !scheme.contains(['/', '?', '#']));
+        let plain = |letter: &char| !letter.is_control() && !letter.is_whitespace();
+        let scheme = scheme.map(|scheme| scheme.chars().filter(plain).collect::<String>());
+        scheme.is_some_and(|scheme| !SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_links_that_mail_programs_may_follow_pass() {
+        let page = |link: &str| format!("<a class=\"x\" href=\"{link}\">x</a>");
+        for link in ["https://a.test/x:y", "HTTP://a.test", "mailto:a@b.test", "/x:y", "#a", ""] {
+            assert_eq!(strange_link(&page(link)), None, "{link}");
+        }
+        for link in ["javascript:alert(1)", " java\tscript:x", "data:text/html,x", "vbscript:x"] {
+            assert_eq!(strange_link(&page(link)), Some(link));
+        }
     }
 }

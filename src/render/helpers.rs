@@ -28,7 +28,7 @@ pub(super) fn add_all(engine: &mut Engine, words: &Arc<Words>, default_locale: &
     engine.add_helper("relative", Word(relative_word));
     engine.add_helper("plural", Word(plural_word));
     engine.add_helper("t", Translated { words: Arc::clone(words) });
-    engine.add_helper("localized", Localized { default_locale: default_locale.to_owned() });
+    engine.add_entry_block("localized", Localized { default_locale: default_locale.to_owned() });
 }
 
 /// What a helper reads of its surroundings.

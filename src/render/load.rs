@@ -1,20 +1,22 @@
 //! Reads template files: which message, which language, which channel, with every fault placed.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::assembly::PlacedFault;
 use super::email::{self, Frame};
 use super::helpers::{self, Words};
-use super::{Templates, Version};
+use super::version::{Parts, Version};
+use super::{Entry, Origin, Sample, Templates, words};
 use crate::config::assets::Assets;
 use crate::model::address::Channel;
 use crate::text::{Engine, Escaping, TextFault};
 
 /// What is wrong with a template file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{file}:{fault}")]
 pub struct TemplateFault {
     /// The file, as people know it.
     pub file: String,
@@ -22,12 +24,22 @@ pub struct TemplateFault {
     pub fault: TextFault,
 }
 
-/// The engines and what is known of each template, while files are read.
-pub(super) struct Loading<'a> {
+impl fmt::Display for TemplateFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file)?;
+        for number in [self.fault.line, self.fault.column].into_iter().flatten() {
+            write!(f, ":{number}")?;
+        }
+        write!(f, ": {}", self.fault.message)
+    }
+}
+
+/// The templates that are already read, and what is wrong with the others.
+struct Loading<'a> {
     assets: &'a Assets,
     words: Arc<Words>,
     frame: Frame<'a>,
-    pub(super) templates: Templates,
+    templates: Templates,
     faults: Vec<TemplateFault>,
 }
 
@@ -41,132 +53,150 @@ impl Templates {
         for (path, bytes) in assets.files.iter() {
             loading.file(path, bytes);
         }
-        match loading.faults.is_empty() {
-            true => Ok(loading.templates),
-            false => Err(loading.faults),
+        if loading.faults.is_empty() { Ok(loading.templates) } else { Err(loading.faults) }
+    }
+
+    /// Templates without any message yet, whose engines know the helpers.
+    pub(super) fn empty(words: &Arc<Words>, default_locale: &str, root: &Assets) -> Self {
+        let engine = |escaping| {
+            let mut engine = Engine::new(escaping);
+            helpers::add_all(&mut engine, words, default_locale);
+            engine
+        };
+        Self {
+            html: engine(Escaping::Html),
+            chat: engine(Escaping::CommonMark),
+            plain: engine(Escaping::None),
+            entries: BTreeMap::new(),
+            samples: BTreeMap::new(),
+            default_locale: default_locale.to_owned(),
+            root: root.root.clone(),
         }
+    }
+
+    /// Compiles the parts of one template into the engines.
+    pub(super) fn add(
+        &mut self,
+        key: &str,
+        channel: Channel,
+        parts: &Parts,
+        origin: &Origin,
+    ) -> Result<(), PlacedFault> {
+        let engine = match channel {
+            Channel::Email => &mut self.html,
+            Channel::Chat => &mut self.chat,
+            Channel::Sms => &mut self.plain,
+        };
+        engine.add(key, &parts.body).map_err(|fault| origin.of_body(fault))?;
+        let Some(email) = &parts.email else { return Ok(()) };
+        let mut plain = |part: &str, text: &str| self.plain.add(&super::part_key(key, part), text);
+        plain("subject", &email.subject).map_err(|fault| origin.of_part("subject", fault))?;
+        plain("preheader", &email.preheader).map_err(|fault| origin.of_part("preheader", fault))?;
+        plain("text", &email.text).map_err(|fault| origin.of_part("text", fault))
     }
 }
 
 impl<'a> Loading<'a> {
     fn new(assets: &'a Assets, default_locale: &str) -> Self {
-        let mut faults = Vec::new();
-        let words = Arc::new(read_words(assets, &mut faults));
-        let engine = |escaping| {
-            let mut engine = Engine::new(escaping);
-            helpers::add_all(&mut engine, &words, default_locale);
-            engine
-        };
-        let templates = Templates {
-            html: engine(Escaping::Html),
-            chat: engine(Escaping::CommonMark),
-            plain: engine(Escaping::None),
-            versions: BTreeMap::new(),
-            samples: BTreeMap::new(),
-            default_locale: default_locale.to_owned(),
-        };
-        Self { assets, words, frame: Frame { assets }, templates, faults }
+        let (words, faults) = words::read(assets);
+        let words = Arc::new(words);
+        let templates = Templates::empty(&words, default_locale, assets);
+        let faults = faults
+            .into_iter()
+            .map(|(path, fault)| TemplateFault { file: assets.name_of(&path), fault });
+        Self { assets, words, frame: Frame { assets }, templates, faults: faults.collect() }
     }
 
-    fn fault(&mut self, path: &str, fault: TextFault) {
-        self.faults.push(TemplateFault { file: self.assets.name_of(path), fault });
+    /// Notes a fault; one of a layout or partial shows in every message that includes it.
+    fn fault(&mut self, (path, fault): PlacedFault) {
+        let fault = TemplateFault { file: self.assets.name_of(&path), fault };
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
     }
 
-    /// Takes in one file, if it is a message's.
+    /// Takes in one file.
     fn file(&mut self, path: &str, bytes: &[u8]) {
-        let Some(rest) = path.strip_prefix("messages/") else { return };
         let Ok(text) = std::str::from_utf8(bytes) else {
-            return self.fault(path, plain_fault("the file is not UTF-8"));
+            return self.fault((path.to_owned(), TextFault::new("the file is not UTF-8")));
         };
+        let text = text.replace("\r\n", "\n");
+        if !path.starts_with("locales/") {
+            for fault in words::missing(&self.words, &text) {
+                self.fault((path.to_owned(), fault));
+            }
+        }
+        let Some(rest) = path.strip_prefix("messages/") else { return };
         match rest.split('/').collect::<Vec<_>>().as_slice() {
-            [name, "sample.json"] => self.sample(path, name, text),
-            [name, locale, "email.mjml"] => self.email(path, (name, locale), text),
-            [name, locale, "chat.md"] => self.text(path, (name, locale, Channel::Chat), text),
-            [name, locale, "sms.txt"] => self.text(path, (name, locale, Channel::Sms), text),
-            _ => self.fault(
-                path,
-                plain_fault(
+            [name, "sample.json"] => self.sample(path, name, &text),
+            [name, locale, "email.mjml"] => self.email(path, (name, locale), &text),
+            [name, locale, "chat.md"] => self.chat(path, (name, locale), &text),
+            [name, locale, "sms.txt"] => self.text(path, (name, locale, Channel::Sms), &text),
+            _ => self.fault((
+                path.to_owned(),
+                TextFault::new(
                     "not a template; expected messages/NAME/sample.json or \
                      messages/NAME/LOCALE/email.mjml, chat.md or sms.txt",
                 ),
-            ),
+            )),
         }
     }
 
     fn sample(&mut self, path: &str, name: &str, text: &str) {
         match serde_json::from_str::<Value>(text) {
-            Ok(sample) => {
+            Ok(data) => {
+                let sample = Sample { path: path.to_owned(), data };
                 self.templates.samples.insert(name.to_owned(), sample);
             }
             Err(error) => {
-                let (line, column) = (Some(error.line()), Some(error.column()));
                 let message = format!("not JSON: {error}");
-                self.fault(path, TextFault { line, column, message });
+                let fault = TextFault::at(error.line(), error.column(), message);
+                self.fault((path.to_owned(), fault));
             }
         }
+    }
+
+    /// A code span shows the escapes of data, so that none may stand in one.
+    fn chat(&mut self, path: &str, (name, locale): (&str, &str), text: &str) {
+        for (index, line) in text.lines().enumerate() {
+            let in_code = line.split('`').skip(1).step_by(2).any(|code| code.contains("{{"));
+            if in_code {
+                let message = "data inside `…` shows its escapes; take the backticks away";
+                self.fault((path.to_owned(), TextFault::at(index + 1, 1, message)));
+            }
+        }
+        self.text(path, (name, locale, Channel::Chat), text);
     }
 
     fn text(&mut self, path: &str, (name, locale, channel): (&str, &str, Channel), text: &str) {
-        let key = super::key(name, locale, channel);
-        let engine = match channel {
-            Channel::Chat => &mut self.templates.chat,
-            Channel::Email | Channel::Sms => &mut self.templates.plain,
-        };
-        match engine.add(&key, text.trim_end()) {
-            Ok(()) => self.keep(key, text, locale),
-            Err(fault) => self.fault(path, fault),
-        }
+        let parts = Parts { body: text.trim_end().to_owned(), email: None };
+        self.keep((name, locale, channel), &parts, Origin::of_file(path));
     }
 
     fn email(&mut self, path: &str, (name, locale): (&str, &str), text: &str) {
-        let key = super::key(name, locale, Channel::Email);
-        let compiled = match email::compile(&self.frame, text) {
-            Ok(compiled) => compiled,
-            Err(fault) => return self.fault(path, fault),
-        };
-        let templates = &mut self.templates;
-        let added = templates
-            .html
-            .add(&key, &compiled.html)
-            .and_then(|()| templates.plain.add(&super::subject_key(&key), &compiled.subject))
-            .and_then(|()| templates.plain.add(&super::preheader_key(&key), &compiled.preheader));
-        match added {
-            Ok(()) => self.keep(key, &compiled.source(), locale),
-            Err(fault) => self.fault(path, fault),
+        match email::compile(&self.frame, path, text) {
+            Ok(compiled) => {
+                let (parts, origin) = compiled.into_parts(path);
+                self.keep((name, locale, Channel::Email), &parts, origin);
+            }
+            Err(fault) => self.fault(fault),
         }
     }
 
-    /// Remembers the version: everything that decides what the template says.
-    fn keep(&mut self, key: String, source: &str, locale: &str) {
-        let words =
-            self.words.get(locale).or_else(|| self.words.get(&self.templates.default_locale));
-        let version = Version::of(&key, source, words);
-        self.templates.versions.insert(key, version);
-    }
-}
-
-fn read_words(assets: &Assets, faults: &mut Vec<TemplateFault>) -> Words {
-    let mut words = Words::new();
-    for (path, bytes) in assets.files.iter() {
-        let name = path.strip_prefix("locales/").and_then(|name| name.strip_suffix(".toml"));
-        let Some(locale) = name else { continue };
-        let text = String::from_utf8_lossy(bytes);
-        match toml::from_str::<BTreeMap<String, String>>(&text) {
-            Ok(found) => {
-                words.insert(locale.to_owned(), found);
-            }
-            Err(error) => {
-                let before = error.span().and_then(|span| text.get(..span.start));
-                let line = before.map(|before| before.matches('\n').count() + 1);
-                let fault = TextFault { line, column: None, message: error.message().to_owned() };
-                faults.push(TemplateFault { file: assets.name_of(path), fault });
-            }
+    /// Compiles a template and remembers its version: everything that decides what it says.
+    fn keep(
+        &mut self,
+        (name, locale, channel): (&str, &str, Channel),
+        parts: &Parts,
+        origin: Origin,
+    ) {
+        let key = super::key(name, locale, channel);
+        if let Err(fault) = self.templates.add(&key, channel, parts, &origin) {
+            return self.fault(fault);
         }
+        let words = self.words.get(locale);
+        let words = words.or_else(|| self.words.get(&self.templates.default_locale));
+        let version = Version::of((name, locale, channel), parts, words);
+        self.templates.entries.insert(key, Entry { version, origin });
     }
-    words
-}
-
-/// A fault of a file as a whole.
-pub(super) fn plain_fault(message: impl Into<String>) -> TextFault {
-    TextFault { line: None, column: None, message: message.into() }
 }

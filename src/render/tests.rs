@@ -2,12 +2,18 @@
 
 use std::sync::Arc;
 
+use secrecy::SecretString;
+use serde_json::json;
+
 use super::*;
 use crate::config::assets::Assets;
-use crate::model::catalogue::Lane;
+use crate::config::{EmailSettings, SmsSettings};
+use crate::model::address::Address;
+use crate::model::catalogue::{Category, Lane};
 use crate::model::delivery::{ManagerFacts, Reason, RecipientFacts, State};
 use crate::model::event::EventKey;
 use crate::model::id::{DeliveryId, EventId};
+use crate::model::token;
 
 const NOW: &str = "2026-11-23T03:00:00Z";
 
@@ -15,7 +21,7 @@ fn templates() -> Templates {
     Templates::load(&Assets::embedded_templates(), "vi").unwrap()
 }
 
-fn letterhead() -> Letterhead {
+pub(super) fn letterhead() -> Letterhead {
     let config = crate::config::load(&crate::config::Sources::defaults()).unwrap();
     Letterhead {
         company: Company { name: "Cà phê Sao Mai".into(), ..Company::default() },
@@ -170,20 +176,58 @@ fn marketing_email_carries_a_link_that_withdraws_its_own_address() {
 }
 
 #[test]
-fn a_circle_of_partials_is_refused_with_the_files_name() {
-    let assets = Assets::from_texts(
-        "templates",
-        [
-            ("layouts/default.mjml", "<mjml><mj-body>{{> content}}</mj-body></mjml>"),
-            ("partials/a.mjml", "{{> b}}"),
-            ("partials/b.mjml", "{{> a}}"),
-            ("messages/x/vi/email.mjml", "---\nsubject = 's'\npreheader = 'p'\n---\n{{> a}}"),
-        ],
-    );
+fn every_delivered_template_can_do_with_what_its_schema_requires() {
+    let config = crate::config::load(&crate::config::Sources::defaults()).unwrap();
 
-    let faults = Templates::load(&assets, "vi").err().unwrap();
+    let faults = templates().check(&config.catalogue, &letterhead(), NOW.parse().unwrap());
 
-    assert_eq!(faults.len(), 1);
-    assert!(faults[0].to_string().contains("messages/x/vi/email.mjml"), "{}", faults[0]);
-    assert!(faults[0].to_string().contains("circle"), "{}", faults[0]);
+    let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    assert_eq!(faults, Vec::<String>::new());
+}
+
+#[test]
+fn what_was_sent_can_be_shown_again_from_its_stored_version() {
+    let templates = templates();
+    let now = NOW.parse().unwrap();
+    for channel in Channel::ALL {
+        let delivery = delivery("order.delayed", "vi-VN", channel);
+        let event = event("order.delayed", templates.sample("order.delayed").unwrap().clone());
+        let moment = (Dialect::CommonMark, now);
+        let sent = templates.render(&delivery, &event, &letterhead(), moment).unwrap();
+
+        let source = templates.source(&sent.template_version).unwrap();
+        let stored = Templates::of_version(source).unwrap();
+        let again = stored.render(&delivery, &event, &letterhead(), moment).unwrap();
+
+        assert_eq!(again.message, sent.message);
+        assert_eq!(again.template_version, sent.template_version);
+        assert_eq!(sent.template_version.len(), 16);
+    }
+}
+
+#[test]
+fn an_email_says_who_sends_it_and_where_answers_go() {
+    let templates = templates();
+    let mut delivery = delivery("order.delayed", "en", Channel::Email);
+    let event = event("order.delayed", templates.sample("order.delayed").unwrap().clone());
+    let moment = (Dialect::Plain, NOW.parse().unwrap());
+    let email = |delivery: &Delivery| match templates
+        .render(delivery, &event, &letterhead(), moment)
+        .unwrap()
+        .message
+    {
+        Message::Email(email) => email,
+        other => panic!("expected an email, got {other:?}"),
+    };
+    delivery.recipient.manager.as_mut().unwrap().name = "Bảo\r\n\"x\" <a@b.test>".into();
+
+    let of_manager = email(&delivery);
+    delivery.recipient.manager = None;
+    let of_company = email(&delivery);
+
+    assert_eq!(of_manager.from_name.unwrap(), "Bảox ab.test (Cà phê Sao Mai)");
+    assert_eq!(of_manager.reply_to.unwrap(), "\"Bảox ab.test\" <bao@saomai.test>");
+    assert_eq!(of_manager.message_id, format!("<{}@saomai.test>", delivery.id));
+    assert_eq!(of_company.from_name.unwrap(), "Cà phê Sao Mai");
+    assert_eq!(of_company.message_id, of_manager.message_id);
 }

@@ -1,17 +1,24 @@
 //! Keeps templates from harming the process that renders them.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use handlebars::Template;
-use handlebars::template::TemplateElement;
+use handlebars::template::{HelperTemplate, Parameter, TemplateElement};
 
 use super::TextFault;
 
-/// The deepest nesting of blocks.
+/// The deepest nesting of blocks, and of brackets in a tag.
 const MAX_DEPTH: usize = 32;
 
-/// Refuses deep nesting before anything is compiled, since compiling it may already abort.
+/// The longest template, in bytes.
+const MAX_SOURCE: usize = 512 << 10;
+
+/// Refuses what could abort the process while it is compiled: great length and deep nesting.
 pub(super) fn check_tags(source: &str) -> Result<(), TextFault> {
+    if source.len() > MAX_SOURCE {
+        return Err(TextFault::new(format!("the template is longer than {MAX_SOURCE} bytes")));
+    }
     let mut depth = 0_usize;
     for (index, line) in source.lines().enumerate() {
         for tag in line.split("{{").skip(1) {
@@ -20,8 +27,9 @@ pub(super) fn check_tags(source: &str) -> Result<(), TextFault> {
                 Some('/') => depth = depth.saturating_sub(1),
                 _ => {}
             }
-            if depth > MAX_DEPTH {
-                let message = format!("blocks are nested deeper than {MAX_DEPTH} levels");
+            let brackets = tag.matches('(').count();
+            if depth > MAX_DEPTH || brackets > MAX_DEPTH {
+                let message = format!("blocks or brackets are nested deeper than {MAX_DEPTH}");
                 return Err(TextFault { line: Some(index + 1), column: None, message });
             }
         }
@@ -29,32 +37,66 @@ pub(super) fn check_tags(source: &str) -> Result<(), TextFault> {
     Ok(())
 }
 
-/// Refuses partials and decorators: they may call each other in a circle.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's")]
-pub(super) fn check_shape(template: &Template) -> Result<(), TextFault> {
-    for (index, element) in template.elements.iter().enumerate() {
-        match element {
-            TemplateElement::HelperBlock(block) => {
+/// What a compiled template may consist of.
+pub(super) struct Shape<'a> {
+    pub(super) helpers: &'a BTreeSet<String>,
+    /// Whether data must never be printed unescaped.
+    pub(super) forbids_raw: bool,
+}
+
+impl Shape<'_> {
+    /// Refuses partials and decorators, since they may call each other in a circle, unknown
+    /// helpers, and unescaped output where it is forbidden.
+    pub(super) fn check(&self, template: &Template) -> Result<(), TextFault> {
+        for (index, element) in template.elements.iter().enumerate() {
+            self.element(element).map_err(|message| {
+                let place = template.mapping.get(index);
+                let (line, column) = (place.map(|place| place.0), place.map(|place| place.1));
+                TextFault { line, column, message }
+            })?;
+            if let TemplateElement::HelperBlock(block) = element {
                 let branches = [&block.template, &block.inverse];
-                branches.into_iter().flatten().try_for_each(check_shape)?;
+                branches.into_iter().flatten().try_for_each(|branch| self.check(branch))?;
             }
+        }
+        Ok(())
+    }
+
+    fn element(&self, element: &TemplateElement) -> Result<(), String> {
+        match element {
+            TemplateElement::HtmlExpression(_) if self.forbids_raw => {
+                Err("data must not be printed unescaped here; write {{…}}".to_owned())
+            }
+            TemplateElement::Expression(call)
+            | TemplateElement::HtmlExpression(call)
+            | TemplateElement::HelperBlock(call) => self.call(call),
             TemplateElement::DecoratorExpression(_)
             | TemplateElement::DecoratorBlock(_)
             | TemplateElement::PartialExpression(_)
-            | TemplateElement::PartialBlock(_) => {
-                let place = template.mapping.get(index);
-                return Err(TextFault {
-                    line: place.map(|place| place.0),
-                    column: place.map(|place| place.1),
-                    message: "no such partial here; in emails `{{> NAME}}` includes \
-                              partials/NAME.mjml, elsewhere there are none"
-                        .to_owned(),
-                });
-            }
-            _ => {}
+            | TemplateElement::PartialBlock(_) => Err("no such partial here; in emails \
+                 `{{> NAME}}` includes partials/NAME.mjml, elsewhere there are none"
+                .to_owned()),
+            TemplateElement::RawString(_) | TemplateElement::Comment(_) => Ok(()),
+            _ => Err("this kind of tag is not known".to_owned()),
         }
     }
-    Ok(())
+
+    fn call(&self, call: &HelperTemplate) -> Result<(), String> {
+        let is_call = call.block || !call.params.is_empty() || !call.hash.is_empty();
+        if call.block_param.is_some() {
+            return Err("`as |name|` is not supported; use `this` and `../`".to_owned());
+        }
+        if let Some(name) = super::variables::name_of(&call.name).filter(|_| is_call)
+            && !self.helpers.contains(&name)
+        {
+            let known: Vec<_> = self.helpers.iter().map(String::as_str).collect();
+            return Err(format!("there is no helper `{name}`; known are {}", known.join(", ")));
+        }
+        call.params.iter().chain(call.hash.values()).try_for_each(|parameter| match parameter {
+            Parameter::Subexpression(inner) => self.element(inner.as_element()),
+            _ => Ok(()),
+        })
+    }
 }
 
 /// A writer that refuses to grow beyond its limit.

@@ -1,0 +1,186 @@
+//! Tries every template before anyone is told by it: against its schema, and with its sample.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::letterhead::Letterhead;
+use super::presence::{Presence, presence};
+use super::{Preview, TemplateFault, Templates, key, part_key};
+use crate::model::address::Channel;
+use crate::model::catalogue::{Catalogue, EventType};
+use crate::model::message::Dialect;
+use crate::text::{Engine, Need, TextFault, Variable};
+
+/// The file of a template, below the templates' folder.
+pub(super) fn path_of(name: &str, locale: &str, channel: Channel) -> String {
+    let file = match channel {
+        Channel::Email => "email.mjml",
+        Channel::Chat => "chat.md",
+        Channel::Sms => "sms.txt",
+    };
+    format!("messages/{name}/{locale}/{file}")
+}
+
+impl Templates {
+    /// Checks the templates that `catalogue` uses: that they are there, that they print nothing
+    /// that an event may lack, and that each renders its sample in every language and channel.
+    pub fn check(
+        &self,
+        catalogue: &Catalogue,
+        letterhead: &Letterhead,
+        now: Timestamp,
+    ) -> Vec<TemplateFault> {
+        let mut faults = Vec::new();
+        for event_type in catalogue.types.values() {
+            for (name, channel) in used_by(event_type) {
+                let mut found = self.check_one(event_type, name, channel);
+                if found.is_empty() {
+                    found = self.try_sample(event_type, (name, channel), letterhead, now);
+                }
+                found.retain(|fault| !faults.contains(fault));
+                faults.extend(found);
+            }
+        }
+        faults
+    }
+
+    /// The languages in which a template is written for a channel.
+    pub fn locales(&self, name: &str, channel: Channel) -> Vec<&str> {
+        let wanted = channel.as_str();
+        let of_template = self.list().filter(|(known, _, on)| *known == name && *on == wanted);
+        of_template.map(|(_, locale, _)| locale).collect()
+    }
+
+    fn check_one(
+        &self,
+        event_type: &EventType,
+        name: &str,
+        channel: Channel,
+    ) -> Vec<TemplateFault> {
+        let mut faults = Vec::new();
+        let locale = &self.default_locale;
+        if !self.has(name, locale, channel) {
+            let what = format!("is missing; {} tells people by {channel}", event_type.name);
+            faults.push(self.fault((path_of(name, locale, channel), TextFault::new(what))));
+        }
+        for locale in self.locales(name, channel) {
+            for fault in self.check_variables(event_type, &key(name, locale, channel), channel) {
+                if !faults.contains(&fault) {
+                    faults.push(fault);
+                }
+            }
+        }
+        faults
+    }
+
+    /// What a template prints though an event of this type may lack it.
+    fn check_variables(
+        &self,
+        event_type: &EventType,
+        key: &str,
+        channel: Channel,
+    ) -> Vec<TemplateFault> {
+        let Some(entry) = self.entries.get(key) else { return Vec::new() };
+        let origin = &entry.origin;
+        let faults = |engine: &Engine, key: &str| -> Vec<TextFault> {
+            let variables = engine.variables(key);
+            variables.iter().filter_map(|variable| judge(event_type, variable)).collect()
+        };
+        let body = match channel {
+            Channel::Email => faults(&self.html, key),
+            Channel::Chat => faults(&self.chat, key),
+            Channel::Sms => faults(&self.plain, key),
+        };
+        let body = body.into_iter().map(|fault| origin.of_body(fault));
+        let parts = ["subject", "preheader"].into_iter().flat_map(|part| {
+            let found = faults(&self.plain, &part_key(key, part));
+            found.into_iter().map(move |fault| origin.of_part(part, fault))
+        });
+        body.chain(parts).map(|fault| self.fault(fault)).collect()
+    }
+
+    /// Renders the sample for someone of whom all is known, and for someone of whom nothing is.
+    fn try_sample(
+        &self,
+        event_type: &EventType,
+        (name, channel): (&str, Channel),
+        letterhead: &Letterhead,
+        now: Timestamp,
+    ) -> Vec<TemplateFault> {
+        let Some(sample) = self.samples.get(name) else {
+            let path = format!("messages/{name}/sample.json");
+            let what = "is missing; put an example of the event's data there";
+            return vec![self.fault((path, TextFault::new(what)))];
+        };
+        let mut faults = Vec::new();
+        for what in against_schema(&event_type.schema, &sample.data) {
+            faults.push(self.fault((sample.path.clone(), TextFault::new(what))));
+        }
+        for locale in self.locales(name, channel) {
+            for is_known in [true, false] {
+                let category = event_type.category;
+                let preview =
+                    Preview { template: name, locale, channel, category, data: None, is_known };
+                let rendered = self.preview(&preview, letterhead, (Dialect::CommonMark, now));
+                if let Err(fault) = rendered {
+                    let message = format!("with its sample: {}", fault.fault.message);
+                    let fault = TextFault { message, ..fault.fault };
+                    let file = path_of(name, locale, channel);
+                    faults.push(self.fault((file, fault)));
+                    break;
+                }
+            }
+        }
+        faults
+    }
+}
+
+/// The templates of an event type's steps, with the channels they are needed on.
+fn used_by(event_type: &EventType) -> BTreeSet<(&str, Channel)> {
+    let steps = event_type.steps.iter();
+    steps
+        .flat_map(|step| step.channels.iter().map(|channel| (step.template.as_str(), *channel)))
+        .collect()
+}
+
+/// What is wrong with using a variable, if anything is.
+fn judge(event_type: &EventType, variable: &Variable) -> Option<TextFault> {
+    let name = variable.name();
+    let way = |length| Variable {
+        path: variable.path.iter().take(length).cloned().collect(),
+        ..variable.clone()
+    };
+    let what = match presence(&event_type.schema, &variable.path, &variable.given) {
+        Presence::Always => return None,
+        Presence::Maybe(_) if variable.need == Need::Question => return None,
+        Presence::Maybe(length) => {
+            let may_be_missing = way(length).name();
+            let and = if may_be_missing == name { "it" } else { &format!("`{may_be_missing}`") };
+            format!(
+                "`{name}` is printed, but {and} may be missing from {}: put this into \
+                 {{{{#if {may_be_missing}}}}}, or require it in the schema",
+                event_type.name
+            )
+        }
+        Presence::Unknown(length) => {
+            let unknown = way(length).name();
+            format!("`{unknown}` is nothing that {} has; correct the name", event_type.name)
+        }
+    };
+    Some(TextFault::at(variable.line, variable.column, what))
+}
+
+/// Where a sample breaks its schema; a schema that does not compile is the catalogue's fault.
+fn against_schema(schema: &Value, sample: &Value) -> Vec<String> {
+    let options = jsonschema::draft202012::options().should_validate_formats(true);
+    let Ok(validator) = options.build(schema) else { return Vec::new() };
+    let faults = validator.iter_errors(sample);
+    faults
+        .map(|error| {
+            let place = error.instance_path().to_string();
+            format!("the sample breaks the schema at `{place}`: {error}")
+        })
+        .collect()
+}
