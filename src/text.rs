@@ -5,6 +5,8 @@
 //! refused when a template is added, since two partials that call each other abort a whole
 //! process. What strict mode lets through (`{{#if missing}}`) shows in [`Engine::variables`].
 
+#![expect(clippy::wildcard_enum_match_arm, reason = "most enums here are another crate's")]
+
 mod bounds;
 mod escape;
 mod rounds;

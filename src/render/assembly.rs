@@ -246,10 +246,9 @@ fn length_of(text: &str) -> Option<usize> {
     for (at, letter) in text.char_indices() {
         match quote {
             Some(open) if letter == open => quote = None,
-            Some(_) => {}
             None if letter == '"' || letter == '\'' => quote = Some(letter),
             None if text.get(at..)?.starts_with(close) => return Some(at + close.len()),
-            None => {}
+            Some(_) | None => {}
         }
     }
     None

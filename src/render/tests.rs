@@ -211,13 +211,10 @@ fn an_email_says_who_sends_it_and_where_answers_go() {
     let mut delivery = delivery("order.delayed", "en", Channel::Email);
     let event = event("order.delayed", templates.sample("order.delayed").unwrap().clone());
     let moment = (Dialect::Plain, NOW.parse().unwrap());
-    let email = |delivery: &Delivery| match templates
-        .render(delivery, &event, &letterhead(), moment)
-        .unwrap()
-        .message
-    {
-        Message::Email(email) => email,
-        other => panic!("expected an email, got {other:?}"),
+    let email = |delivery: &Delivery| {
+        let rendered = templates.render(delivery, &event, &letterhead(), moment).unwrap();
+        let Message::Email(email) = rendered.message else { panic!("expected an email") };
+        email
     };
     delivery.recipient.manager.as_mut().unwrap().name = "Bảo\r\n\"x\" <a@b.test>".into();
 

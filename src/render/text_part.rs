@@ -13,16 +13,14 @@ pub(super) fn of_html(html: &str) -> String {
     let mut rest = body;
     while let Some((text, after)) = rest.split_once('<') {
         writer.text(text);
-        rest = match after.strip_prefix("!--").and_then(|comment| comment.split_once("-->")) {
-            Some((comment, after)) => {
-                writer.comment(comment);
-                after
-            }
-            None => {
-                let (tag, after) = split_tag(after);
-                writer.tag(tag);
-                after
-            }
+        let comment = after.strip_prefix("!--").and_then(|comment| comment.split_once("-->"));
+        rest = if let Some((comment, after)) = comment {
+            writer.comment(comment);
+            after
+        } else {
+            let (tag, after) = split_tag(after);
+            writer.tag(tag);
+            after
         };
     }
     writer.text(rest);
@@ -110,7 +108,6 @@ impl Writer {
             return;
         }
         match (name, is_end) {
-            ("br", _) => self.end_line(),
             ("a", false) => {
                 self.link = attribute(tag, "href").map(|url| (url, self.out.len()));
             }
@@ -126,7 +123,7 @@ impl Writer {
             ("th", false) if attribute(tag, "scope").as_deref() == Some("row") => {
                 self.separator = Some(LABEL);
             }
-            ("tr" | "li", true) => self.end_line(),
+            ("br", _) | ("tr" | "li", true) => self.end_line(),
             ("div" | "p" | "table" | "ul" | "ol" | "h1" | "h2" | "h3" | "h4" | "blockquote", _) => {
                 self.end_paragraph();
             }

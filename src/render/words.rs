@@ -1,6 +1,6 @@
 //! The words that templates share: one file per language, each with the same keys.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 
@@ -9,45 +9,57 @@ use super::helpers::Words;
 use crate::config::assets::Assets;
 use crate::text::TextFault;
 
+/// The words of one file, each with its place.
+type Entries = BTreeMap<String, Spanned<String>>;
+
+/// A file of words.
+struct WordsFile {
+    path: String,
+    locale: String,
+    text: String,
+    entries: Entries,
+}
+
 /// Reads every language's words, and what is wrong with them.
 pub(super) fn read(assets: &Assets) -> (Words, Vec<PlacedFault>) {
-    let (mut words, mut faults) = (Words::new(), Vec::new());
-    let mut texts = Vec::new();
+    let (mut files, mut faults) = (Vec::new(), Vec::new());
     for (path, bytes) in assets.files.iter() {
         let name = path.strip_prefix("locales/").and_then(|name| name.strip_suffix(".toml"));
         let Some(locale) = name else { continue };
+        let (path, locale) = (path.clone(), locale.to_owned());
         let text = String::from_utf8_lossy(bytes).into_owned();
-        type Entries = std::collections::BTreeMap<String, Spanned<String>>;
-        match toml::from_str::<Entries>(&text) {
-            Ok(found) => {
-                let plain = |(key, word): (&String, &Spanned<String>)| {
-                    (key.clone(), word.get_ref().clone())
-                };
-                words.insert(locale.to_owned(), found.iter().map(plain).collect());
-                texts.push((path.clone(), locale.to_owned(), text, found));
-            }
+        match toml::from_str(&text) {
+            Ok(entries) => files.push(WordsFile { path, locale, text, entries }),
             Err(error) => {
                 let at = error.span().map_or(0, |span| span.start);
-                faults.push((path.clone(), fault_at(&text, at, error.message().to_owned())));
+                faults.push((path, fault_at(&text, at, error.message().to_owned())));
             }
         }
     }
-    for (path, locale, text, found) in &texts {
-        for (other, entries) in words.iter().filter(|(other, _)| *other != locale) {
-            for key in entries.keys().filter(|key| !found.contains_key(*key)) {
-                let message = format!("the word `{key}` is missing; {other}.toml has it");
-                faults.push((path.clone(), TextFault::at(1, 1, message)));
-            }
-            for (key, word) in found {
-                let theirs = entries.get(key).map(|theirs| places(theirs));
-                if theirs.is_some_and(|theirs| theirs != places(word.get_ref())) {
-                    let message = format!("`{key}` has other variables here than in {other}.toml");
-                    faults.push((path.clone(), fault_at(text, word.span().start, message)));
-                }
-            }
+    for file in &files {
+        for other in files.iter().filter(|other| other.locale != file.locale) {
+            faults.extend(compare(file, other).map(|fault| (file.path.clone(), fault)));
         }
     }
-    (words, faults)
+    let plain = |(key, word): (String, Spanned<String>)| (key, word.into_inner());
+    let words =
+        files.into_iter().map(|file| (file.locale, file.entries.into_iter().map(plain).collect()));
+    (words.collect(), faults)
+}
+
+/// What `file` lacks of `other`, and which of its words have other variables.
+fn compare(file: &WordsFile, other: &WordsFile) -> impl Iterator<Item = TextFault> {
+    other.entries.iter().filter_map(|(key, theirs)| {
+        let Some(own) = file.entries.get(key) else {
+            let message = format!("the word `{key}` is missing; {}.toml has it", other.locale);
+            return Some(TextFault::at(1, 1, message));
+        };
+        if places(own.get_ref()) == places(theirs.get_ref()) {
+            return None;
+        }
+        let message = format!("`{key}` has other variables here than in {}.toml", other.locale);
+        Some(fault_at(&file.text, own.span().start, message))
+    })
 }
 
 fn fault_at(text: &str, at: usize, message: String) -> TextFault {
