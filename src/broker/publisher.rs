@@ -188,47 +188,60 @@ impl Supervisor {
                 stop.cancelled().await;
                 tokio::time::sleep(LINGER).await;
             };
-            tokio::select! {
+            let news = tokio::select! {
                 biased;
-                event = events.next() => match heed(event)? {
-                    Some(Heard::Blocked(reason)) => {
-                        let fault = format!("RabbitMQ takes no messages for now ({reason})");
-                        self.board.show(BrokerState::Impaired(fault.clone()));
-                        blocked = Some(fault);
-                    }
-                    Some(Heard::Unblocked) if is_uncertain => return Ok(End::Unblocked),
-                    Some(Heard::Unblocked) => {
-                        self.board.show(BrokerState::Connected);
-                        blocked = None;
-                    }
-                    None => {}
-                },
+                news = news(&mut events) => news,
                 job = self.jobs.recv() => {
                     let Some(job) = job else { return Ok(End::Idle) };
-                    match &blocked {
-                        Some(reason) => job.fail(reason),
-                        None => is_uncertain = !line.work(job).await?,
+                    if let Some(reason) = &blocked {
+                        job.fail(reason);
+                        continue;
                     }
+                    let Some(news) = line.work(job, &mut events).await else { continue };
+                    is_uncertain = true;
+                    news
                 }
                 () = linger => return Ok(End::Idle),
+            };
+            match news {
+                News::Broken(fault) => return Err(fault),
+                News::Unblocked if is_uncertain => return Ok(End::Unblocked),
+                News::Unblocked => {
+                    self.board.show(BrokerState::Connected);
+                    blocked = None;
+                }
+                News::Blocked(fault) => {
+                    self.board.show(BrokerState::Impaired(fault.clone()));
+                    blocked = Some(fault);
+                }
             }
         }
     }
 }
 
-/// What an event of the connection means to a publisher.
-enum Heard {
+/// What a connection tells of itself that matters to a publisher.
+#[derive(Debug)]
+enum News {
+    /// The broker reads nothing for now; the connection stands.
     Blocked(String),
+    /// The broker reads again.
     Unblocked,
+    /// The connection is of no use any more.
+    Broken(Fault),
 }
 
-fn heed(event: Option<Event>) -> Result<Option<Heard>, Fault> {
-    match event {
-        Some(Event::Error(error)) => Err(Fault::of("publishing", &error)),
-        None => Err(Fault::passing("the connection ended")),
-        Some(Event::ConnectionBlocked(reason)) => Ok(Some(Heard::Blocked(reason))),
-        Some(Event::ConnectionUnblocked) => Ok(Some(Heard::Unblocked)),
-        Some(_) => Ok(None),
+async fn news(events: &mut Events) -> News {
+    loop {
+        match events.next().await {
+            Some(Event::Error(error)) => return News::Broken(Fault::of("publishing", &error)),
+            None => return News::Broken(Fault::passing("the connection ended")),
+            Some(Event::ConnectionBlocked(reason)) => {
+                let text = format!("RabbitMQ takes no messages for now ({reason})");
+                return News::Blocked(text);
+            }
+            Some(Event::ConnectionUnblocked) => return News::Unblocked,
+            Some(_) => {}
+        }
     }
 }
 
@@ -248,30 +261,34 @@ impl Line {
         Ok(Self { connection, channel })
     }
 
-    /// Publishes a caller's messages; `false` if the broker blocks and some are uncertain.
+    /// Publishes a caller's messages and tells it what became of them.
     ///
-    /// # Errors
-    /// What broke; the caller was told that what is not confirmed failed.
-    async fn work(&self, job: Job) -> Result<bool, Fault> {
+    /// Returns the trouble it met; the caller was told that what is not confirmed failed.
+    async fn work(&self, job: Job, events: &mut Events) -> Option<News> {
         let Job { publications, reply } = job;
         let mut outcomes = Vec::with_capacity(publications.len());
-        let mut fault = None;
+        let mut met = None;
         for window in publications.chunks(WINDOW) {
-            if let Err(found) = self.publish(window, &mut outcomes).await {
-                fault = Some(found);
-                break;
-            }
+            let trouble = tokio::select! {
+                published = self.publish(window) => match published {
+                    Ok(window) => {
+                        outcomes.extend(window);
+                        continue;
+                    }
+                    Err(fault) => News::Broken(fault),
+                },
+                news = news(events) => news,
+            };
+            met = Some(trouble);
+            break;
         }
-        if let Some(Fault { text, .. }) = &fault {
-            outcomes.resize(publications.len(), PublishOutcome::Failed(text.clone()));
-        }
+        let failed = match &met {
+            None | Some(News::Unblocked) => "RabbitMQ was blocked meanwhile",
+            Some(News::Blocked(text) | News::Broken(Fault { text, .. })) => text,
+        };
+        outcomes.resize(publications.len(), PublishOutcome::Failed(failed.to_owned()));
         drop(reply.send(outcomes));
-        match fault {
-            None => Ok(true),
-            // A new connection would be blocked with its first message too.
-            Some(_) if self.connection.status().blocked() => Ok(false),
-            Some(fault) => Err(fault),
-        }
+        met
     }
 
     /// Publishes one window and waits until all of it is confirmed.
@@ -279,12 +296,7 @@ impl Line {
     /// # Errors
     /// What broke; nothing of the window counts then, since a returned message may be known only by
     /// a confirm that never came.
-    async fn publish(
-        &self,
-        window: &[Publication],
-        outcomes: &mut Vec<PublishOutcome>,
-    ) -> Result<(), Fault> {
-        let over = Instant::now() + CONFIRM;
+    async fn publish(&self, window: &[Publication]) -> Result<Vec<PublishOutcome>, Fault> {
         let in_time = async {
             let mut confirms = Vec::with_capacity(window.len());
             for publication in window {
@@ -297,21 +309,10 @@ impl Line {
                     Err(text) => Err(text),
                 });
             }
-            Ok::<_, lapin::Error>(settled)
+            Ok(settled)
         };
-        let settled = match tokio::time::timeout_at(over, in_time).await {
-            Ok(settled) => settled.map_err(|error| Fault::of("publishing", &error))?,
-            Err(_) if self.connection.status().blocked() => {
-                return Err(Fault::passing("RabbitMQ takes no messages for now"));
-            }
-            Err(_) => {
-                let seconds = CONFIRM.as_secs();
-                let text = format!("publishing: RabbitMQ did not confirm within {seconds} s");
-                return Err(Fault::passing(text));
-            }
-        };
-        outcomes.extend(judge(window, settled));
-        Ok(())
+        let settled = bounded("publishing", CONFIRM, in_time).await?;
+        Ok(judge(window, settled))
     }
 
     /// Hands a message to lapin; a message that AMQP cannot take is refused in words.

@@ -169,16 +169,18 @@ impl Subscription {
     async fn acknowledge(&mut self) -> Result<(), Fault> {
         let taken = self.shared.window().take_settled();
         if let Some((count, tag)) = taken {
+            self.settled = self.settled.saturating_add(count);
+            if self.phase == Phase::Slow && self.settled >= SLOW_START {
+                // Before the acknowledgement: while its one place is taken, the queue can give the
+                // slow consumer nothing that a cancel would send to the back of the queue.
+                self.cancel(Phase::Widening).await?;
+            }
             let ack = self.channel.basic_ack(tag, BasicAckOptions { multiple: true });
             bounded("acknowledging events", STEP, ack).await?;
-            self.settled = self.settled.saturating_add(count);
             self.progress = Instant::now();
         }
         if self.shared.window().is_empty() {
             self.progress = Instant::now();
-        }
-        if self.phase == Phase::Slow && self.settled >= SLOW_START {
-            self.cancel(Phase::Widening).await?;
         }
         Ok(())
     }

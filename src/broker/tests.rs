@@ -1,1 +1,5 @@
-//! Against a real RabbitMQ.
+//! The broker's promises, against a real RabbitMQ.
+
+mod proxy;
+mod rabbitmq;
+mod stage;

@@ -1,0 +1,416 @@
+//! Consuming and publishing, with everything that breaks in between.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use lapin::BasicProperties;
+use lapin::types::{AMQPValue, FieldTable};
+use uuid::Uuid;
+
+use super::stage::{Stage, await_fault, await_state, next, take, take_and_settle};
+use crate::broker::{BrokerState, Consumer, Publication, PublishOutcome, PublishResult, Publisher};
+use crate::config::{Binding, Topology};
+use crate::model::event::Properties;
+use crate::model::status::StatusEvent;
+
+/// A subscription takes this many one by one before it asks for its whole prefetch.
+const SLOW_START: u32 = 10;
+
+fn is_connected(state: &BrokerState) -> bool {
+    *state == BrokerState::Connected
+}
+
+#[tokio::test]
+async fn only_a_prefix_without_gaps_is_acknowledged_and_the_rest_comes_again_after_a_cut() {
+    let mut stage = Stage::new().await;
+    stage.settings.prefetch = 5;
+    let mut consumer = stage.consumer().await;
+    stage.publish(0..SLOW_START + 8).await;
+    take_and_settle(&mut consumer, SLOW_START as usize).await;
+    let settler = consumer.settler();
+
+    let first = take(&mut consumer, 5).await;
+    settler.settle([first[0].1.link, first[1].1.link, first[2].1.link, first[4].1.link]);
+    // With a prefetch of five, three more can only come once the broker has acknowledgements of the
+    // first three; a fourth would mean that the one behind the gap was acknowledged too.
+    let more = take(&mut consumer, 3).await;
+    stage.proxy.close();
+    await_fault(&mut consumer.state()).await;
+    stage.proxy.open();
+    let again = take_and_settle(&mut consumer, 5).await;
+
+    let taken: Vec<_> = first.iter().chain(&more).map(|(number, _)| *number).collect();
+    assert_eq!(taken, (SLOW_START..SLOW_START + 8).collect::<Vec<_>>());
+    let again: BTreeSet<_> = again.into_iter().collect();
+    assert_eq!(again, (SLOW_START + 3..SLOW_START + 8).collect());
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_link_of_an_earlier_connection_acknowledges_nothing() {
+    let stage = Stage::new().await;
+    let mut consumer = stage.consumer().await;
+    stage.publish([1]).await;
+    let old = next(&mut consumer).await;
+
+    stage.proxy.close();
+    await_fault(&mut consumer.state()).await;
+    stage.proxy.open();
+    await_state(&mut consumer.state(), is_connected).await;
+    let new = next(&mut consumer).await;
+    consumer.settler().settle([old.link]);
+    stage.publish([2]).await;
+    consumer.settler().settle([new.link]);
+    let after = next(&mut consumer).await;
+
+    // A tag acknowledged twice would have closed the channel.
+    assert_eq!(after.arrival.bytes, "2");
+    assert_eq!(*consumer.state().borrow(), BrokerState::Connected);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_is_absent_at_the_start_is_waited_for() {
+    let stage = Stage::unreachable().await;
+    let mut consumer = Consumer::start(&stage.parts());
+
+    let fault = await_fault(&mut consumer.state()).await;
+    stage.proxy.open();
+    await_state(&mut consumer.state(), is_connected).await;
+    stage.publish([7]).await;
+
+    assert!(fault.starts_with("RabbitMQ at 127.0.0.1:"), "{fault}");
+    assert!(!fault.contains("guest:"), "{fault}");
+    assert_eq!(take_and_settle(&mut consumer, 1).await, [7]);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_told_in_words_without_it() {
+    let mut stage = Stage::new().await;
+    let port = stage.proxy.port;
+    stage.settings.url = format!("amqp://loa:canary-secret@127.0.0.1:{port}/%2f").into();
+    let consumer = Consumer::start(&stage.parts());
+
+    let fault = await_fault(&mut consumer.state()).await;
+
+    assert!(fault.contains("user `loa`") && fault.contains("refused"), "{fault}");
+    assert!(!fault.contains("canary-secret"), "{fault}");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_virtual_host_that_is_missing_is_told() {
+    let mut stage = Stage::new().await;
+    let port = stage.proxy.port;
+    stage.settings.url = format!("amqp://guest:guest@127.0.0.1:{port}/nowhere").into();
+    let consumer = Consumer::start(&stage.parts());
+
+    let fault = await_fault(&mut consumer.state()).await;
+
+    assert!(fault.contains("nowhere"), "{fault}");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_queue_deleted_while_consuming_is_declared_again() {
+    let stage = Stage::new().await;
+    let mut consumer = stage.consumer().await;
+    stage.publish([1]).await;
+    take_and_settle(&mut consumer, 1).await;
+
+    stage.delete_queue(&stage.settings.queue).await;
+    let fault = await_fault(&mut consumer.state()).await;
+    await_state(&mut consumer.state(), is_connected).await;
+    stage.publish([2]).await;
+
+    assert!(fault.contains("was the queue deleted?"), "{fault}");
+    assert_eq!(take_and_settle(&mut consumer, 1).await, [2]);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_half_open_connection_is_noticed_by_its_heartbeat() {
+    let mut stage = Stage::new().await;
+    stage.settings.heartbeat = Duration::from_secs(1);
+    let mut consumer = stage.consumer().await;
+
+    stage.proxy.freeze();
+    let fault = await_fault(&mut consumer.state()).await;
+    stage.proxy.open();
+    await_state(&mut consumer.state(), is_connected).await;
+    stage.publish([3]).await;
+
+    assert!(fault.contains("no sign of life"), "{fault}");
+    assert_eq!(take_and_settle(&mut consumer, 1).await, [3]);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_queue_that_is_other_than_declared_is_told_with_both_values_and_tried_again() {
+    let stage = Stage::new().await;
+    stage.declare_queue(&stage.settings.dead_letter_queue, None).await;
+    let consumer = Consumer::start(&stage.parts());
+
+    let fault = await_fault(&mut consumer.state()).await;
+    stage.delete_queue(&stage.settings.dead_letter_queue).await;
+    await_state(&mut consumer.state(), is_connected).await;
+
+    for part in [&stage.settings.dead_letter_queue, "x-queue-type", "'quorum'", "none", "topology"]
+    {
+        assert!(fault.contains(part), "{part} is not in: {fault}");
+    }
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_topology_that_is_only_checked_is_not_declared() {
+    let mut stage = Stage::new().await;
+    stage.settings.topology = Topology::Check;
+    let consumer = Consumer::start(&stage.parts());
+
+    let fault = await_fault(&mut consumer.state()).await;
+
+    let missing = format!("exchange `{}` does not exist", stage.settings.dead_letter_exchange);
+    assert!(fault.starts_with(&missing), "{fault}");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_topology_that_is_only_checked_may_be_of_any_make() {
+    let mut stage = Stage::new().await;
+    stage.settings.topology = Topology::Check;
+    let settings = stage.settings.clone();
+    stage.declare_exchange(&settings.dead_letter_exchange).await;
+    stage.declare_exchange(&settings.exchange).await;
+    stage.declare_queue(&settings.dead_letter_queue, None).await;
+    stage.declare_queue(&settings.queue, Some((&settings.exchange, "#"))).await;
+
+    let mut consumer = stage.consumer().await;
+    stage.publish([4]).await;
+
+    assert_eq!(take_and_settle(&mut consumer, 1).await, [4]);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn an_exchange_of_others_is_bound_and_a_missing_one_stops_nothing() {
+    let mut stage = Stage::new().await;
+    let there = format!("{}.erp", stage.settings.exchange);
+    let absent = format!("{}.crm", stage.settings.exchange);
+    stage.declare_exchange(&there).await;
+    let bind =
+        |exchange: &str| Binding { exchange: exchange.into(), routing_key: "order.#".into() };
+    stage.settings.bind = vec![bind(&there), bind(&absent)];
+    let mut consumer = Consumer::start(&stage.parts());
+
+    let impaired = |state: &BrokerState| matches!(state, BrokerState::Impaired(_));
+    let state = await_state(&mut consumer.state(), impaired).await;
+    stage.publish_to(&there, "5", BasicProperties::default()).await;
+    let delivered = next(&mut consumer).await;
+
+    assert!(state.is_connected() && state.fault().unwrap().contains(&absent), "{state:?}");
+    assert_eq!(delivered.arrival.properties.exchange.as_deref(), Some(there.as_str()));
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn headers_and_properties_of_a_real_publish_arrive() {
+    let stage = Stage::new().await;
+    let mut consumer = stage.consumer().await;
+    let mut headers = FieldTable::default();
+    headers.insert("cloudEvents:Id".into(), AMQPValue::LongString("8".into()));
+    headers.insert("attempt".into(), AMQPValue::LongInt(2));
+    let properties = BasicProperties::default()
+        .with_content_type("application/json".into())
+        .with_app_id("shop".into())
+        .with_timestamp(1_800_000_000)
+        .with_headers(headers);
+
+    stage.publish_with(r#"{"order_id":"DH1"}"#, properties).await;
+    let arrival = next(&mut consumer).await.arrival;
+
+    assert_eq!(arrival.bytes, r#"{"order_id":"DH1"}"#);
+    assert_eq!(arrival.properties.app_id.as_deref(), Some("shop"));
+    assert_eq!(arrival.properties.routing_key.as_deref(), Some("order.delayed"));
+    assert_eq!(arrival.properties.timestamp, Timestamp::from_second(1_800_000_000).ok());
+    assert_eq!(arrival.properties.headers["cloudevents:id"], "8");
+    assert_eq!(arrival.properties.headers["attempt"], "2");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_subscription_begins_with_one_arrival_at_a_time() {
+    let stage = Stage::new().await;
+    let mut consumer = stage.consumer().await;
+    stage.publish(0..3).await;
+
+    let first = next(&mut consumer).await;
+    let is_alone = futures_util::poll!(consumer.next()).is_pending();
+    let left = stage.take(&stage.settings.queue).await;
+    consumer.settler().settle([first.link]);
+
+    assert!(is_alone);
+    assert!(left.is_some(), "the broker handed out more than one");
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_stop_waits_until_what_is_in_hand_is_settled_and_leaves_the_rest() {
+    let stage = Stage::new().await;
+    let mut consumer = stage.consumer().await;
+    stage.publish(0..SLOW_START + 3).await;
+    take_and_settle(&mut consumer, SLOW_START as usize).await;
+    let in_hand = take(&mut consumer, 3).await;
+    let settler = consumer.settler();
+
+    let tasks = stage.tasks.clone();
+    let stopping = tasks.stop(Duration::from_secs(30));
+    let working = async {
+        assert!(consumer.next().await.is_none(), "an arrival came from nowhere");
+        stage.publish([99]).await;
+        settler.settle(in_hand.iter().map(|(_, delivered)| delivered.link));
+    };
+    let (in_time, ()) = tokio::join!(stopping, working);
+
+    assert!(in_time);
+    let left = stage.take(&stage.settings.queue).await.unwrap();
+    assert_eq!(left.data, b"99");
+    assert!(stage.take(&stage.settings.queue).await.is_none());
+    assert_eq!(*consumer.state().borrow(), BrokerState::Stopped);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn arrivals_that_nobody_settles_are_given_back_until_someone_does() {
+    let stage = Stage::new().await;
+    let mut consumer = Consumer::start_with(&stage.parts(), Duration::from_millis(200));
+    await_state(&mut consumer.state(), is_connected).await;
+    stage.publish([6]).await;
+    let stuck = next(&mut consumer).await;
+
+    let fault = await_fault(&mut consumer.state()).await;
+    consumer.settler().settle([stuck.link]);
+    let again = next(&mut consumer).await;
+    consumer.settler().settle([again.link]);
+
+    assert!(fault.contains("still not stored"), "{fault}");
+    assert_eq!(again.arrival.bytes, "6");
+    stage.end().await;
+}
+
+fn status(routing_key: &str) -> StatusEvent {
+    StatusEvent {
+        id: Uuid::from_u128(fastrand::u128(..)),
+        routing_key: routing_key.to_owned(),
+        correlation_id: Some("c1".to_owned()),
+        at: Timestamp::UNIX_EPOCH,
+        body: "{}".to_owned(),
+    }
+}
+
+async fn publisher(stage: &Stage) -> Publisher {
+    let publisher = Publisher::start(&stage.parts());
+    await_state(&mut publisher.state(), is_connected).await;
+    publisher
+}
+
+#[tokio::test]
+async fn unroutable_messages_are_told_from_routable_ones_when_many_are_under_way() {
+    let stage = Stage::new().await;
+    let publisher = publisher(&stage).await;
+    let queue = format!("{}.listener", stage.settings.queue);
+    stage.declare_queue(&queue, Some((&stage.settings.status_exchange, "status.email.#"))).await;
+    let keys = ["status.email.sent.order.delayed", "status.sms.sent.order.delayed"];
+    let events: Vec<_> = (0..2000).map(|at| status(keys[at % 2])).collect();
+    let ids: Vec<_> = events.iter().map(|event| event.id).collect();
+
+    let results = publisher.publish(events).await;
+
+    let outcomes = [PublishOutcome::Confirmed, PublishOutcome::Unroutable];
+    let wanted = ids.into_iter().enumerate();
+    let wanted: Vec<_> =
+        wanted.map(|(at, id)| PublishResult { id, outcome: outcomes[at % 2].clone() }).collect();
+    assert_eq!(results, wanted);
+    stage.delete_queue(&queue).await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_status_event_carries_its_id_and_is_persistent() {
+    let stage = Stage::new().await;
+    let publisher = publisher(&stage).await;
+    let queue = format!("{}.listener", stage.settings.queue);
+    stage.declare_queue(&queue, Some((&stage.settings.status_exchange, "#"))).await;
+    let event = status("status.email.sent.order.delayed");
+    let id = event.id.to_string();
+
+    publisher.publish(vec![event]).await;
+    let message = stage.take(&queue).await.unwrap();
+
+    let text = |text: &Option<lapin::types::ShortString>| text.as_ref().map(ToString::to_string);
+    assert_eq!(text(message.properties.message_id()), Some(id));
+    assert_eq!(text(message.properties.correlation_id()), Some("c1".to_owned()));
+    assert_eq!(*message.properties.delivery_mode(), Some(2));
+    stage.delete_queue(&queue).await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn publishing_fails_at_once_without_a_broker_and_works_again_with_it() {
+    let stage = Stage::unreachable().await;
+    let publisher = Publisher::start(&stage.parts());
+    await_fault(&mut publisher.state()).await;
+
+    let without = publisher.publish(vec![status("status.email.sent.x")]).await;
+    stage.proxy.open();
+    await_state(&mut publisher.state(), is_connected).await;
+    let with = publisher.publish(vec![status("status.email.sent.x")]).await;
+
+    assert!(
+        matches!(&without[0].outcome, PublishOutcome::Failed(reason) if reason.contains("127.0.0.1"))
+    );
+    assert_eq!(with[0].outcome, PublishOutcome::Unroutable);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn an_exchange_that_does_not_exist_fails_the_window_and_not_what_comes_after_it() {
+    let stage = Stage::new().await;
+    let publisher = publisher(&stage).await;
+    let to = |exchange: &str| Publication {
+        exchange: exchange.to_owned(),
+        routing_key: "order.delayed".to_owned(),
+        properties: Properties { message_id: Some("m1".into()), ..Properties::default() },
+        bytes: Bytes::from_static(b"{}"),
+    };
+
+    let lost = publisher.publish_event(to("loa-test-nowhere")).await;
+    await_state(&mut publisher.state(), is_connected).await;
+    let mut after = publisher.publish_event(to(&stage.settings.status_exchange)).await;
+    while matches!(after, PublishOutcome::Failed(_)) {
+        await_state(&mut publisher.state(), is_connected).await;
+        after = publisher.publish_event(to(&stage.settings.status_exchange)).await;
+    }
+
+    assert!(matches!(&lost, PublishOutcome::Failed(reason) if reason.contains("loa-test-nowhere")));
+    assert_eq!(after, PublishOutcome::Unroutable);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_message_that_amqp_cannot_take_fails_alone() {
+    let stage = Stage::new().await;
+    let publisher = publisher(&stage).await;
+
+    let results = publisher.publish(vec![status(&"x".repeat(256)), status("status.x")]).await;
+
+    assert!(
+        matches!(&results[0].outcome, PublishOutcome::Failed(reason) if reason.contains("255"))
+    );
+    assert_eq!(results[1].outcome, PublishOutcome::Unroutable);
+    stage.end().await;
+}
