@@ -60,15 +60,15 @@ async fn a_link_of_an_earlier_connection_acknowledges_nothing() {
     await_fault(&mut consumer.state()).await;
     stage.proxy.open();
     await_state(&mut consumer.state(), is_connected).await;
-    let new = next(&mut consumer).await;
+    next(&mut consumer).await;
     consumer.settler().settle([old.link]);
     stage.publish([2]).await;
-    consumer.settler().settle([new.link]);
-    let after = next(&mut consumer).await;
+    stage.proxy.close();
+    await_fault(&mut consumer.state()).await;
+    stage.proxy.open();
+    let again = take_and_settle(&mut consumer, 2).await;
 
-    // A tag acknowledged twice would have closed the channel.
-    assert_eq!(after.arrival.bytes, "2");
-    assert_eq!(*consumer.state().borrow(), BrokerState::Connected);
+    assert_eq!(BTreeSet::from_iter(again), BTreeSet::from([1, 2]));
     stage.end().await;
 }
 
