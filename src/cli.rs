@@ -36,7 +36,7 @@ enum Command {
     Demo(demo::Demo),
     Check(check::Check),
     Publish(publish::Publish),
-    Deliveries(deliveries::Deliveries),
+    Deliveries(Box<deliveries::Deliveries>),
     Rejected(rejected::Rejected),
     Ledger(ledger::Ledger),
     Providers(providers::Providers),
@@ -116,7 +116,7 @@ impl Command {
         match self {
             Self::Run(command) => command.run().await,
             Self::Demo(command) => command.run().await,
-            Self::Check(command) => command.run(),
+            Self::Check(command) => Ok(command.run()),
             Self::Publish(command) => command.run().await,
             Self::Deliveries(command) => command.run().await,
             Self::Rejected(command) => command.run().await,

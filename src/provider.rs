@@ -16,13 +16,16 @@ use crate::model::message::{Dialect, Envelope};
 use crate::model::outcome::Outcome;
 
 mod egress;
+mod gateway;
 pub mod sandbox;
+mod smtp;
+mod webhook;
 
 pub use crate::provider::egress::Egress;
 use crate::provider::sandbox::Outages;
 
 /// Every kind, in the order in which the handbook tells of them.
-pub const KINDS: &[&Kind] = &[&sandbox::KIND];
+pub const KINDS: &[&Kind] = &[&smtp::KIND, &webhook::KIND, &sandbox::KIND];
 
 /// One configured way out of a channel.
 pub trait Provider: Send + Sync {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
-use super::{Failure, Output, Settings};
+use super::{Output, Settings};
 use crate::app;
 use crate::provider::{self, Surroundings};
 
@@ -22,7 +22,7 @@ pub(super) struct Check {
 }
 
 impl Check {
-    pub(super) fn run(self) -> Result<ExitCode, Failure> {
+    pub(super) fn run(self) -> ExitCode {
         let (config, faults) = crate::config::read(&self.settings.sources());
         let surroundings = Surroundings::new(crate::clock::Clock::system(), &config);
         for settings in config.providers.values() {
@@ -39,6 +39,6 @@ impl Check {
         } else {
             super::print(&faults.render(std::io::stdout().is_terminal()));
         }
-        Ok(if faults.has_errors() { ExitCode::from(2) } else { ExitCode::SUCCESS })
+        if faults.has_errors() { ExitCode::from(2) } else { ExitCode::SUCCESS }
     }
 }

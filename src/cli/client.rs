@@ -13,7 +13,7 @@ use crate::app::server_file;
 /// Which running Loa to speak to.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Server {
-    /// The address of a running Loa, such as http://127.0.0.1:8080.
+    /// The address of a running Loa, such as `http://127.0.0.1:8080`.
     #[arg(long, env = "LOA_SERVER", value_name = "URL")]
     server: Option<String>,
     /// The token of its API; by default the one in server.json of the data folder.
@@ -50,7 +50,7 @@ impl Server {
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .build()?;
         Ok(Client { http, url: url.trim_end_matches('/').to_owned(), token })
     }

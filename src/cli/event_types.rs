@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::{Failure, Output, Settings};
 use crate::model::catalogue::{EventType, Step};
+use crate::model::id::EventTypeName;
 
 /// Show what the catalogue holds: schema, a sample to publish, and who is told.
 #[derive(Debug, Args)]
@@ -67,7 +68,9 @@ impl EventTypes {
                     }));
                 } else {
                     super::print(&format!("{name}: {}\n", found.description));
-                    steps.iter().for_each(|step| super::print(&format!("  {step}")));
+                    for step in &steps {
+                        super::print(&format!("  {step}"));
+                    }
                     super::print(&format!("\nA sample to publish:\n{sample:#}"));
                     super::print(&format!("\nSchema of the data:\n{:#}", found.schema));
                 }
@@ -81,7 +84,7 @@ impl EventTypes {
 fn tell_step(step: &Step) -> String {
     let to: Vec<String> = step.to.iter().map(ToString::to_string).collect();
     let channels: Vec<&str> = step.channels.iter().map(|channel| channel.as_str()).collect();
-    let unless: Vec<&str> = step.unless.iter().map(|name| name.as_str()).collect();
+    let unless: Vec<&str> = step.unless.iter().map(EventTypeName::as_str).collect();
     let window = step.window.as_ref().map(|window| format!(", {window}")).unwrap_or_default();
     let unless = match unless.is_empty() {
         true => String::new(),

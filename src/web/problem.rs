@@ -42,32 +42,35 @@ impl Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         tracing::warn!(%error, "a request waits for the store: {error}");
-        match error {
-            StoreError::Full => Self::new(
+        if matches!(error, StoreError::Full) {
+            return Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 "no room",
                 "the disk is full; nothing was accepted, so send it again later",
-            ),
-            _ if error.is_temporary() => Self::new(
+            );
+        }
+        if error.is_temporary() {
+            return Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the store does not answer",
                 "nothing is known to be accepted; send it again, a repeat is planned once",
-            ),
-            _ => Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "internal error",
-                "the operator finds the reason in the log",
-            ),
+            );
         }
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal error",
+            "the operator finds the reason in the log",
+        )
     }
 }
 
 /// The rejections of a request that is refused as a whole, by index.
 pub(super) fn rejected(rejections: &[(usize, Rejection)]) -> Problem {
     let first = rejections.first().map(|(_, rejection)| rejection.reason);
-    let status = match first {
-        Some(RejectReason::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
-        _ => StatusCode::UNPROCESSABLE_ENTITY,
+    let status = if first == Some(RejectReason::TooLarge) {
+        StatusCode::PAYLOAD_TOO_LARGE
+    } else {
+        StatusCode::UNPROCESSABLE_ENTITY
     };
     let detail = rejections.first().map(|(_, rejection)| rejection.to_string());
     let list: Vec<Value> = rejections
