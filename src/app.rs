@@ -277,21 +277,23 @@ pub fn rulebook(config: &Config) -> Option<Rulebook> {
             faults.error(place, what, "mend the schema of this event type");
         })
         .ok()?;
-    let templates = Templates::load(&config.templates, &config.defaults.locale)
-        .map_err(|found| {
-            for fault in found {
-                let place = place_in_template(config, &fault);
-                faults.error(place, fault.fault.message, "mend the template");
-            }
-        })
-        .ok()?;
+    let note = |found: Vec<TemplateFault>| {
+        for fault in found {
+            let place = place_in_template(config, &fault);
+            faults.error(place, fault.fault.message, "mend the template");
+        }
+    };
+    let templates =
+        Templates::load(&config.templates, &config.defaults.locale).map_err(note).ok()?;
+    let letterhead = letterhead(config);
+    note(templates.check(&catalogue, &letterhead));
     let rules = Rules {
         routes: routes(config),
         locale: config.defaults.locale.clone(),
         time_zone: config.defaults.time_zone.clone(),
         region: config.defaults.region.clone(),
     };
-    Some(Rulebook::new(catalogue, decoder, rules, (templates, letterhead(config))))
+    Some(Rulebook::new(catalogue, decoder, rules, (templates, letterhead)))
 }
 
 /// Where in a template's file a fault stands.
@@ -301,8 +303,11 @@ fn place_in_template(config: &Config, fault: &TemplateFault) -> Place {
     let Some((_, bytes)) = file else { return Place::Named(fault.file.clone()) };
     let source = SourceText::open(&fault.file, String::from_utf8_lossy(bytes));
     let line = fault.fault.line.unwrap_or(1).saturating_sub(1);
-    let before: usize = source.text.split_inclusive('\n').take(line).map(str::len).sum();
-    let at = before + fault.fault.column.unwrap_or(1).saturating_sub(1);
+    let column = fault.fault.column.unwrap_or(1).saturating_sub(1);
+    let mut lines = source.text.split_inclusive('\n');
+    let before: usize = lines.by_ref().take(line).map(str::len).sum();
+    let within = lines.next().unwrap_or_default().chars().take(column).map(char::len_utf8);
+    let at = before + within.sum::<usize>();
     Place::new(&source, at..at)
 }
 

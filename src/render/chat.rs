@@ -20,29 +20,50 @@ pub(super) fn message(markdown: &str, dialect: Dialect) -> ChatMessage {
     ChatMessage { text, plain }
 }
 
-/// CommonMark in which an `@` from data calls nobody, and still belongs to the address of a link.
+/// CommonMark in which an `@` from data calls nobody, without the escapes that are not needed: some
+/// gateways know only half of CommonMark and would show them.
 fn inert(markdown: &str) -> String {
     let mut written = String::with_capacity(markdown.len() + 8);
     let mut is_destination = false;
     let mut letters = markdown.chars().peekable();
     while let Some(letter) = letters.next() {
-        if letter == '\\' && letters.next_if_eq(&'@').is_some() {
-            let is_inert = !is_destination && !ends_in_word(&written);
-            written.push('@');
-            written.extend(is_inert.then_some(INERT));
+        let escaped = letters.next_if(|next| letter == '\\' && next.is_ascii_punctuation());
+        let Some(escaped) = escaped else {
+            is_destination = match letter {
+                ']' => letters.peek() == Some(&'('),
+                ')' | '\n' => false,
+                _ => is_destination,
+            };
+            written.push(letter);
             continue;
-        }
-        is_destination = match letter {
-            ']' => letters.peek() == Some(&'('),
-            ')' | '\n' => false,
-            _ => is_destination,
         };
-        written.push(letter);
-        if letter == '\\' {
-            written.extend(letters.next());
-        }
+        let is_inert = escaped == '@' && !is_destination && !ends_in_word(&written);
+        let is_needed = match is_destination {
+            true => matches!(escaped, '(' | ')' | '<' | '>' | '\\' | '"' | '\''),
+            false => is_markup(escaped, &written, letters.peek().copied()),
+        };
+        written.extend(is_needed.then_some('\\'));
+        written.push(escaped);
+        written.extend(is_inert.then_some(INERT));
     }
     written
+}
+
+/// Whether a letter would mean something between what is written and what comes next.
+fn is_markup(letter: char, written: &str, next: Option<char>) -> bool {
+    let line = written.rsplit('\n').next().unwrap_or_default();
+    // Behind a word nothing begins a list, a heading or a rule.
+    let is_early = !line.chars().any(char::is_alphabetic);
+    match letter {
+        '@' | '"' | '\'' => false,
+        '-' | '+' | '=' | ')' => is_early,
+        '.' => is_early || line.to_ascii_lowercase().ends_with("www"),
+        ':' => next.is_some_and(|next| next == '/' || next.is_alphabetic()),
+        '!' => next == Some('['),
+        '(' => written.ends_with(']'),
+        '_' => !(ends_in_word(written) && next.is_some_and(char::is_alphanumeric)),
+        _ => true,
+    }
 }
 
 /// Whether an `@` behind this text stands inside a word, as in an email address.
@@ -266,7 +287,9 @@ mod tests {
             assert_eq!(rendered("{{x}}", "DH_2026 lan@a.test", dialect), "DH_2026 lan@a.test");
         }
         let text = rendered("{{x}}", "lan@a.test @all", Dialect::CommonMark);
-        assert_eq!(text, "lan@a\\.test @\u{200b}all");
+        assert_eq!(text, "lan@a.test @\u{200b}all");
+        let text = rendered("No. {{x}}", "DH-1_2: 5.5 (\"x\")", Dialect::CommonMark);
+        assert_eq!(text, "No. DH-1_2: 5.5 (\"x\")");
     }
 
     #[test]
@@ -301,6 +324,9 @@ mod tests {
                     | Event::End(TagEnd::Paragraph)
             );
             prop_assert!(Parser::new(&common_mark).all(is_text), "{common_mark}");
+            let list = rendered("- {{x}}", &data, Dialect::CommonMark);
+            let starts = |event: &Event<'_>| matches!(event, Event::Start(_));
+            prop_assert!(Parser::new(&list).filter(starts).count() <= 2, "{list}");
 
             let slack = rendered(source, &data, Dialect::SlackMrkdwn);
             prop_assert!(!slack.contains(['<', '>']), "{slack}");

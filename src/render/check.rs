@@ -13,6 +13,9 @@ use crate::model::catalogue::{Catalogue, EventType};
 use crate::model::message::Dialect;
 use crate::text::{Engine, Need, TextFault, Variable};
 
+/// When a sample is rendered; no time makes a variable missing.
+const ANY_TIME: Timestamp = Timestamp::UNIX_EPOCH;
+
 /// The file of a template, below the templates' folder.
 pub(super) fn path_of(name: &str, locale: &str, channel: Channel) -> String {
     let file = match channel {
@@ -26,18 +29,13 @@ pub(super) fn path_of(name: &str, locale: &str, channel: Channel) -> String {
 impl Templates {
     /// Checks the templates that `catalogue` uses: that they are there, that they print nothing
     /// that an event may lack, and that each renders its sample in every language and channel.
-    pub fn check(
-        &self,
-        catalogue: &Catalogue,
-        letterhead: &Letterhead,
-        now: Timestamp,
-    ) -> Vec<TemplateFault> {
+    pub fn check(&self, catalogue: &Catalogue, letterhead: &Letterhead) -> Vec<TemplateFault> {
         let mut faults = Vec::new();
         for event_type in catalogue.types.values() {
             for (name, channel) in used_by(event_type) {
                 let mut found = self.check_one(event_type, name, channel);
                 if found.is_empty() {
-                    found = self.try_sample(event_type, (name, channel), letterhead, now);
+                    found = self.try_sample(event_type, (name, channel), letterhead);
                 }
                 found.retain(|fault| !faults.contains(fault));
                 faults.extend(found);
@@ -107,7 +105,6 @@ impl Templates {
         event_type: &EventType,
         (name, channel): (&str, Channel),
         letterhead: &Letterhead,
-        now: Timestamp,
     ) -> Vec<TemplateFault> {
         let Some(sample) = self.samples.get(name) else {
             let path = format!("messages/{name}/sample.json");
@@ -123,7 +120,7 @@ impl Templates {
                 let category = event_type.category;
                 let preview =
                     Preview { template: name, locale, channel, category, data: None, is_known };
-                let rendered = self.preview(&preview, letterhead, (Dialect::CommonMark, now));
+                let rendered = self.preview(&preview, letterhead, (Dialect::CommonMark, ANY_TIME));
                 if let Err(fault) = rendered {
                     let message = format!("with its sample: {}", fault.fault.message);
                     let fault = TextFault { message, ..fault.fault };

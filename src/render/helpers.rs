@@ -68,7 +68,7 @@ fn money_word(helper: &Helper<'_>, root: &Root<'_>) -> Result<String, RenderErro
     let amount = param(helper, 0, "an amount")?;
     let currency = param(helper, 1, "a currency")?.as_str().unwrap_or_default();
     money(amount, currency, root.locale())
-        .ok_or_else(|| fault(helper, "expects a whole number or a text such as \"12.50\""))
+        .ok_or_else(|| fault(helper, "expects an amount such as 1250 or \"12.50\", with no more digits than the currency has"))
 }
 
 fn number_word(helper: &Helper<'_>, root: &Root<'_>) -> Result<String, RenderError> {

@@ -1,6 +1,6 @@
 //! Numbers, money and dates as Vietnamese and English write them.
 
-use fixed_decimal::Decimal;
+use fixed_decimal::{Decimal, Sign};
 use icu_decimal::DecimalFormatter;
 use icu_locale_core::Locale;
 use jiff::Timestamp;
@@ -25,20 +25,43 @@ impl Language {
     }
 }
 
-/// Currencies whose amounts are written without a fraction (ISO 4217, minor unit 0).
-const WHOLE: [&str; 5] = ["VND", "JPY", "KRW", "CLP", "ISK"];
+/// Currencies whose amounts have no fraction (ISO 4217, minor unit 0).
+const WHOLE: [&str; 16] = [
+    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV",
+    "XAF", "XOF", "XPF",
+];
+
+/// Currencies whose amounts have three digits of fraction (ISO 4217, minor unit 3).
+const THOUSANDTHS: [&str; 7] = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
+
+/// How many digits of fraction an amount has.
+fn fraction_of(currency: &str) -> i16 {
+    if WHOLE.contains(&currency) {
+        0
+    } else if THOUSANDTHS.contains(&currency) {
+        3
+    } else {
+        2
+    }
+}
 
 /// A number with the separators of `locale`.
 pub(super) fn number(value: &Value, locale: &str) -> Option<String> {
     grouped(&decimal(value)?, locale)
 }
 
-/// An amount in whole units of `currency`, with its sign where the language puts it.
+/// An amount in units of `currency`, with its sign where the language puts it; `None` for what is
+/// no amount, or has more digits than the currency: money is never rounded.
 pub(super) fn money(value: &Value, currency: &str, locale: &str) -> Option<String> {
     let mut amount = decimal(value)?;
-    let fraction = if WHOLE.contains(&currency) { 0 } else { 2 };
-    amount.round(-fraction);
+    let fraction = fraction_of(currency);
+    amount.absolute.trim_end();
+    if amount.absolute.magnitude_range().start() < &-fraction {
+        return None;
+    }
     amount.absolute.pad_end(-fraction);
+    let is_negative = amount.sign() == Sign::Negative;
+    amount.set_sign(Sign::None);
     let digits = grouped(&amount, locale)?;
     let sign = match currency {
         "VND" => "₫",
@@ -48,10 +71,11 @@ pub(super) fn money(value: &Value, currency: &str, locale: &str) -> Option<Strin
         "JPY" => "¥",
         other => other,
     };
+    let minus = if is_negative { "-" } else { "" };
     Some(match (Language::of(locale), sign.chars().count()) {
-        (Language::Vietnamese, _) => format!("{digits}\u{a0}{sign}"),
-        (Language::English, 1) => format!("{sign}{digits}"),
-        (Language::English, _) => format!("{sign}\u{a0}{digits}"),
+        (Language::Vietnamese, _) => format!("{minus}{digits}\u{a0}{sign}"),
+        (Language::English, 1) => format!("{minus}{sign}{digits}"),
+        (Language::English, _) => format!("{minus}{sign}\u{a0}{digits}"),
     })
 }
 
@@ -163,6 +187,20 @@ mod tests {
         assert_eq!(money(&json!("1234.5"), "USD", "en").unwrap(), "$1,234.50");
         assert_eq!(money(&json!("1234.5"), "USD", "vi").unwrap(), "1.234,50\u{a0}$");
         assert_eq!(money(&json!(true), "USD", "vi"), None);
+        assert_eq!(
+            money(&json!("9007199254740993.10"), "USD", "en").unwrap(),
+            "$9,007,199,254,740,993.10"
+        );
+        assert_eq!(money(&json!(-5), "VND", "en").unwrap(), "-₫5");
+        assert_eq!(money(&json!("1.5"), "KWD", "en").unwrap(), "KWD\u{a0}1.500");
+    }
+
+    #[test]
+    fn money_is_never_rounded() {
+        assert_eq!(money(&json!("1.005"), "USD", "en"), None);
+        assert_eq!(money(&json!(1.5), "VND", "vi"), None);
+        assert_eq!(money(&json!("1.500"), "USD", "en").unwrap(), "$1.50");
+        assert_eq!(money(&json!("100.00"), "VND", "vi").unwrap(), "100\u{a0}₫");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 /// Letters that mean something in CommonMark or to a chat.
 const MARKUP: &[char] = &[
-    '\\', '`', '*', '_', '{', '}', '[', ']', '(', ')', '#', '+', '-', '.', '!', '|', '<', '>', '~',
-    '&', ':', '=', '@', '"', '\'', '$', '^',
+    '\\', '`', '*', '_', '[', ']', '(', ')', '#', '+', '-', '.', '!', '|', '<', '>', '~', '&', ':',
+    '=', '@', '"', '\'',
 ];
 
 /// Data in CommonMark: markup is escaped, and so is `@`, which whoever writes the chat's dialect
