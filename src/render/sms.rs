@@ -37,8 +37,11 @@ fn clean(letter: char) -> Option<char> {
     match letter {
         '\n' => Some(letter),
         '\t' | '\u{a0}' | '\u{2000}'..='\u{200a}' | '\u{202f}' => Some(' '),
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' => None,
-        '\u{2060}'..='\u{2069}' | '\u{feff}' => None,
+        '\u{ad}'
+        | '\u{feff}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{202a}'..='\u{202e}'
+        | '\u{2060}'..='\u{2069}' => None,
         letter => (!letter.is_control()).then_some(letter),
     }
 }
@@ -94,11 +97,10 @@ pub fn strip_diacritics(text: &str) -> String {
             'đ' | 'ð' => stripped.push('d'),
             'Đ' | 'Ð' | 'Ɖ' => stripped.push('D'),
             '₫' => stripped.push_str("VND"),
-            '–' | '—' | '―' | '‐' | '‑' | '−' => stripped.push('-'),
+            '–' | '—' | '―' | '‐' | '‑' | '−' | '•' | '·' => stripped.push('-'),
             '‘' | '’' | '‚' | '′' | '`' => stripped.push('\''),
             '“' | '”' | '„' | '«' | '»' | '″' => stripped.push('"'),
             '…' => stripped.push_str("..."),
-            '•' | '·' => stripped.push('-'),
             '×' => stripped.push('x'),
             '⁄' => stripped.push('/'),
             other => stripped.push(other),
