@@ -230,3 +230,58 @@ fn an_email_says_who_sends_it_and_where_answers_go() {
     assert_eq!(of_company.from_name.unwrap(), "Cà phê Sao Mai");
     assert_eq!(of_company.message_id, of_manager.message_id);
 }
+
+#[test]
+fn a_language_falls_back_to_its_family_and_then_to_the_default() {
+    let templates = templates();
+    let locale = |wanted| templates.locale_for("order.delayed", Channel::Sms, wanted).unwrap();
+
+    assert_eq!(locale("vi-VN"), "vi");
+    assert_eq!(locale("en-GB"), "en");
+    assert_eq!(locale("ko"), "vi");
+    assert_eq!(templates.locale_for("nope", Channel::Sms, "vi"), None);
+}
+
+#[test]
+fn a_text_message_of_too_many_parts_is_held_and_says_how_many() {
+    let templates = templates();
+    let letterhead = letterhead();
+    let letterhead =
+        Letterhead { sms: SmsSettings { max_parts: 1, ..letterhead.sms.clone() }, ..letterhead };
+    let event = event("order.delayed", templates.sample("order.delayed").unwrap().clone());
+    let delivery = delivery("order.delayed", "vi", Channel::Sms);
+    let moment = (Dialect::Plain, NOW.parse().unwrap());
+
+    let fault = templates.render(&delivery, &event, &letterhead, moment).unwrap_err();
+
+    assert_eq!(fault.fault.message, "2 SMS parts; at most 1 are allowed (sms.max_parts)");
+}
+
+#[test]
+fn advertising_by_sms_begins_with_its_label_and_ends_with_how_to_stop_it() {
+    let templates = templates();
+    let marketing = crate::config::SmsMarketing {
+        label: "[QC]".into(),
+        window: "Mon-Sun 07:00-22:00".parse().unwrap(),
+        stop_text: "Tu choi: 1800 1234".into(),
+    };
+    let letterhead = letterhead();
+    let sms = SmsSettings {
+        marketing: Some(marketing),
+        strip_diacritics: true,
+        ..letterhead.sms.clone()
+    };
+    let letterhead = Letterhead { sms, ..letterhead };
+    let sample = templates.sample("promotion.announced").unwrap().clone();
+    let mut delivery = delivery("promotion.announced", "vi", Channel::Sms);
+    delivery.category = Category::Marketing;
+    let moment = (Dialect::Plain, NOW.parse().unwrap());
+
+    let event = event("promotion.announced", sample);
+    let rendered = templates.render(&delivery, &event, &letterhead, moment).unwrap();
+
+    let Message::Sms(sms) = rendered.message else { panic!("expected an SMS") };
+    assert!(sms.text.starts_with("[QC] "), "{}", sms.text);
+    assert!(sms.text.ends_with(" Tu choi: 1800 1234"), "{}", sms.text);
+    assert_eq!(sms.encoding, crate::model::message::SmsEncoding::Gsm7, "{}", sms.text);
+}
