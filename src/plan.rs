@@ -95,7 +95,8 @@ pub fn questions(
     rules: &Rules,
 ) -> Result<Vec<Question>, Box<Rejection>> {
     let mut questions = Vec::new();
-    if let Some(partner) = &event.partner {
+    // An event that tells nobody may well bring the partner that it is about.
+    if let Some(partner) = event.partner.as_ref().filter(|_| !event_type.steps.is_empty()) {
         let query = AudienceQuery::Manager(partner.clone());
         questions.push(Question { query, purpose: Purpose::Manager });
     }

@@ -1,0 +1,142 @@
+//! From an event to a message, by each way in.
+
+use futures_util::StreamExt;
+use lapin::options::{
+    BasicConsumeOptions, BasicPublishOptions, QueueBindOptions, QueueDeclareOptions,
+};
+use lapin::types::FieldTable;
+use lapin::{BasicProperties, Connection, ConnectionProperties};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::stage::{PATIENCE, Running, delay, event, partner, service, settings};
+
+#[tokio::test]
+async fn an_event_by_http_becomes_an_email_and_a_repeat_becomes_none() {
+    let folder = TempDir::new().unwrap();
+    let loa = Running::start(&folder, &settings("")).await;
+    loa.publish(&partner()).await.unwrap();
+
+    let first = loa.publish(&[delay(1)]).await.unwrap();
+    let again = loa.publish(&[delay(1)]).await.unwrap();
+    let ledger = loa.drain().await;
+
+    assert_eq!(first["results"][0]["result"], "planned", "{first}");
+    assert_eq!(again["results"][0]["result"], "repeat");
+    assert_eq!(ledger["ledger"]["closes"], true);
+    assert_eq!(ledger["audit"], json!([]));
+    let sent = loa.get("/v1/deliveries?business_key=DH-1&state=sent").await;
+    assert_eq!(sent["deliveries"].as_array().unwrap().len(), 1);
+    let id = sent["deliveries"][0]["id"].as_str().unwrap();
+    let story = loa.get(&format!("/v1/deliveries/{id}")).await;
+    assert_eq!(story["attempts"][0]["class"], "accepted");
+    let subject = story["captured"][0]["message"]["subject"].as_str().unwrap();
+    assert!(subject.contains("DH-1"), "{subject}");
+}
+
+#[tokio::test]
+async fn a_rejected_event_names_its_place_and_is_replayed_mended() {
+    let folder = TempDir::new().unwrap();
+    let loa = Running::start(&folder, &settings("")).await;
+    loa.publish(&partner()).await.unwrap();
+    let mut broken = delay(2);
+    broken["data"]["order_id"] = json!(7);
+
+    let answer = loa.publish(&[broken]).await.unwrap();
+
+    assert_eq!(answer["results"][0]["reason"], "schema");
+    assert_eq!(answer["results"][0]["pointer"], "/data/order_id");
+    let id = answer["results"][0]["rejected"].as_str().unwrap().to_owned();
+    let kept = loa.get(&format!("/v1/rejected/{id}")).await;
+    assert!(kept["body"].as_str().unwrap().contains("\"order_id\":7"));
+
+    let file = folder.path().join("mended.json");
+    std::fs::write(&file, delay(2).to_string()).unwrap();
+    let replay = crate::stage::loa()
+        .args(["rejected", "replay", &id, "--body"])
+        .arg(&file)
+        .arg("--data-dir")
+        .arg(folder.path().join("data"))
+        .output()
+        .unwrap();
+
+    assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
+    let ledger = loa.drain().await;
+    assert_eq!(ledger["ledger"]["closes"], true);
+    assert_eq!(loa.get("/v1/rejected").await["rejected"], json!([]));
+    let sent = loa.get("/v1/deliveries?business_key=DH-2&state=sent").await;
+    assert_eq!(sent["deliveries"].as_array().unwrap().len(), 1);
+}
+
+#[expect(clippy::too_many_lines, reason = "one conversation with a broker")]
+#[tokio::test]
+async fn an_event_by_rabbitmq_becomes_an_email_and_the_publisher_hears_of_it() {
+    let url = service("TEST_AMQP_URL");
+    let folder = TempDir::new().unwrap();
+    let names = "exchange = \"journey.events\"\nqueue = \"journey.intake\"\n\
+                 dead_letter_exchange = \"journey.dropped\"\n\
+                 dead_letter_queue = \"journey.dropped\"\nstatus_exchange = \"journey.status\"\n";
+    let loa =
+        Running::start(&folder, &settings(&format!("[rabbitmq]\nurl = \"{url}\"\n{names}"))).await;
+    let connection = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
+    // The exchanges are there once Loa is ready.
+    let ready = async {
+        while loa.get("/readyz").await["ready"] != json!(true) {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ready).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
+    let queue = channel.queue_declare("".into(), options, FieldTable::default()).await.unwrap();
+    let name = queue.name().clone();
+    let bind = QueueBindOptions::default();
+    channel
+        .queue_bind(name.clone(), "journey.status".into(), "#".into(), bind, FieldTable::default())
+        .await
+        .unwrap();
+    let consume = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
+    let mut heard = channel
+        .basic_consume(name, "journey".into(), consume, FieldTable::default())
+        .await
+        .unwrap();
+
+    let mut events = partner().to_vec();
+    events.push(delay(3));
+    events.push(event("order.eaten", "x", json!({})));
+    for event in &events {
+        let kind = event["type"].as_str().unwrap().to_owned();
+        let body = event.to_string();
+        let publish = BasicPublishOptions::default();
+        let properties = BasicProperties::default().with_correlation_id("corr-7".into());
+        channel
+            .basic_publish(
+                "journey.events".into(),
+                kind.into(),
+                publish,
+                body.as_bytes(),
+                properties,
+            )
+            .await
+            .unwrap();
+    }
+
+    let mut wanted = vec![
+        "status.event.planned.order.delayed",
+        "status.event.rejected.order.eaten",
+        "status.email.sent.order.delayed",
+    ];
+    let listen = async {
+        while !wanted.is_empty() {
+            let message = heard.next().await.unwrap().unwrap();
+            let key = message.routing_key.to_string();
+            let body: Value = serde_json::from_slice(&message.data).unwrap();
+            assert!(!body.to_string().contains("minhphat.test"), "an address in {body}");
+            wanted.retain(|wanted| *wanted != key);
+        }
+    };
+    tokio::time::timeout(PATIENCE, listen).await.unwrap();
+    let ledger = loa.drain().await;
+    assert_eq!(ledger["ledger"]["closes"], true);
+    assert_eq!(ledger["ledger"]["events"]["rejected"], 1);
+}
