@@ -1,7 +1,7 @@
 //! Arrivals from RabbitMQ, for as long as Loa runs, whatever becomes of the connection meanwhile.
 
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -40,13 +40,17 @@ pub struct Delivered {
 #[derive(Debug)]
 pub struct Consumer {
     arrivals: mpsc::Receiver<Delivered>,
-    shared: Arc<Shared>,
+    settler: Settler,
     state: watch::Receiver<BrokerState>,
 }
 
 /// Tells the broker which arrivals are done; clones speak for the same consumer.
 #[derive(Clone, Debug)]
-pub struct Settler(Arc<Shared>);
+pub struct Settler {
+    shared: Arc<Shared>,
+    /// Shows the consumer's task that someone is left who may settle.
+    _present: Arc<()>,
+}
 
 /// What the consumer's task shares with those who work on its arrivals.
 #[derive(Debug, Default)]
@@ -74,15 +78,21 @@ impl Consumer {
         let shared = Arc::new(Shared::default());
         let board = Board::new(telemetry::Link::Consume, Arc::clone(&parts.metrics));
         let state = board.watch();
-        let supervisor =
-            Supervisor { parts: parts.clone(), shared: Arc::clone(&shared), board, stuck_after };
+        let present = Arc::new(());
+        let supervisor = Supervisor {
+            parts: parts.clone(),
+            shared: Arc::clone(&shared),
+            present: Arc::downgrade(&present),
+            board,
+            stuck_after,
+        };
         parts.tasks.spawn(supervisor.run(sender));
-        Self { arrivals, shared, state }
+        Self { arrivals, settler: Settler { shared, _present: present }, state }
     }
 
     /// What tells the broker that arrivals are done.
     pub fn settler(&self) -> Settler {
-        Settler(Arc::clone(&self.shared))
+        self.settler.clone()
     }
 
     /// How the connection stands, now and later.
@@ -100,7 +110,7 @@ impl Stream for Consumer {
             let Some(delivered) = std::task::ready!(self.arrivals.poll_recv(context)) else {
                 return Poll::Ready(None);
             };
-            if self.shared.window().is_current(delivered.link) {
+            if self.settler.shared.window().is_current(delivered.link) {
                 return Poll::Ready(Some(delivered));
             }
         }
@@ -114,10 +124,10 @@ impl Settler {
     /// earlier connection it is not told, and brings them again.
     pub fn settle(&self, links: impl IntoIterator<Item = Link>) {
         {
-            let mut window = self.0.window();
+            let mut window = self.shared.window();
             links.into_iter().for_each(|link| window.settle(link));
         }
-        self.0.settled.notify_one();
+        self.shared.settled.notify_one();
     }
 }
 
@@ -125,6 +135,7 @@ impl Settler {
 struct Supervisor {
     parts: Parts,
     shared: Arc<Shared>,
+    present: Weak<()>,
     board: Board,
     stuck_after: Duration,
 }
@@ -164,8 +175,8 @@ impl Supervisor {
         let opening = async {
             let connection = line::open(settings, "loa consumes").await?;
             let lacking = topology::for_events(&connection, settings).await?;
-            let subscription =
-                Subscription::begin(connection, Arc::clone(settings), Arc::clone(&self.shared));
+            let others = (Arc::clone(&self.shared), self.present.clone());
+            let subscription = Subscription::begin(connection, Arc::clone(settings), others);
             Ok((subscription.await?, lacking))
         };
         let (mut subscription, lacking) = tokio::select! {

@@ -1,6 +1,6 @@
 //! One subscription to the intake queue: arrivals out, acknowledgements back, until something ends it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
@@ -65,6 +65,8 @@ pub(super) struct Subscription {
     events: Events,
     settings: Arc<RabbitSettings>,
     shared: Arc<Shared>,
+    /// Whether anyone is left who may settle.
+    present: Weak<()>,
     phase: Phase,
     /// How many arrivals were acknowledged.
     settled: usize,
@@ -78,7 +80,7 @@ impl Subscription {
     pub(super) async fn begin(
         connection: Connection,
         settings: Arc<RabbitSettings>,
-        shared: Arc<Shared>,
+        (shared, present): (Arc<Shared>, Weak<()>),
     ) -> Result<Self, Fault> {
         let events: Events = Box::pin(connection.events_listener());
         let channel = line::channel(&connection).await?;
@@ -91,6 +93,7 @@ impl Subscription {
             events,
             settings,
             shared,
+            present,
             phase: Phase::Slow,
             settled: 0,
             progress: Instant::now(),
@@ -120,7 +123,8 @@ impl Subscription {
             if self.phase == Phase::Ended {
                 // Whoever waits for arrivals learns that there are no more.
                 *arrivals = None;
-                if self.shared.window().is_empty() {
+                // What nobody can settle any more comes again to whoever consumes next.
+                if self.shared.window().is_empty() || self.present.strong_count() == 0 {
                     line::close(&self.connection).await;
                     return Ok(End::Stopped);
                 }

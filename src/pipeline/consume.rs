@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use tracing::warn;
 
-use crate::broker::{Consumer, Delivered, Link};
+use crate::broker::{Consumer, Link};
+use crate::intake::{BatchLimits, next_batch};
 use crate::lifecycle::Tasks;
 use crate::model::event::Arrival;
 use crate::pipeline::accept::{Acceptor, OnReject};
 
+/// The most bytes of one transaction.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// The longest wait before a batch is handed in again.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
@@ -27,8 +29,9 @@ pub(super) fn start(acceptor: Acceptor, mut consumer: Consumer, batching: Batchi
     let stopping = tasks.clone();
     tasks.spawn(async move {
         let settler = consumer.settler();
-        while let Some(first) = consumer.next().await {
-            let batch = gather(&mut consumer, first, batching).await;
+        let limits =
+            BatchLimits { most: batching.size, most_bytes: MOST_BYTES, wait: batching.wait };
+        while let Some(batch) = next_batch(&mut consumer, limits).await {
             let (arrivals, links): (Vec<Arrival>, Vec<Link>) =
                 batch.into_iter().map(|one| (one.arrival, one.link)).unzip();
             if accept(&acceptor, arrivals, &stopping).await {
@@ -36,23 +39,6 @@ pub(super) fn start(acceptor: Acceptor, mut consumer: Consumer, batching: Batchi
             }
         }
     });
-}
-
-async fn gather(consumer: &mut Consumer, first: Delivered, batching: Batching) -> Vec<Delivered> {
-    let mut batch = vec![first];
-    let full = tokio::time::sleep(batching.wait);
-    tokio::pin!(full);
-    while batch.len() < batching.size {
-        tokio::select! {
-            biased;
-            next = consumer.next() => match next {
-                Some(next) => batch.push(next),
-                None => break,
-            },
-            () = &mut full => break,
-        }
-    }
-    batch
 }
 
 /// Tries until the store takes the batch; says whether it did before the stop.

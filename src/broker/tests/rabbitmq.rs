@@ -285,6 +285,20 @@ async fn a_stop_waits_until_what_is_in_hand_is_settled_and_leaves_the_rest() {
 }
 
 #[tokio::test]
+async fn a_stop_does_not_wait_for_arrivals_that_nobody_can_settle_any_more() {
+    let stage = Stage::new().await;
+    let mut consumer = stage.consumer().await;
+    stage.publish([1]).await;
+    next(&mut consumer).await;
+
+    drop(consumer);
+    let in_time = stage.tasks.stop(Duration::from_secs(30)).await;
+
+    assert!(in_time);
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn arrivals_that_nobody_settles_are_given_back_until_someone_does() {
     let stage = Stage::new().await;
     let mut consumer = Consumer::start_with(&stage.parts(), Duration::from_millis(200));
@@ -413,4 +427,47 @@ async fn a_message_that_amqp_cannot_take_fails_alone() {
     );
     assert_eq!(results[1].outcome, PublishOutcome::Unroutable);
     stage.end().await;
+}
+
+#[tokio::test]
+async fn exclusive_a_blocked_publisher_says_so_fails_at_once_and_publishes_again_afterwards() {
+    let stage = Stage::new().await;
+    let publisher = publisher(&stage).await;
+    let mut consumer = stage.consumer().await;
+    stage.publish([1]).await;
+    let event = status("status.email.sent.x");
+
+    alarm(true).await;
+    let blocked = publisher.publish(vec![event.clone()]).await;
+    let state = publisher.state().borrow().clone();
+    let again = publisher.publish(vec![event.clone()]).await;
+    let consumed = take_and_settle(&mut consumer, 1).await;
+    alarm(false).await;
+    await_state(&mut publisher.state(), is_connected).await;
+    let afterwards = publisher.publish(vec![event]).await;
+
+    for outcome in [&blocked[0].outcome, &again[0].outcome] {
+        assert!(
+            matches!(outcome, PublishOutcome::Failed(reason) if reason.contains("for now")),
+            "{outcome:?}"
+        );
+    }
+    assert!(state.is_connected() && state.fault().unwrap().contains("for now"), "{state:?}");
+    assert_eq!(consumed, [1]);
+    assert_eq!(afterwards[0].outcome, PublishOutcome::Unroutable);
+    stage.end().await;
+}
+
+/// Makes the broker believe that it has no memory left, or that it has some again.
+#[expect(clippy::disallowed_methods, reason = "where the broker of the tests is controlled")]
+async fn alarm(is_on: bool) {
+    let control = std::env::var("TEST_RABBITMQ_CONTROL").unwrap_or_else(|_| {
+        panic!(
+            "TEST_RABBITMQ_CONTROL is not set: run ./test, which sets it to a program of its own"
+        )
+    });
+    let mark = if is_on { "0.00001" } else { "0.4" };
+    let arguments = ["ctl", "-q", "set_vm_memory_high_watermark", mark];
+    let done = tokio::process::Command::new(control).args(arguments).status().await.unwrap();
+    assert!(done.success());
 }
