@@ -8,6 +8,9 @@ use lapin::message::BasicReturnMessage;
 use crate::model::event::Properties;
 use crate::model::status::StatusEvent;
 
+/// The most bytes of a short text of AMQP.
+const SHORT: usize = 255;
+
 /// A message for an exchange.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Publication {
@@ -23,22 +26,28 @@ pub struct Publication {
 
 impl Publication {
     /// A status event on its way to `exchange`.
+    ///
+    /// It always is what AMQP can take: one that fails for ever would stay in the outbox for ever.
+    /// A routing key is cut to its limit, a longer correlation id goes as header `correlationid`.
     pub fn of_status(exchange: &str, event: StatusEvent) -> Self {
-        let properties = Properties {
+        let mut properties = Properties {
             content_type: Some("application/json".to_owned()),
             kind: Some("loa.status".to_owned()),
             message_id: Some(event.id.to_string()),
             app_id: Some("loa".to_owned()),
-            correlation_id: event.correlation_id,
             timestamp: Some(event.at),
             ..Properties::default()
         };
-        Self {
-            exchange: exchange.to_owned(),
-            routing_key: event.routing_key,
-            properties,
-            bytes: event.body.into(),
+        match event.correlation_id {
+            Some(long) if long.len() > SHORT => {
+                properties.headers.insert("correlationid".to_owned(), long);
+            }
+            short => properties.correlation_id = short,
         }
+        let end = event.routing_key.floor_char_boundary(SHORT);
+        let mut routing_key = event.routing_key;
+        routing_key.truncate(end);
+        Self { exchange: exchange.to_owned(), routing_key, properties, bytes: event.body.into() }
     }
 
     /// What tells it from others that are under way: two alike have the same fate.
@@ -90,5 +99,31 @@ impl Returned {
 
     pub(super) fn contains(&self, publication: &Publication) -> bool {
         self.0.contains(&publication.mark())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::broker::arrival::{short, write};
+
+    #[test]
+    fn every_status_event_is_what_amqp_can_take() {
+        let event = StatusEvent {
+            id: uuid::Uuid::nil(),
+            routing_key: format!("status.event.rejected.{}", "ớ".repeat(240)),
+            correlation_id: Some("ớ".repeat(240)),
+            at: Timestamp::UNIX_EPOCH,
+            body: String::new(),
+        };
+
+        let publication = Publication::of_status("loa.status", event);
+
+        assert!(short("routing key", &publication.routing_key).is_ok());
+        assert!(publication.routing_key.starts_with("status.event.rejected.ớ"));
+        assert!(write(&publication.properties).is_ok());
+        assert_eq!(publication.properties.headers["correlationid"], "ớ".repeat(240));
     }
 }

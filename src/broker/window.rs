@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// Where an arrival came from: which subscription, and its number there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Link {
     generation: u64,
     tag: u64,

@@ -21,7 +21,8 @@ pub(super) struct Attributes {
     pub(super) traceparent: Option<String>,
     pub(super) only: Option<String>,
     pub(super) data: Value,
-    /// Where `data` stands in the body: `/data`, or nothing for a body that is data as a whole.
+    /// Where the data stands: `/data`, as people call it even where it is the whole body, or where
+    /// the type's mapping has it.
     pub(super) data_place: String,
     /// How attributes are written here: `/` for JSON members, `header ce-` and so on.
     pub(super) prefix: &'static str,
@@ -50,14 +51,25 @@ pub(super) fn read_attributes(
             format!("`{media_type}` is not JSON; send application/cloudevents+json or JSON");
         return Err(undecodable("header content-type", message));
     }
+    if media_type == "application/cloudevents+json" {
+        return structured(read(&arrival.bytes)?);
+    }
     if let Some((prefix, header)) = binary_prefix(properties) {
         return binary(arrival, prefix, header);
     }
     let body = read(&arrival.bytes)?;
-    let is_structured =
-        media_type == "application/cloudevents+json" || body.get("specversion").is_some();
-    if is_structured { structured(body) } else { plain(body, properties, catalogue) }
+    if media_type == BATCH && body.is_array() {
+        let message = "a batch is taken over HTTP only; publish one event a message";
+        return Err(undecodable("body", message));
+    }
+    match body.get("specversion").is_some() {
+        true => structured(body),
+        false => plain(body, properties, catalogue),
+    }
 }
+
+/// The media type of several events in one body.
+const BATCH: &str = "application/cloudevents-batch+json";
 
 fn is_json(media_type: &str) -> bool {
     matches!(media_type, "" | "application/json" | "text/json" | "application/octet-stream")
@@ -71,9 +83,12 @@ fn binary_prefix(properties: &Properties) -> Option<(&'static str, &'static str)
         ("cloudevents_", "header cloudEvents_"),
         ("ce-", "header ce-"),
     ];
-    prefixes
-        .into_iter()
-        .find(|(prefix, _)| properties.headers.contains_key(&format!("{prefix}specversion")))
+    // Any of the attributes that every event has: one that lacks another is told so.
+    let is_used = |prefix: &str| {
+        let names = ["specversion", "type", "source", "id"];
+        names.iter().any(|name| properties.headers.contains_key(&format!("{prefix}{name}")))
+    };
+    prefixes.into_iter().find(|(prefix, _)| is_used(prefix))
 }
 
 fn binary(
@@ -82,7 +97,15 @@ fn binary(
     place: &'static str,
 ) -> Result<Attributes, Box<Rejection>> {
     let headers = &arrival.properties.headers;
-    let get = |name: &str| headers.get(&format!("{prefix}{name}")).cloned();
+    let get = |name: &str| {
+        let text = headers.get(&format!("{prefix}{name}"))?;
+        // The HTTP binding writes what is no ASCII as percent-encoded UTF-8, AMQP as it is.
+        Some(if prefix == "ce-" { percent_decoded(text) } else { text.clone() })
+    };
+    let data = match arrival.bytes.is_empty() {
+        true => Value::Null,
+        false => read(&arrival.bytes)?,
+    };
     let attributes = Attributes {
         event_type: get("type"),
         source: get("source"),
@@ -92,12 +115,31 @@ fn binary(
         correlation_id: get("correlationid"),
         traceparent: get("traceparent").or_else(|| headers.get("traceparent").cloned()),
         only: get("only"),
-        data: read(&arrival.bytes)?,
+        data,
         data_place: "/data".to_owned(),
         prefix: place,
     };
     expect_version(get("specversion").as_deref(), &attributes.place("specversion"))?;
     Ok(attributes)
+}
+
+/// The text with `%41` read as `A`; what is not encoded so, or no UTF-8 then, stays as it is.
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digit = |at: usize| char::from(*after.get(at)?).to_digit(16);
+        let encoded =
+            digit(0).zip(digit(1)).and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+        let (byte, left) = match encoded.filter(|_| byte == b'%') {
+            Some(decoded) => (decoded, &after[2..]),
+            None => (byte, after),
+        };
+        bytes.push(byte);
+        rest = left;
+    }
+    let decoded = String::from_utf8(bytes).ok().filter(|decoded| !decoded.contains('\0'));
+    decoded.unwrap_or_else(|| text.to_owned())
 }
 
 fn structured(body: Value) -> Result<Attributes, Box<Rejection>> {
@@ -163,6 +205,10 @@ fn plain(
     catalogue: &Catalogue,
 ) -> Result<Attributes, Box<Rejection>> {
     let routing_key = properties.routing_key.as_deref().unwrap_or_default();
+    let says_nothing = properties.kind.is_none() && routing_key.is_empty();
+    if says_nothing && body.get("type").is_some() && body.get("data").is_some() {
+        expect_version(None, "/specversion")?;
+    }
     let known = properties.kind.as_deref().filter(|kind| catalogue.find(kind).is_some());
     let mapped = catalogue.find_mapped(routing_key).filter(|_| known.is_none());
     let source = properties.app_id.clone().or_else(|| properties.exchange.clone());
@@ -192,7 +238,10 @@ fn plain(
     attributes.data = match &mapping.data {
         None => body,
         Some(pointer) => match body.pointer(pointer) {
-            Some(data) => data.clone(),
+            Some(data) => {
+                attributes.data_place.clone_from(pointer);
+                data.clone()
+            }
             None => {
                 return Err(undecodable(pointer, "missing; the type's mapping has its data here"));
             }

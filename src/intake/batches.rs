@@ -42,3 +42,64 @@ pub async fn next_batch(
     }
     Some(batch)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::stream;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::broker::Link;
+    use crate::model::event::{Arrival, Properties, Transport};
+
+    const LIMITS: BatchLimits =
+        BatchLimits { most: 3, most_bytes: 100, wait: Duration::from_millis(5) };
+
+    fn delivered(body: &'static str) -> Delivered {
+        let arrival = Arrival {
+            bytes: Bytes::from_static(body.as_bytes()),
+            properties: Properties::default(),
+            transport: Transport::Amqp,
+            at: Timestamp::UNIX_EPOCH,
+        };
+        Delivered { arrival, link: Link::default() }
+    }
+
+    fn bodies(batch: &[Delivered]) -> Vec<&[u8]> {
+        batch.iter().map(|delivered| &delivered.arrival.bytes[..]).collect()
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_full_with_so_many_arrivals_and_the_last_one_may_be_smaller() {
+        let mut arrivals = stream::iter(["1", "2", "3", "4"].map(delivered));
+
+        let first = next_batch(&mut arrivals, LIMITS).await.unwrap();
+        let second = next_batch(&mut arrivals, LIMITS).await.unwrap();
+
+        assert_eq!(bodies(&first), [b"1", b"2", b"3"]);
+        assert_eq!(bodies(&second), [b"4"]);
+        assert!(next_batch(&mut arrivals, LIMITS).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_full_with_so_many_bytes() {
+        let mut arrivals = stream::iter(["12", "34", "56"].map(delivered));
+        let limits = BatchLimits { most_bytes: 3, ..LIMITS };
+
+        let batch = next_batch(&mut arrivals, limits).await.unwrap();
+
+        assert_eq!(bodies(&batch), [b"12", b"34"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_waits_no_longer_than_its_time_for_more() {
+        let began = Instant::now();
+        let mut arrivals = stream::iter(["1"].map(delivered)).chain(stream::pending());
+
+        let batch = next_batch(&mut arrivals, LIMITS).await.unwrap();
+
+        assert_eq!(bodies(&batch), [b"1"]);
+        assert_eq!(began.elapsed(), LIMITS.wait);
+    }
+}

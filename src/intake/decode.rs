@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use ring::digest::{SHA256, digest};
+use ring::digest::{Context, SHA256, digest};
 
 use crate::model::catalogue::{Catalogue, EventType};
 use crate::model::event::{Arrival, Digest, Event, EventKey, RejectReason, Rejection};
-use crate::model::id::EventId;
+use crate::model::id::{EventId, EventTypeName};
 
 use super::attributes::{Attributes, as_text, read_attributes};
 use super::json::{canonical, undecodable};
 use super::schema::Schemas;
 
-/// The longest `id` or `source`, in characters: what both stores index without complaint.
+/// The most bytes of what is looked up by: what both stores index without complaint.
 const MAX_NAME: usize = 512;
 
 /// Reads arrivals by a catalogue.
@@ -47,19 +47,8 @@ impl Decoder {
             }));
         }
         let mut attributes = read_attributes(arrival, &self.catalogue)?;
-        let known = |attributes: &Attributes, rejection: Box<Rejection>| {
-            Box::new(Rejection {
-                event_type: attributes.event_type.clone(),
-                key: attributes
-                    .source
-                    .clone()
-                    .zip(attributes.id.clone())
-                    .map(|(source, id)| EventKey { source, id }),
-                ..*rejection
-            })
-        };
         let made = self.make(&mut attributes, arrival, now);
-        made.map_err(|rejection| known(&attributes, rejection))
+        made.map_err(|rejection| told_by(&attributes, rejection))
     }
 
     fn make(
@@ -78,8 +67,16 @@ impl Decoder {
         }
         let (key, key_is_derived) = key(attributes, event_type, arrival)?;
         let at = |pointer: &Option<String>| {
-            pointer.as_ref().and_then(|at| attributes.data.pointer(at)).and_then(as_text)
+            let Some(pointer) = pointer else { return Ok(None) };
+            let text = attributes.data.pointer(pointer).and_then(as_text);
+            let place = || format!("{}{pointer}", attributes.data_place);
+            text.map(|text| bounded(place, text)).transpose()
         };
+        let correlation_id =
+            attributes.correlation_id.as_ref().or(arrival.properties.correlation_id.as_ref());
+        let correlation_id = correlation_id
+            .map(|text| bounded(|| attributes.place("correlationid"), text.clone()))
+            .transpose()?;
         Ok(Event {
             id: EventId::new(now),
             key,
@@ -88,12 +85,9 @@ impl Decoder {
             time: time(attributes, "time", attributes.time.as_deref())?.unwrap_or(arrival.at),
             received_at: arrival.at,
             not_before: time(attributes, "notbefore", attributes.not_before.as_deref())?,
-            business_key: at(&event_type.business_key),
-            partner: at(&event_type.partner).map(Into::into),
-            correlation_id: attributes
-                .correlation_id
-                .take()
-                .or_else(|| arrival.properties.correlation_id.clone()),
+            business_key: at(&event_type.business_key)?,
+            partner: at(&event_type.partner)?.map(Into::into),
+            correlation_id,
             traceparent: attributes.traceparent.take(),
             only: attributes.only.take(),
             digest: digest_of(event_type, attributes),
@@ -108,6 +102,7 @@ impl Decoder {
             return Err(undecodable(&place, "missing; name a type of the catalogue"));
         };
         self.catalogue.find(name).ok_or_else(|| {
+            let name: String = name.chars().take(100).collect();
             let message =
                 format!("`{name}` is no type of the catalogue; see `loa event-types list`");
             let reason = RejectReason::UnknownType;
@@ -140,15 +135,29 @@ fn key(
             let place = attributes.place("id");
             return Err(undecodable(&place, "missing; give each event of a source its own id"));
         }
-        None => (format!("sha256:{}", hex(&arrival.bytes)), true),
+        // Of the type too: one body may mean several things, by the routing key it came with.
+        None => (format!("sha256:{}", hex(&event_type.name, &arrival.bytes)), true),
     };
-    for (name, text) in [("source", &source), ("id", &id)] {
-        if text.chars().count() > MAX_NAME {
-            let message = format!("longer than {MAX_NAME} characters");
-            return Err(undecodable(&attributes.place(name), message));
-        }
-    }
+    let source = bounded(|| attributes.place("source"), source)?;
+    let id = bounded(|| attributes.place("id"), id)?;
     Ok((EventKey { source, id }, is_derived))
+}
+
+/// Refuses a text that no store can index.
+fn bounded(place: impl FnOnce() -> String, text: String) -> Result<String, Box<Rejection>> {
+    match text.len() > MAX_NAME {
+        false => Ok(text),
+        true => Err(undecodable(&place(), format!("longer than {MAX_NAME} bytes"))),
+    }
+}
+
+/// Adds type and key to a rejection, as far as they could be read and can be kept.
+fn told_by(attributes: &Attributes, mut rejection: Box<Rejection>) -> Box<Rejection> {
+    let short = |text: &Option<String>| text.clone().filter(|text| text.len() <= MAX_NAME);
+    let key = short(&attributes.source).zip(short(&attributes.id));
+    rejection.event_type = short(&attributes.event_type);
+    rejection.key = key.map(|(source, id)| EventKey { source, id });
+    rejection
 }
 
 fn time(
@@ -177,9 +186,13 @@ fn digest_of(event_type: &EventType, attributes: &Attributes) -> Digest {
     Digest(bytes)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let digest = digest(&SHA256, bytes);
+fn hex(event_type: &EventTypeName, bytes: &[u8]) -> String {
+    let mut digest = Context::new(&SHA256);
+    digest.update(event_type.as_str().as_bytes());
+    digest.update(b"\n");
+    digest.update(bytes);
     let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or('0');
+    let digest = digest.finish();
     digest.as_ref().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 

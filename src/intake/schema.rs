@@ -48,7 +48,9 @@ impl Schemas {
         let mut errors = validator.iter_errors(data);
         let first = errors.next()?;
         let more = errors.count();
-        let mut message: String = first.to_string().chars().take(300).collect();
+        // Without the value itself, which may be personal and of any length.
+        let mut message: String =
+            first.masked_with("the value").to_string().chars().take(300).collect();
         if more > 0 {
             message = format!("{message} (and {more} more)");
         }

@@ -419,13 +419,17 @@ async fn an_exchange_that_does_not_exist_fails_the_window_and_not_what_comes_aft
 async fn a_message_that_amqp_cannot_take_fails_alone() {
     let stage = Stage::new().await;
     let publisher = publisher(&stage).await;
+    let with_key = |routing_key: String| Publication {
+        exchange: stage.settings.status_exchange.clone(),
+        routing_key,
+        ..Publication::default()
+    };
 
-    let results = publisher.publish(vec![status(&"x".repeat(256)), status("status.x")]).await;
+    let outcomes =
+        publisher.publish_all(vec![with_key("x".repeat(256)), with_key("status.x".into())]).await;
 
-    assert!(
-        matches!(&results[0].outcome, PublishOutcome::Failed(reason) if reason.contains("255"))
-    );
-    assert_eq!(results[1].outcome, PublishOutcome::Unroutable);
+    assert!(matches!(&outcomes[0], PublishOutcome::Failed(reason) if reason.contains("255")));
+    assert_eq!(outcomes[1], PublishOutcome::Unroutable);
     stage.end().await;
 }
 

@@ -144,6 +144,13 @@ fn an_id_is_built_by_pointers_or_derived_from_the_bytes() {
 }
 
 #[test]
+fn a_derived_id_tells_types_of_one_source_apart() {
+    let bytes = br#"{"order_id":"DH5"}"#;
+
+    assert_ne!(hex(&"order.delayed".into(), bytes), hex(&"order.shipped".into(), bytes));
+}
+
+#[test]
 fn the_order_of_members_does_not_change_the_digest() {
     let one = with("data", json!({"order_id": "DH1", "days": 1}));
     let other = one.replace(r#""days":1,"order_id":"DH1""#, r#""order_id":"DH1","days":1"#);
@@ -160,6 +167,26 @@ fn every_fault_names_its_place() {
     let deep = "[".repeat(100);
     let content_type = Properties { content_type: Some("text/csv".into()), ..none() };
 
+    let binary = |name: &str| {
+        let headers = [(format!("ce-{name}"), "1.0".to_owned())].into();
+        fault("{}", Properties { headers, ..none() })
+    };
+    let batch =
+        Properties { content_type: Some("application/cloudevents-batch+json".into()), ..none() };
+
+    assert_eq!(binary("id"), undecodable("header ce-specversion"));
+    assert_eq!(binary("specversion"), undecodable("header ce-type"));
+    assert_eq!(fault("[]", batch), undecodable("body"));
+    assert_eq!(fault(r#"{"type":"x","data":{}}"#, none()), undecodable("/specversion"));
+    assert_eq!(fault("{\"a\":1,\n\"a\":2}", none()), undecodable("body line 2 column 3"));
+    assert_eq!(
+        fault(r#"{"a":18446744073709551616}"#, none()),
+        undecodable("body line 1 column 25")
+    );
+    assert_eq!(fault(r#"{"a":"\u0000"}"#, none()), undecodable("body line 1 column 13"));
+    assert_eq!(fault(with("id", json!("x".repeat(513))), none()), undecodable("/id"));
+    let long_key = json!({"order_id": "x".repeat(513)});
+    assert_eq!(fault(with("data", long_key), none()), undecodable("/data/order_id"));
     assert_eq!(fault("{\n  \"a\": }", none()), undecodable("body line 2 column 8"));
     assert_eq!(fault(vec![b'"', 0xff, b'"'], none()), undecodable("body"));
     assert_eq!(fault(deep, none()), undecodable("body"));
@@ -175,6 +202,47 @@ fn every_fault_names_its_place() {
     assert_eq!(schema, (RejectReason::Schema, "/data/order_id".to_owned()));
     let large = fault("x".repeat(10_001), none());
     assert_eq!(large, (RejectReason::TooLarge, "body".to_owned()));
+}
+
+#[test]
+fn a_misfit_of_mapped_data_is_told_where_the_body_has_it() {
+    let properties = Properties { routing_key: Some("erp.late".into()), ..Properties::default() };
+
+    let (_, place) = fault(r#"{"payload":{"order_id":5}}"#, properties);
+
+    assert_eq!(place, "/payload/order_id");
+}
+
+#[test]
+fn the_content_type_of_structured_mode_beats_headers_of_binary_mode() {
+    let headers = [("ce-id".to_owned(), "other".to_owned())].into();
+    let content_type = Some("application/cloudevents+json; charset=utf-8".to_owned());
+    let properties = Properties { content_type, headers, ..Properties::default() };
+
+    let event = decode(cloud_event().to_string(), properties).unwrap();
+
+    assert_eq!(event.key.id, "7");
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    let text = format!("\u{feff}{}", cloud_event());
+
+    assert!(decode(text, Properties::default()).is_ok());
+}
+
+#[test]
+fn what_is_said_of_a_misfit_holds_no_value_and_nothing_too_long() {
+    let secret = "canary-person@example.test";
+    let data = json!({"order_id": [secret]});
+    let long = "t".repeat(10_000 / 2);
+
+    let misfit = decode(with("data", data), Properties::default()).unwrap_err();
+    let unknown = decode(with("type", json!(long)), Properties::default()).unwrap_err();
+
+    assert!(!misfit.message.contains(secret), "{}", misfit.message);
+    assert!(misfit.message.contains("string"), "{}", misfit.message);
+    assert!(unknown.message.len() < 300 && unknown.event_type.is_none());
 }
 
 #[test]
@@ -194,26 +262,86 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_reads_back(
-        id in "[a-z0-9-]{1,20}",
-        source in "[a-z/:]{1,20}",
+    fn no_json_makes_the_decoder_panic(
+        text in r#"[\[\]{}":,0-9a-z\\ .eE+-]{0,60}"#,
+        kind in "[a-z.]{0,14}",
+    ) {
+        let properties = Properties { kind: Some(kind), ..Properties::default() };
+        drop(decode(text, properties));
+    }
+
+    #[test]
+    fn what_is_written_in_any_mode_reads_back(
+        id in "\\PC{1,20}",
+        source in "\\PC{1,20}",
         order in "\\PC{1,20}",
         seconds in 0_i64..4_000_000_000,
+        mode in 0..5_usize,
     ) {
-        let key = EventKey { source, id };
-        let time = Timestamp::from_second(seconds).unwrap();
         let outgoing = Outgoing {
             event_type: "order.delayed".into(),
-            key: Some(key.clone()),
-            time: Some(time),
+            key: Some(EventKey { source, id }),
+            time: Timestamp::from_second(seconds).ok(),
+            not_before: Timestamp::from_second(seconds + 60).ok(),
+            only: Some("only@example.test".into()),
+            correlation_id: Some("c1".into()),
             data: json!({ "order_id": order }),
-            ..Outgoing::default()
+        };
+        let (bytes, properties) = match mode {
+            0 => (structured(&outgoing), Properties::default()),
+            1 => (outgoing.data.to_string(), binary(&outgoing, "cloudevents:", str::to_owned)),
+            2 => (outgoing.data.to_string(), binary(&outgoing, "cloudevents_", str::to_owned)),
+            3 => (outgoing.data.to_string(), binary(&outgoing, "ce-", percent_encoded)),
+            _ => (outgoing.data.to_string(), plain(&outgoing)),
         };
 
-        let event = decode(structured(&outgoing), Properties::default()).unwrap();
+        let event = decode(bytes, properties).unwrap();
 
-        prop_assert_eq!(event.key, key);
-        prop_assert_eq!(event.time, time);
+        prop_assert_eq!(Some(event.key), outgoing.key);
+        prop_assert_eq!(Some(event.time), outgoing.time);
+        prop_assert_eq!(event.not_before, outgoing.not_before);
+        prop_assert_eq!(event.only, outgoing.only);
+        prop_assert_eq!(event.correlation_id, outgoing.correlation_id);
         prop_assert_eq!(&*event.data, &outgoing.data);
+    }
+}
+
+/// The attributes of binary mode, each written by `write`.
+fn binary(event: &Outgoing, prefix: &str, write: fn(&str) -> String) -> Properties {
+    let key = event.key.clone().unwrap();
+    let time = |time: Option<Timestamp>| time.unwrap().to_string();
+    let attributes = [
+        ("specversion", "1.0".to_owned()),
+        ("type", event.event_type.clone()),
+        ("source", key.source),
+        ("id", key.id),
+        ("time", time(event.time)),
+        ("notbefore", time(event.not_before)),
+        ("only", event.only.clone().unwrap()),
+        ("correlationid", event.correlation_id.clone().unwrap()),
+    ];
+    let headers = attributes.map(|(name, text)| (format!("{prefix}{name}"), write(&text)));
+    let content_type = Some("application/json".to_owned());
+    Properties { content_type, headers: headers.into(), ..Properties::default() }
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+fn plain(event: &Outgoing) -> Properties {
+    let key = event.key.clone().unwrap();
+    Properties {
+        kind: Some(event.event_type.clone()),
+        app_id: Some(key.source),
+        message_id: Some(key.id),
+        timestamp: event.time,
+        correlation_id: event.correlation_id.clone(),
+        headers: [
+            ("notbefore".to_owned(), event.not_before.unwrap().to_string()),
+            ("only".to_owned(), event.only.clone().unwrap()),
+        ]
+        .into(),
+        ..Properties::default()
     }
 }
