@@ -16,6 +16,7 @@ mod origin;
 mod presence;
 mod preview;
 pub mod sms;
+mod tag;
 mod text_part;
 mod version;
 mod words;

@@ -7,15 +7,11 @@
 use std::collections::BTreeSet;
 
 use super::email::Frame;
-use super::text_part;
+use super::tag::{self, Piece, TagKind, is_block, length_of, pieces, tokens_with_depth};
 use crate::text::TextFault;
 
 /// The longest email once everything is included, in bytes.
 const MAX_ASSEMBLED: usize = 512 << 10;
-
-/// What a token begins with; five digits and [`TOKEN_END`] follow.
-const TOKEN: &str = "LoaTag";
-const TOKEN_END: char = 'Q';
 
 /// A place in a file, line and column from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,33 +36,6 @@ struct Tag {
     text: String,
     kind: TagKind,
     place: Place,
-}
-
-/// What a tag does to the blocks around it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TagKind {
-    Opens,
-    /// `{{else}}`.
-    Divides,
-    Closes,
-    Prints,
-}
-
-impl TagKind {
-    /// The kind of the tag that a text begins with.
-    fn of(text: &str) -> Self {
-        let Some(inner) = text.strip_prefix("{{") else { return Self::Prints };
-        let inner = inner.trim_start_matches('~').trim_start();
-        let is_else = inner.strip_prefix('^').map(str::trim_start);
-        match inner.chars().next() {
-            Some('#') => Self::Opens,
-            Some('/') => Self::Closes,
-            _ if inner.starts_with("else") => Self::Divides,
-            _ if is_else.is_some_and(|rest| rest.starts_with(['}', '~'])) => Self::Divides,
-            _ if is_else.is_some() => Self::Opens,
-            _ => Self::Prints,
-        }
-    }
 }
 
 /// MJML without handlebars, and the tags that belong where its tokens stand.
@@ -207,7 +176,7 @@ impl Assembler<'_> {
     }
 
     fn token(&mut self, source: Source<'_>, at: usize, text: &str, in_comment: bool) {
-        let token = format!("{TOKEN}{:05}{TOKEN_END}", self.assembly.tags.len());
+        let token = tag::token(self.assembly.tags.len());
         let place = source.place(at);
         self.assembly.spans.push(Span { at: self.assembly.mjml.len(), place: place.clone() });
         self.assembly.mjml.push_str(&match in_comment {
@@ -234,29 +203,6 @@ impl Assembler<'_> {
         self.open.pop();
         Ok(())
     }
-}
-
-/// How long the tag is that a text begins with; `}}` within quotes does not end it.
-fn length_of(text: &str) -> Option<usize> {
-    if text.starts_with("{{!--") {
-        return text.find("--}}").map(|end| end + "--}}".len());
-    }
-    let close = if text.starts_with("{{{") { "}}}" } else { "}}" };
-    let mut quote = None;
-    for (at, letter) in text.char_indices() {
-        match quote {
-            Some(open) if letter == open => quote = None,
-            None if letter == '"' || letter == '\'' => quote = Some(letter),
-            None if text.get(at..)?.starts_with(close) => return Some(at + close.len()),
-            Some(_) | None => {}
-        }
-    }
-    None
-}
-
-/// Whether a text begins with a tag that begins, divides or ends a block.
-fn is_block(text: &str) -> bool {
-    TagKind::of(text) != TagKind::Prints
 }
 
 impl Assembly {
@@ -347,59 +293,4 @@ fn advance(line: &mut usize, column: &mut usize, letter: char) {
     } else {
         *column += 1;
     }
-}
-
-/// Text, or the number of a tag.
-pub(super) enum Piece<'a> {
-    Text(&'a str),
-    Token(usize),
-}
-
-/// Cuts a text at its tokens; a comment that holds nothing else is the token.
-pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
-    let mut pieces = Vec::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once(TOKEN) {
-        let Some((digits, after)) = after.split_once(TOKEN_END) else { break };
-        let Ok(index) = digits.parse() else { break };
-        let (before, after) = match (before.strip_suffix("<!-- "), after.strip_prefix(" -->")) {
-            (Some(before), Some(after)) => (before, after),
-            _ => (before, after),
-        };
-        pieces.extend([Piece::Text(before), Piece::Token(index)]);
-        rest = after;
-    }
-    pieces.push(Piece::Text(rest));
-    pieces
-}
-
-/// The tokens of an HTML page in order, each with the number of elements that are open there.
-fn tokens_with_depth(html: &str) -> Vec<(usize, usize)> {
-    let (mut found, mut depth) = (Vec::new(), 0_usize);
-    let mut note = |text: &str, depth: usize| {
-        found.extend(pieces(text).into_iter().filter_map(|piece| match piece {
-            Piece::Token(index) => Some((index, depth)),
-            Piece::Text(_) => None,
-        }));
-    };
-    let mut rest = html;
-    while let Some((text, after)) = rest.split_once('<') {
-        note(text, depth);
-        let (tag, after) = match after.strip_prefix("!--") {
-            Some(comment) => comment.split_once("-->").unwrap_or((comment, "")),
-            None => text_part::split_tag(after),
-        };
-        let is_comment = rest.get(text.len()..).is_some_and(|rest| rest.starts_with("<!"));
-        // A `tbody` may begin behind the tag of its first row, and mail programs do not mind.
-        let is_level = is_comment || tag.trim_start_matches('/').starts_with("tbody");
-        if tag.starts_with('/') && !is_level {
-            depth = depth.saturating_sub(1);
-        }
-        note(tag, depth);
-        let is_alone = is_level || tag.starts_with('/') || text_part::is_void(tag);
-        depth += usize::from(!is_alone);
-        rest = after;
-    }
-    note(rest, depth);
-    found
 }

@@ -3,7 +3,7 @@
 //! It is made once per template, not per message: reading HTML costs more than all the rest of a
 //! message. The HTML is our own, written by the inliner, so that a plain reader of tags is enough.
 
-use super::assembly::{Piece, pieces};
+use super::tag::{Piece, pieces};
 
 /// What the HTML says, without its looks; tokens of handlebars tags are kept.
 pub(super) fn of_html(html: &str) -> String {
