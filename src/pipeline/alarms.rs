@@ -12,7 +12,7 @@ use tracing::warn;
 
 use crate::clock::Clock;
 use crate::intake::encode::{Outgoing, STRUCTURED, structured};
-use crate::model::event::{Arrival, EventKey, Properties, Transport};
+use crate::model::event::{Arrival, EventKey, Properties, RejectedEvent, Transport};
 use crate::model::ledger::Ledger;
 use crate::pipeline::accept::{Acceptor, OnReject};
 use crate::store::{Backlog, ProviderHold, StoreError};
@@ -37,6 +37,21 @@ impl Alarms {
     pub(super) async fn provider_held(&self, hold: &ProviderHold) -> Result<(), StoreError> {
         let cause = hold.provider.to_string();
         self.raise("loa.provider_held", &cause, json!({})).await
+    }
+
+    /// Events were rejected; Loa's own alarms raise none.
+    pub(super) async fn events_rejected(
+        &self,
+        rejected: &[RejectedEvent],
+    ) -> Result<(), StoreError> {
+        for event in rejected {
+            let event_type = event.rejection.event_type.as_deref().unwrap_or_default();
+            if !event_type.starts_with("loa.") {
+                self.raise("loa.event_rejected", event.rejection.reason.as_str(), json!({}))
+                    .await?;
+            }
+        }
+        Ok(())
     }
 
     /// Deliveries are due for five minutes and nobody takes them.

@@ -19,6 +19,8 @@ use crate::telemetry::{BreakerState, Metrics};
 const BEAT: Duration = Duration::from_secs(1);
 /// After how many beats slower things are done: counters folded, old rows purged, alarms raised.
 const SLOW_BEATS: u32 = 30;
+/// How many of the newest rejected events are looked at for alarms.
+const RECENT: u32 = 50;
 /// The most rows of one sweep of one sort.
 const LIMIT: usize = 500;
 
@@ -166,6 +168,11 @@ impl Sweep {
         }
         self.metrics.show_ledger_gap(ledger.gap());
         let Some(alarms) = &self.alarms else { return Ok(()) };
+        let rejected = self.store.rejected_events(None, RECENT).await?;
+        let since = now.checked_sub(BEAT * SLOW_BEATS * 2).unwrap_or(now);
+        let recent: Vec<_> =
+            rejected.into_iter().filter(|event| event.arrival.at >= since).collect();
+        alarms.events_rejected(&recent).await?;
         if backlog.overdue > 0 {
             alarms.queue_late(&backlog).await?;
         }

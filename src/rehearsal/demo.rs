@@ -134,16 +134,18 @@ pub fn farewell(
     login: &str,
 ) -> std::io::Result<()> {
     let folder = data_dir.display();
+    let program = std::env::current_exe()?;
+    let loa = program.display();
     writeln!(out, "\nThe console: {login}")?;
     writeln!(out, "The API:     http://{address}/v1   (token in {folder}/server.json)\n")?;
     writeln!(out, "Publish one, break one, ask why:\n")?;
     let data = r#"{"order_id":"DH-2001","partner_id":"minh-phat","promised_at":"2026-12-04","new_promised_at":"2026-12-08"}"#;
-    writeln!(out, "  echo '{data}' | loa publish order.delayed --data - --data-dir {folder}")?;
+    writeln!(out, "  echo '{data}' | {loa} publish order.delayed --data - --data-dir {folder}")?;
     writeln!(
         out,
-        "  echo '{{\"order_id\":7}}' | loa publish order.delayed --data - --data-dir {folder}"
+        "  echo '{{\"order_id\":7}}' | {loa} publish order.delayed --data - --data-dir {folder}"
     )?;
-    writeln!(out, "  loa deliveries list --business-key DH-2001 --data-dir {folder}\n")?;
+    writeln!(out, "  {loa} deliveries list --business-key DH-2001 --data-dir {folder}\n")?;
     writeln!(out, "Ctrl-C ends it.")
 }
 
