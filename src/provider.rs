@@ -18,6 +18,7 @@ use crate::model::outcome::Outcome;
 mod egress;
 mod gateway;
 pub mod sandbox;
+mod slack;
 mod smtp;
 mod webhook;
 
@@ -25,7 +26,7 @@ pub use crate::provider::egress::Egress;
 use crate::provider::sandbox::Outages;
 
 /// Every kind, in the order in which the handbook tells of them.
-pub const KINDS: &[&Kind] = &[&smtp::KIND, &webhook::KIND, &sandbox::KIND];
+pub const KINDS: &[&Kind] = &[&smtp::KIND, &slack::KIND, &webhook::KIND, &sandbox::KIND];
 
 /// One configured way out of a channel.
 pub trait Provider: Send + Sync {
