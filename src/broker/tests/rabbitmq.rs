@@ -116,6 +116,19 @@ async fn a_virtual_host_that_is_missing_is_told() {
 }
 
 #[tokio::test]
+async fn a_broker_that_speaks_no_tls_is_told_apart() {
+    let mut stage = Stage::new().await;
+    let port = stage.proxy.port;
+    stage.settings.url = format!("amqps://guest:guest@127.0.0.1:{port}/%2f").into();
+    let consumer = Consumer::start(&stage.parts());
+
+    let fault = await_fault(&mut consumer.state()).await;
+
+    assert!(fault.starts_with("RabbitMQ at 127.0.0.1:"), "{fault}");
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn a_queue_deleted_while_consuming_is_declared_again() {
     let stage = Stage::new().await;
     let mut consumer = stage.consumer().await;
@@ -462,16 +475,41 @@ async fn exclusive_a_blocked_publisher_says_so_fails_at_once_and_publishes_again
     stage.end().await;
 }
 
+#[tokio::test]
+async fn exclusive_a_restarted_broker_is_found_again_by_both_connections() {
+    let mut stage = Stage::new().await;
+    let mut consumer = stage.consumer().await;
+    let publisher = publisher(&stage).await;
+    stage.publish([1, 2]).await;
+    let open = next(&mut consumer).await;
+
+    control(&["restart"]).await;
+    await_state(&mut publisher.state(), is_connected).await;
+    await_state(&mut consumer.state(), is_connected).await;
+    consumer.settler().settle([open.link]);
+    stage.reconnect().await;
+    let again = take_and_settle(&mut consumer, 2).await;
+    let published = publisher.publish(vec![status("status.email.sent.x")]).await;
+
+    assert_eq!(BTreeSet::from_iter(again), BTreeSet::from([1, 2]));
+    assert_eq!(published[0].outcome, PublishOutcome::Unroutable);
+    stage.end().await;
+}
+
 /// Makes the broker believe that it has no memory left, or that it has some again.
-#[expect(clippy::disallowed_methods, reason = "where the broker of the tests is controlled")]
 async fn alarm(is_on: bool) {
-    let control = std::env::var("TEST_RABBITMQ_CONTROL").unwrap_or_else(|_| {
+    let mark = if is_on { "0.00001" } else { "0.4" };
+    control(&["ctl", "-q", "set_vm_memory_high_watermark", mark]).await;
+}
+
+/// Does something to the broker itself.
+#[expect(clippy::disallowed_methods, reason = "where the broker of the tests is controlled")]
+async fn control(arguments: &[&str]) {
+    let program = std::env::var("TEST_RABBITMQ_CONTROL").unwrap_or_else(|_| {
         panic!(
             "TEST_RABBITMQ_CONTROL is not set: run ./test, which sets it to a program of its own"
         )
     });
-    let mark = if is_on { "0.00001" } else { "0.4" };
-    let arguments = ["ctl", "-q", "set_vm_memory_high_watermark", mark];
-    let done = tokio::process::Command::new(control).args(arguments).status().await.unwrap();
+    let done = tokio::process::Command::new(program).args(arguments).status().await.unwrap();
     assert!(done.success());
 }

@@ -97,6 +97,12 @@ impl Stage {
         consumer
     }
 
+    /// Connects whoever is not Loa again, after the broker was away.
+    pub(super) async fn reconnect(&mut self) {
+        let properties = ConnectionProperties::default();
+        self.connection = Connection::connect(&url(), properties).await.unwrap();
+    }
+
     /// A channel of someone who is not Loa.
     pub(super) async fn channel(&self) -> Channel {
         self.connection.create_channel().await.unwrap()
