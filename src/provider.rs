@@ -19,6 +19,7 @@ mod egress;
 mod gateway;
 pub mod sandbox;
 mod slack;
+mod sms_http;
 mod smtp;
 mod webhook;
 
@@ -26,7 +27,8 @@ pub use crate::provider::egress::Egress;
 use crate::provider::sandbox::Outages;
 
 /// Every kind, in the order in which the handbook tells of them.
-pub const KINDS: &[&Kind] = &[&smtp::KIND, &slack::KIND, &webhook::KIND, &sandbox::KIND];
+pub const KINDS: &[&Kind] =
+    &[&smtp::KIND, &slack::KIND, &webhook::KIND, &sms_http::KIND, &sandbox::KIND];
 
 /// One configured way out of a channel.
 pub trait Provider: Send + Sync {
