@@ -123,8 +123,12 @@ impl Session {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
             connection.auth(&mechanisms, credentials).await.map_err(trust)?;
         }
-        let features = connection.command(Ehlo::new(hello)).await.map_err(open)?;
-        let pipelines = features.message().any(|line| line.eq_ignore_ascii_case("PIPELINING"));
+        // lettre forgets this feature. A relay that will not say it twice gets one command a time.
+        let pipelines = match connection.command(Ehlo::new(hello)).await {
+            Ok(features) => features.message().any(|line| line.eq_ignore_ascii_case("PIPELINING")),
+            Err(error) if error.status().is_some() => false,
+            Err(error) => return Err(open(error)),
+        };
         Ok(Self { connection, pipelines, messages: 0, idle_since: Instant::now() })
     }
 

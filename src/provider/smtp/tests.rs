@@ -20,6 +20,7 @@ enum Manner {
     RefusesMessage,
     CutsAfterTheDot,
     HangsAfterTheDot,
+    GreetsOnce,
 }
 
 /// A relay that serves connections until it is dropped, and keeps what it got.
@@ -76,10 +77,11 @@ async fn converse(
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     write.write_all(b"220 relay.test ready\r\n").await.ok()?;
-    let mut has_receiver = false;
+    let (mut has_receiver, mut said_hello) = (false, false);
     while let Some(line) = lines.next_line().await.ok()? {
         let verb = line.split(' ').next()?.to_uppercase();
         let answer = match verb.as_str() {
+            "EHLO" if said_hello && manner == Manner::GreetsOnce => "503 5.5.1 duplicate EHLO\r\n",
             "EHLO" if pipelines => "250-relay.test\r\n250 PIPELINING\r\n",
             "EHLO" => "250 relay.test\r\n",
             "RCPT" if manner == Manner::RefusesReceiver => {
@@ -106,12 +108,15 @@ async fn converse(
                     Manner::CutsAfterTheDot => return None,
                     Manner::HangsAfterTheDot => std::future::pending().await,
                     Manner::RefusesMessage => "554 5.7.1 looks like spam\r\n",
-                    Manner::Takes | Manner::RefusesReceiver => "250 2.0.0 queued\r\n",
+                    Manner::Takes | Manner::RefusesReceiver | Manner::GreetsOnce => {
+                        "250 2.0.0 queued\r\n"
+                    }
                 }
             }
             "QUIT" => return None,
             _ => "250 2.0.0 ok\r\n",
         };
+        said_hello |= verb == "EHLO";
         write.write_all(answer.as_bytes()).await.ok()?;
     }
     Some(())
@@ -241,4 +246,12 @@ async fn a_relay_that_is_away_is_tried_later() {
     let outcome = smtp.deliver(&envelope()).await;
 
     assert_eq!(outcome.verdict.class(), VerdictClass::Later);
+}
+
+#[tokio::test]
+async fn a_relay_that_greets_only_once_still_gets_its_mail() {
+    let (outcome, relay) = outcome_of(Manner::GreetsOnce, true).await;
+
+    assert_eq!(outcome.verdict, Verdict::accepted());
+    assert_eq!(relay.mails.lock().unwrap().len(), 1);
 }
