@@ -218,6 +218,7 @@ pub fn store_settings(config: &Config) -> store::Settings {
         place: place(config),
         outbox: config.rabbitmq.is_some(),
         keys_last: config.retention.keys,
+        derived_keys_last: config.retention.derived_keys,
     }
 }
 

@@ -59,6 +59,8 @@ pub struct Settings {
     pub outbox: bool,
     /// How long the keys of events are kept, by which repeats are known.
     pub keys_last: Duration,
+    /// How long keys are kept that were derived from the bytes of events without an id.
+    pub derived_keys_last: Duration,
 }
 
 /// The database.
@@ -83,6 +85,7 @@ pub struct Store {
     run: RunId,
     outbox: bool,
     keys_last: Duration,
+    derived_keys_last: Duration,
 }
 
 enum Engine {
@@ -112,8 +115,8 @@ impl Store {
                 Engine::Postgres(Postgres::open(&url, connections, clock.clone())?)
             }
         };
-        let Settings { outbox, keys_last, .. } = settings;
-        Ok(Self { engine: Arc::new(engine), clock, run, outbox, keys_last })
+        let Settings { outbox, keys_last, derived_keys_last, .. } = settings;
+        Ok(Self { engine: Arc::new(engine), clock, run, outbox, keys_last, derived_keys_last })
     }
 
     /// How many transactions are worth having under way at once.

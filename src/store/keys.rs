@@ -1,16 +1,11 @@
 //! Keys of events: who came first, who comes again, who uses a key for something else.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use crate::model::id::EventId;
 use crate::store::engine::{Row, Tx, Value};
 use crate::store::inbox::{Acceptance, PlannedEvent};
 use crate::store::{Store, StoreError};
-
-/// How long a key is believed that was derived from the bytes of an event without an id.
-const DERIVED_KEY: Duration = Duration::from_hours(24);
 
 /// What is known of an event's key.
 pub(super) enum Key {
@@ -44,7 +39,8 @@ pub(super) async fn take_keys(
         .iter()
         .map(|planned| {
             let event = &planned.event;
-            let lasts = if event.key_is_derived { DERIVED_KEY } else { store.keys_last };
+            let lasts =
+                if event.key_is_derived { store.derived_keys_last } else { store.keys_last };
             let expires_at = now.checked_add(lasts).unwrap_or(Timestamp::MAX);
             vec![
                 event.key.source.as_str().into(),

@@ -6,3 +6,4 @@ mod demo;
 mod events;
 mod kill;
 mod stage;
+mod two;
