@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::catalogue::{Catalogue, OnUnknown, RetryPolicy};
+use crate::model::address::Channel;
+use crate::model::catalogue::{Catalogue, Category, OnUnknown, RetryPolicy};
 use crate::model::delivery::{Delivery, Policy, Settlement, State, settle};
 use crate::model::outcome::{Attempt, Outcome};
+use crate::model::window::Window;
 use crate::store::{Claimed, Finish};
 
 pub use recorder::Recorder;
@@ -74,15 +76,24 @@ pub fn policy_for(catalogue: &Catalogue, delivery: &Delivery) -> Policy {
     }
 }
 
-/// When a delivery's step may next go out, if its window is closed at `now`.
+/// When a delivery may next go out, if a window is closed at `now`: its step's, or for marketing by
+/// SMS also the one that the law sets (`sms_hours`).
 pub fn window_opens(
     catalogue: &Catalogue,
+    sms_hours: Option<&Window>,
     delivery: &Delivery,
     now: Timestamp,
 ) -> Option<Timestamp> {
-    let event_type = catalogue.types.get(&delivery.event_type)?;
-    let step = event_type.steps.iter().find(|step| step.name == delivery.step)?;
+    let event_type = catalogue.types.get(&delivery.event_type);
+    let step = event_type.and_then(|t| t.steps.iter().find(|step| step.name == delivery.step));
+    let is_marketing_sms =
+        delivery.category == Category::Marketing && delivery.channel == Channel::Sms;
     let zone = jiff::tz::TimeZone::get(&delivery.time_zone).unwrap_or(jiff::tz::TimeZone::UTC);
-    let opens = step.window.as_ref()?.next_open(now, &zone);
+    let windows =
+        [step.and_then(|step| step.window.as_ref()), sms_hours.filter(|_| is_marketing_sms)];
+    let opens = windows.into_iter().flatten().map(|window| window.next_open(now, &zone)).max()?;
     (opens > now).then_some(opens)
 }
+
+#[cfg(test)]
+mod tests;

@@ -164,7 +164,9 @@ impl Inner {
         if let Some(settlement) = gate(delivery, &claimed.gate, now) {
             return Err(settlement);
         }
-        match record::window_opens(&rulebook.catalogue, delivery, now) {
+        let marketing = rulebook.letterhead.sms.marketing.as_ref();
+        let sms_hours = marketing.map(|marketing| &marketing.window);
+        match record::window_opens(&rulebook.catalogue, sms_hours, delivery, now) {
             Some(opens) if opens > delivery.expires_at => Err(expired(delivery)),
             Some(opens) => Err(Settlement::uncounted(State::Waiting, Reason::Window, opens)),
             None => Ok(()),

@@ -36,8 +36,18 @@ pub(super) async fn keep(
             arrival.bytes.to_vec().into(),
         ]);
         let event_type = rejection.event_type.as_deref().unwrap_or("");
-        changes.count(event_type, "event.received", 1);
-        changes.count(event_type, EventFate::Rejected.counter(), 1);
+        // A type that nobody knows may be anything; counters are kept for types of the catalogue.
+        let counted = match rejection.reason {
+            RejectReason::UnknownType | RejectReason::Undecodable => "",
+            RejectReason::TooLarge
+            | RejectReason::Schema
+            | RejectReason::UnknownPartner
+            | RejectReason::UnknownSegment
+            | RejectReason::Unplannable
+            | RejectReason::IdReused => event_type,
+        };
+        changes.count(counted, "event.received", 1);
+        changes.count(counted, EventFate::Rejected.counter(), 1);
         let told_type = if event_type.is_empty() { "unknown" } else { event_type };
         let correlation = arrival.properties.correlation_id.as_deref();
         let details = json!({

@@ -1,0 +1,58 @@
+//! Which hours hold for whom.
+
+use uuid::Uuid;
+
+use super::*;
+use crate::model::catalogue::Lane;
+use crate::model::delivery::{Reason, RecipientFacts};
+use crate::model::id::{DeliveryId, EventId};
+
+fn delivery(category: Category, channel: Channel) -> Delivery {
+    let at = Timestamp::UNIX_EPOCH;
+    Delivery {
+        id: DeliveryId(Uuid::nil()),
+        event: EventId(Uuid::nil()),
+        event_type: "promotion.announced".into(),
+        step: "tell".into(),
+        recipient_key: "an".into(),
+        contact: None,
+        partner: None,
+        business_key: None,
+        channel,
+        provider: None,
+        address: None,
+        locale: "vi".into(),
+        time_zone: "Asia/Ho_Chi_Minh".into(),
+        recipient: RecipientFacts::default(),
+        template: "x".into(),
+        category,
+        lane: Lane::Bulk,
+        state: State::Waiting,
+        reason: Reason::Scheduled,
+        detail: None,
+        due_at: at,
+        expires_at: at,
+        attempts: 1,
+        after: None,
+        version: 1,
+        provider_message_id: None,
+        created_at: at,
+        updated_at: at,
+    }
+}
+
+#[test]
+fn marketing_by_sms_keeps_the_legal_hours_and_nothing_else_must() {
+    let hours: Window = "07:00-22:00".parse().unwrap();
+    // 23:30 in Vietnam.
+    let night: Timestamp = "2026-11-23T16:30:00Z".parse().unwrap();
+    let opens = |category, channel| {
+        let delivery = delivery(category, channel);
+        window_opens(&Catalogue::default(), Some(&hours), &delivery, night)
+    };
+
+    let morning = Some("2026-11-24T00:00:00Z".parse().unwrap());
+    assert_eq!(opens(Category::Marketing, Channel::Sms), morning);
+    assert_eq!(opens(Category::Transactional, Channel::Sms), None);
+    assert_eq!(opens(Category::Marketing, Channel::Email), None);
+}
