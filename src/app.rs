@@ -1,5 +1,6 @@
 //! Builds every part once and runs until stopped.
 
+mod reload;
 pub mod server_file;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -114,7 +115,10 @@ impl App {
         });
         let links = connect(&config, &pipeline, (&clock, &tasks), &metrics);
         info!("Loa is ready with {}", store.describe());
-        Ok(Self { config, store, pipeline, rulebook, clock, tasks, metrics, surroundings, links })
+        let app =
+            Self { config, store, pipeline, rulebook, clock, tasks, metrics, surroundings, links };
+        app.release_render_held().await;
+        Ok(app)
     }
 
     /// Serves API and console where the settings say; returns the address and the login link.

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
-use crate::config::{self, Config, Faults, Sources};
+use crate::config::{self, Config, Sources};
 
 /// Loa turns business events into messages that partners really receive, and keeps the proof.
 #[derive(Debug, Parser)]
@@ -70,8 +70,13 @@ impl Settings {
     }
 
     /// The settings, or all that is wrong with them.
-    fn load(&self) -> Result<Config, Faults> {
-        config::load(&self.sources())
+    fn load(&self) -> Result<Config, Failure> {
+        config::load(&self.sources()).map_err(|faults| Failure::Wrong(faults.to_string()))
+    }
+
+    /// The folder that Loa writes to, whatever else may be wrong with the settings.
+    fn data_dir(&self) -> PathBuf {
+        config::read(&self.sources()).0.data_dir
     }
 }
 
@@ -95,8 +100,27 @@ enum Failure {
 
 impl<E: std::error::Error> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::Failed(error.to_string())
+        Self::Failed(with_causes(&error))
     }
+}
+
+/// The failure of what somebody has to mend before it can work.
+fn wrong(error: impl std::error::Error) -> Failure {
+    Failure::Wrong(with_causes(&error))
+}
+
+/// An error and what caused it, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// Runs the command that the arguments name; exit code 0, 1 (failed) or 2 (usage, settings).
@@ -175,6 +199,14 @@ fn cell(value: &Value, key: &str) -> String {
     }
 }
 
+/// Says `text` to people, or `value` to programs.
+fn print_as(output: Output, text: &str, value: &Value) {
+    match output {
+        Output::Text => print(text),
+        Output::Json => print_json(value),
+    }
+}
+
 /// A new folder of this process's own.
 fn scratch_folder() -> std::io::Result<PathBuf> {
     let name = format!("loa-{}-{:08x}", std::process::id(), fastrand::u32(..));
@@ -182,3 +214,6 @@ fn scratch_folder() -> std::io::Result<PathBuf> {
     std::fs::create_dir(&folder)?;
     Ok(folder)
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,6 +36,11 @@ pub use desks::{Desks, Station};
 pub use rehearse::Rehearsal;
 pub use rulebook::Rulebook;
 
+/// How many held deliveries are released in one transaction.
+const ROUND: usize = 500;
+/// How many such transactions there are at most.
+const MOST_ROUNDS: usize = 1000;
+
 /// What a pipeline is made of.
 pub struct Parts {
     /// The store.
@@ -149,6 +154,27 @@ impl Pipeline {
             self.desks.wake_all();
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
+    }
+
+    /// Releases what a fault of a template held, so that the templates of now are tried; returns how
+    /// many.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn release_render_held(&self) -> Result<usize, StoreError> {
+        let mut released = 0;
+        // What is still at fault is held again meanwhile, so that there may be no end to it.
+        for _ in 0..MOST_ROUNDS {
+            let count = self.store.release_render_held(ROUND).await?;
+            released += count;
+            if count < ROUND {
+                break;
+            }
+        }
+        if released > 0 {
+            self.desks.wake_all();
+        }
+        Ok(released)
     }
 
     /// Lets a manual clock go on as real time does, from where it stands.

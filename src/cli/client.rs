@@ -1,27 +1,28 @@
 //! Speaks to a running Loa over its API.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use reqwest::Method;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::Failure;
+use super::{Failure, Settings, with_causes};
 use crate::app::server_file;
+use crate::config::NamedServer;
 
 /// Which running Loa to speak to.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Server {
-    /// The address of a running Loa, such as `http://127.0.0.1:8080`.
-    #[arg(long, env = "LOA_SERVER", value_name = "URL")]
+    /// The address of a running Loa, such as `http://127.0.0.1:8080`; by default
+    /// `LOA_SERVER`, else the Loa that runs on the data folder.
+    #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// The token of its API; by default the one in server.json of the data folder.
-    #[arg(long, env = "LOA_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    /// The token of its API; by default `LOA_TOKEN`, else the one in server.json of the data folder.
+    #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
-    /// The data folder of a Loa on this machine.
-    #[arg(long, value_name = "FOLDER", default_value = "data")]
-    data_dir: PathBuf,
+    #[command(flatten)]
+    settings: Settings,
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t)]
     pub(super) output: super::Output,
@@ -37,23 +38,47 @@ pub(super) struct Client {
 impl Server {
     /// Finds the Loa by its address, or by the file it left in its data folder.
     pub(super) fn connect(&self) -> Result<Client, Failure> {
-        let found = server_file::read(&self.data_dir);
-        let url = self.server.clone().or_else(|| found.as_ref().map(|file| file.url.clone()));
-        let token = self.token.clone().or_else(|| found.map(|file| file.token));
-        let (Some(url), Some(token)) = (url, token) else {
-            let folder = self.data_dir.display();
-            return Err(Failure::Wrong(format!(
-                "no Loa runs on the folder {folder}; start one with `loa run`, name its folder \
-                 with --data-dir, or its address with --server and --token"
-            )));
+        let named = NamedServer::of_process();
+        let secret = |token: SecretString| token.expose_secret().to_owned();
+        let url = self.server.clone().or(named.url).map(|url| trimmed(&url));
+        let token = self.token.clone().or(named.token.map(secret));
+        let (url, token) = match (url, token) {
+            (Some(url), Some(token)) => (url, token),
+            (url, token) => self.find_on_this_machine(url, token)?,
         };
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .timeout(Duration::from_mins(1))
             .build()?;
-        Ok(Client { http, url: url.trim_end_matches('/').to_owned(), token })
+        Ok(Client { http, url, token })
     }
+
+    /// Completes what was said by `server.json`; its token goes to no other address than its own.
+    fn find_on_this_machine(
+        &self,
+        url: Option<String>,
+        token: Option<String>,
+    ) -> Result<(String, String), Failure> {
+        let folder = self.settings.data_dir();
+        match (server_file::read(&folder), url) {
+            (Some(file), url) if url.as_ref().is_none_or(|url| *url == trimmed(&file.url)) => {
+                Ok((trimmed(&file.url), token.unwrap_or(file.token)))
+            }
+            (_, Some(url)) => Err(Failure::Wrong(format!(
+                "{url} asks for a token; give it by --token or LOA_TOKEN"
+            ))),
+            (_, None) => Err(Failure::Wrong(format!(
+                "no Loa runs on the folder {}; start one with `loa run`, name its folder with \
+                 --data-dir, or its address with --server and --token",
+                folder.display()
+            ))),
+        }
+    }
+}
+
+fn trimmed(url: &str) -> String {
+    url.trim_end_matches('/').to_owned()
 }
 
 impl Client {
@@ -91,7 +116,8 @@ impl Client {
         }
         let answer = request.send().await.map_err(|error| {
             let url = &self.url;
-            Failure::Failed(format!("cannot reach Loa at {url}: {}", error.without_url()))
+            let why = with_causes(&error.without_url());
+            Failure::Failed(format!("cannot reach Loa at {url}: {why}"))
         })?;
         let status = answer.status();
         let text = answer.text().await?;

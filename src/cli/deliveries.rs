@@ -21,18 +21,29 @@ pub(super) struct Deliveries {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List deliveries, the newest first.
+    #[command(
+        after_help = "Example:\n  loa deliveries list --state failed --since 2026-11-23T00:00:00Z"
+    )]
     List(List),
     /// Count deliveries by reason, provider and so on.
+    #[command(after_help = "Example:\n  loa deliveries count --by reason,provider")]
     Count(Count),
     /// Tell everything that is known of one delivery.
+    #[command(after_help = "Example:\n  loa deliveries show ID")]
     Show(Show),
     /// Reopen what failed or bounced.
+    #[command(
+        after_help = "Example:\n  loa deliveries retry --reason refused --provider relay --yes"
+    )]
     Retry(Repair),
     /// End what is not sent yet.
+    #[command(after_help = "Example:\n  loa deliveries cancel --business-key DH-1001 --yes")]
     Cancel(Repair),
     /// Keep until released.
+    #[command(after_help = "Example:\n  loa deliveries hold ID")]
     Hold(Repair),
     /// End a hold.
+    #[command(after_help = "Example:\n  loa deliveries release --type order.delayed --yes")]
     Release(Repair),
 }
 

@@ -25,8 +25,10 @@ pub(super) struct EventTypes {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List all types.
+    #[command(after_help = "Example:\n  loa event-types list")]
     List,
-    /// Show one type.
+    /// Show one type: its schema, a sample to publish, and who is told.
+    #[command(after_help = "Example:\n  loa event-types show order.delayed")]
     Show {
         /// The type.
         name: String,
@@ -35,7 +37,7 @@ enum Command {
 
 impl EventTypes {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let config = self.settings.load().map_err(|faults| Failure::Wrong(faults.to_string()))?;
+        let config = self.settings.load()?;
         let types = &config.catalogue.types;
         match &self.command {
             Command::List if self.output == Output::Json => {

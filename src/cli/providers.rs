@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::client::Server;
 use super::{Failure, Output, cell};
@@ -20,11 +21,13 @@ pub(super) struct Providers {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List providers with their pace, breaker and hold.
+    #[command(after_help = "Example:\n  loa providers list")]
     List {
         #[command(flatten)]
         server: Server,
     },
     /// Stop calling one until it is released.
+    #[command(after_help = "Example:\n  loa providers hold relay --reason incident")]
     Hold {
         /// The provider.
         name: String,
@@ -35,6 +38,7 @@ enum Command {
         server: Server,
     },
     /// End a hold.
+    #[command(after_help = "Example:\n  loa providers release relay")]
     Release {
         /// The provider.
         name: String,
@@ -60,13 +64,15 @@ impl Providers {
             Command::Hold { name, reason, server } => {
                 let body = ("text/plain", reason.into_bytes());
                 server.connect()?.post(&format!("/v1/providers/{name}/hold"), &[], body).await?;
-                super::print(&format!("provider {name} is on hold"));
+                let value = json!({ "provider": name, "held": true });
+                super::print_as(server.output, &format!("provider {name} is on hold"), &value);
             }
             Command::Release { name, server } => {
                 let path = format!("/v1/providers/{name}/release");
                 let body = ("text/plain", Vec::new());
                 server.connect()?.post(&path, &[], body).await?;
-                super::print(&format!("provider {name} is released"));
+                let value = json!({ "provider": name, "held": false });
+                super::print_as(server.output, &format!("provider {name} is released"), &value);
             }
         }
         Ok(ExitCode::SUCCESS)

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use serde_json::{Value, json};
 
 use super::client::Server;
 use super::{Failure, Output, cell};
@@ -19,11 +20,13 @@ pub(super) struct Rejected {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List rejected events, the newest first.
+    #[command(after_help = "Example:\n  loa rejected list")]
     List {
         #[command(flatten)]
         server: Server,
     },
     /// Show one, whole.
+    #[command(after_help = "Example:\n  loa rejected show ID")]
     Show {
         /// The rejected event.
         id: String,
@@ -31,6 +34,7 @@ enum Command {
         server: Server,
     },
     /// Hand one in again, as it is or mended.
+    #[command(after_help = "Example:\n  loa rejected replay ID --body mended.json --dry-run")]
     Replay {
         /// The rejected event.
         id: String,
@@ -44,6 +48,7 @@ enum Command {
         server: Server,
     },
     /// Forget one.
+    #[command(after_help = "Example:\n  loa rejected discard ID")]
     Discard {
         /// The rejected event.
         id: String,
@@ -67,8 +72,11 @@ impl Rejected {
                 }
             }
             Command::Show { id, server } => {
-                let path = format!("/v1/rejected/{id}");
-                super::print_json(&server.connect()?.get(&path, &[]).await?);
+                let answer = server.connect()?.get(&format!("/v1/rejected/{id}"), &[]).await?;
+                match server.output {
+                    Output::Json => super::print_json(&answer),
+                    Output::Text => tell_members(&answer),
+                }
             }
             Command::Replay { id, body, dry_run, server } => {
                 let body = match body {
@@ -79,13 +87,25 @@ impl Rejected {
                 let query = [("dry_run", dry_run.to_string())];
                 let path = format!("/v1/rejected/{id}/replay");
                 let body = ("application/octet-stream", body);
-                super::print_json(&server.connect()?.post(&path, &query, body).await?);
+                let answer = server.connect()?.post(&path, &query, body).await?;
+                match server.output {
+                    Output::Json => super::print_json(&answer),
+                    Output::Text => tell_members(&answer),
+                }
             }
             Command::Discard { id, server } => {
                 server.connect()?.delete(&format!("/v1/rejected/{id}")).await?;
-                super::print(&format!("discarded {id}"));
+                let value = json!({ "id": id, "discarded": true });
+                super::print_as(server.output, &format!("discarded {id}"), &value);
             }
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// What is known, one line a member.
+fn tell_members(answer: &Value) {
+    let members = answer.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    let rows = members.map(|(key, _)| vec![key.clone(), cell(answer, key)]);
+    super::print_table(&["field", "value"], rows.collect());
 }

@@ -3,43 +3,64 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::json;
 
-use super::{Failure, Settings};
-use crate::app::{App, StartError};
+use super::{Failure, Output, Settings};
+use crate::app::App;
 use crate::clock::Clock;
-use crate::lifecycle::{Tasks, wait_for_stop_signal};
+use crate::config::{Config, Sources};
+use crate::lifecycle::{Signals, Tasks, Wish};
 use crate::telemetry;
 
 /// Take events in and deliver them, until SIGTERM or Ctrl-C.
+///
+/// SIGHUP reads settings, event types and templates anew; what has a fault changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  loa run --config /etc/loa/loa.toml")]
 pub(super) struct Run {
     #[command(flatten)]
     settings: Settings,
+    /// How the link to the console is printed.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
 }
 
 impl Run {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
-        let (config, faults) = crate::config::read(&self.settings.sources());
-        let format = match config.log.format {
-            crate::config::LogFormat::Auto => telemetry::LogFormat::Auto,
-            crate::config::LogFormat::Text => telemetry::LogFormat::Text,
-            crate::config::LogFormat::Json => telemetry::LogFormat::Json,
+        // From here on, so that a signal that comes early ends nothing by surprise.
+        let mut signals = Signals::listen()?;
+        let sources = self.settings.sources();
+        let config = prepare(&sources)?;
+        let app = tokio::select! {
+            started = App::start(config, Clock::system(), Tasks::new()) => started?,
+            () = signals.stop() => return Ok(ExitCode::SUCCESS),
         };
-        if faults.has_errors() {
-            return Err(Failure::Wrong(faults.to_string()));
+        match app.serve().await {
+            Ok((address, login)) => self.greet(&address.to_string(), &login),
+            Err(error) => {
+                app.stop().await;
+                return Err(super::wrong(error));
+            }
         }
-        telemetry::init_logging(&config.log.level, format)
-            .map_err(|error| Failure::Wrong(error.to_string()))?;
-        let started = App::start(config, Clock::system(), Tasks::new()).await;
-        let app = started.map_err(|error| match error {
-            StartError::Faults(_) | StartError::Store(_) => Failure::Wrong(error.to_string()),
-            StartError::Serve(_) | StartError::ServerFile(_) => Failure::Failed(error.to_string()),
-        })?;
-        let (_, login) = app.serve().await.map_err(|error| Failure::Wrong(error.to_string()))?;
-        super::print(&format!("Sign in to the console: {login}"));
-        wait_for_stop_signal().await?;
+        while signals.next().await == Wish::Reload {
+            app.reload(&sources).await;
+        }
         app.stop().await;
         Ok(ExitCode::SUCCESS)
     }
+
+    fn greet(&self, address: &str, login: &str) {
+        let value = json!({ "address": address, "console": login });
+        super::print_as(self.output, &format!("Sign in to the console: {login}"), &value);
+    }
+}
+
+/// Reads the settings, and logs as they say from now on.
+fn prepare(sources: &Sources) -> Result<Config, Failure> {
+    let (config, faults) = crate::config::read(sources);
+    if faults.has_errors() {
+        return Err(Failure::Wrong(faults.to_string()));
+    }
+    telemetry::init_logging(&config.log.level, config.log.format).map_err(super::wrong)?;
+    Ok(config)
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::json;
 
-use super::{Failure, Settings};
+use super::{Failure, Output, Settings};
 use crate::app;
 use crate::clock::Clock;
 use crate::model::id::RunId;
@@ -17,6 +18,9 @@ use crate::store::Store;
 pub(super) struct Migrate {
     #[command(flatten)]
     settings: Settings,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
 }
 
 impl Migrate {
@@ -27,7 +31,9 @@ impl Migrate {
             true => "up to date".to_owned(),
             false => format!("applied {}", applied.join(", ")),
         };
-        super::print(&format!("{}: {what}", store.describe()));
+        let place = store.describe();
+        let value = json!({ "store": place, "applied": applied });
+        super::print_as(self.output, &format!("{place}: {what}"), &value);
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -40,23 +46,27 @@ pub(super) struct Backup {
     file: PathBuf,
     #[command(flatten)]
     settings: Settings,
+    /// How the result is printed.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
 }
 
 impl Backup {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
-        let config = self.settings.load().map_err(|faults| Failure::Wrong(faults.to_string()))?;
+        let config = self.settings.load()?;
         if config.store.url.is_some() {
             let text = "this store is PostgreSQL; back it up with pg_dump";
             return Err(Failure::Wrong(text.to_owned()));
         }
         crate::store::backup(&app::database(&config), &self.file).await?;
-        super::print(&format!("copied to {}", self.file.display()));
+        let file = self.file.display().to_string();
+        super::print_as(self.output, &format!("copied to {file}"), &json!({ "file": file }));
         Ok(ExitCode::SUCCESS)
     }
 }
 
 fn open(settings: &Settings) -> Result<Store, Failure> {
-    let config = settings.load().map_err(|faults| Failure::Wrong(faults.to_string()))?;
+    let config = settings.load()?;
     let clock = Clock::system();
     let run = RunId::new(clock.now());
     Store::open_as_it_is(app::store_settings(&config), clock, run)

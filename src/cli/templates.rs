@@ -35,12 +35,18 @@ pub(super) struct Templates {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List all templates.
+    #[command(after_help = "Example:\n  loa templates list")]
     List,
     /// Render every template with its sample, and name every fault.
+    #[command(after_help = "Example:\n  loa templates check")]
     Check,
     /// Show what a template says with its sample, or with data of yours.
+    #[command(
+        after_help = "Example:\n  loa templates preview order.delayed --channel sms --locale vi"
+    )]
     Preview(Wanted),
     /// Show how many SMS parts a text is, with and without accents.
+    #[command(after_help = "Example:\n  loa templates sms \"Đơn hàng DH1 giao chậm\"")]
     Sms {
         /// The text.
         text: String,
@@ -82,7 +88,8 @@ impl Templates {
             Command::List => self.list(&rulebook),
             Command::Check => {
                 let count = rulebook.templates.list().count();
-                super::print(&format!("No faults: {count} templates."));
+                let value = json!({ "ok": true, "templates": count });
+                super::print_as(self.output, &format!("No faults: {count} templates."), &value);
             }
             Command::Preview(wanted) => {
                 self.preview(wanted, &rulebook, &config.defaults.locale)?;

@@ -91,6 +91,14 @@ impl Section {
         self.find(key).is_some()
     }
 
+    /// Whether `key` has the same value in `other`; of a file that holds it, only the name counts.
+    pub fn says_the_same(&self, other: &Self, key: &str) -> bool {
+        let said =
+            |section: &Self, key: &str| section.0.table.get(key).map(|entry| entry.node.to_json());
+        let file = format!("{key}_file");
+        [key, &file].into_iter().all(|key| said(self, key) == said(other, key))
+    }
+
     /// The list that this section adds its faults to.
     pub fn faults(&self) -> &Faults {
         &self.0.faults

@@ -1,10 +1,12 @@
 //! Stories that the promises tell, played with the real program in processes of its own.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::print_stderr, reason = "a test that fails shows what Loa logged")]
 
 mod audience;
 mod demo;
 mod events;
 mod kill;
+mod reload;
 mod stage;
 mod two;

@@ -1,6 +1,7 @@
 //! A running Loa in a folder of its own, and how to speak to it.
 
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -31,6 +32,7 @@ pub(crate) fn settings(more: &str) -> String {
 /// A process that is killed at the end of the test, whatever happens.
 pub(crate) struct Running {
     child: Child,
+    log: PathBuf,
     url: String,
     token: String,
     http: reqwest::Client,
@@ -44,24 +46,48 @@ impl Running {
         let data = folder.path().join("data");
         let server = data.join("server.json");
         drop(std::fs::remove_file(&server));
-        let child = loa()
+        let log = folder.path().join("log");
+        let mut child = loa()
             .args(["run", "--config"])
             .arg(&file)
             .arg("--data-dir")
             .arg(&data)
             .stdout(Stdio::null())
+            .stderr(OpenOptions::new().create(true).append(true).open(&log).unwrap())
             .spawn()
             .unwrap();
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::builder().no_proxy().build().unwrap();
-        let (url, token) = wait_for("Loa to answer", || read_server(&server)).await;
-        Self { child, url, token, http }
+        let (url, token) = wait_for("Loa to answer", || {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "{}", std::fs::read_to_string(&log).unwrap());
+            read_server(&server)
+        })
+        .await;
+        Self { child, log, url, token, http }
     }
 
     /// Ends it as a crash would.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Sends it a signal, such as `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// All that it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Waits until it has logged `text` this many times.
+    pub(crate) async fn wait_for_log(&self, text: &str, times: usize) {
+        let found = || (self.log().matches(text).count() >= times).then_some(());
+        wait_for(&format!("{times} × `{text}` in the log"), found).await;
     }
 
     pub(crate) async fn get(&self, path: &str) -> Value {
@@ -100,6 +126,10 @@ impl Drop for Running {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
+        if std::thread::panicking() {
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            eprintln!("what Loa logged:\n{log}");
+        }
     }
 }
 
@@ -110,7 +140,7 @@ fn read_server(file: &Path) -> Option<(String, String)> {
 }
 
 /// Looks again and again until `look` finds something.
-pub(crate) async fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
+pub(crate) async fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = tokio::time::Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {

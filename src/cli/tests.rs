@@ -1,0 +1,74 @@
+//! What every command has in common.
+
+use clap::{CommandFactory, Parser};
+
+use super::Arguments;
+
+/// Every command that does something, by its words, with its help as a program prints it.
+fn commands() -> Vec<(String, clap::Command)> {
+    fn gather(above: &str, command: &clap::Command, found: &mut Vec<(String, clap::Command)>) {
+        let name = format!("{above} {}", command.get_name());
+        for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+            gather(&name, below, found);
+        }
+        found.push((name.trim().to_owned(), command.clone()));
+    }
+    let mut root = Arguments::command().term_width(100);
+    root.build();
+    let mut found = Vec::new();
+    gather("", &root, &mut found);
+    found
+}
+
+/// The examples in a command's help, each as the words of a command line.
+fn examples(command: &clap::Command) -> Vec<Vec<String>> {
+    let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.strip_prefix("  "));
+    lines.map(words).collect()
+}
+
+/// Splits a line as a shell would, up to what is not for the program itself.
+fn words(line: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for (index, piece) in line.split('"').enumerate() {
+        if index % 2 == 1 {
+            words.push(piece.to_owned());
+            continue;
+        }
+        for word in piece.split_whitespace() {
+            if matches!(word, "<" | ">" | "|") {
+                return words;
+            }
+            words.push(word.to_owned());
+        }
+    }
+    words
+}
+
+#[test]
+fn every_command_shows_an_example_that_it_takes() {
+    for (name, command) in commands() {
+        let examples = examples(&command);
+
+        assert!(name == "loa" || !examples.is_empty(), "`{name} --help` shows no example");
+        for example in examples {
+            let line = example.join(" ");
+            assert!(line.starts_with(&name), "`{name} --help` shows an example of other: {line}");
+            if let Err(error) = Arguments::try_parse_from(&example) {
+                panic!("`{line}` is not taken: {error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_command_prints_for_programs_too() {
+    for (name, command) in commands() {
+        if command.has_subcommands() {
+            continue;
+        }
+        let output = command.get_arguments().find(|argument| argument.get_id() == "output");
+
+        assert!(output.is_some(), "`{name}` takes no --output");
+    }
+}
