@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use ring::rand::{SecureRandom, SystemRandom};
 use secrecy::SecretString;
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -121,15 +120,15 @@ impl App {
         Ok(app)
     }
 
-    /// Serves API and console where the settings say; returns the address and the login link.
+    /// Serves API and console where the settings say; returns the address.
     ///
     /// Leaves `server.json` in the data folder, readable by its owner alone, by which the command
     /// line finds this Loa.
     ///
     /// # Errors
     /// When the address is taken, or the file cannot be written.
-    pub async fn serve(&self) -> Result<(SocketAddr, String), StartError> {
-        let token: String = random_token()?;
+    pub async fn serve(&self) -> Result<SocketAddr, StartError> {
+        let token = web::random_secret()?;
         let surroundings = web::Surroundings {
             store: self.store.clone(),
             pipeline: self.pipeline.clone(),
@@ -137,11 +136,21 @@ impl App {
             metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),
             local_token: SecretString::from(token.clone()),
+            attempts: web::Attempts::default(),
             readiness: Arc::new(readiness(&self.links)),
         };
-        let address = web::serve(surroundings.clone(), &self.tasks).await?;
+        let address = web::serve(surroundings, &self.tasks).await?;
         server_file::write(&self.config.data_dir, address, &token)?;
-        Ok((address, surroundings.login_link(address)))
+        Ok(address)
+    }
+
+    /// A new link by which whoever starts Loa signs in to its console, once and within minutes.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn login_link(&self, address: SocketAddr) -> Result<String, StartError> {
+        let secret = web::random_secret()?;
+        Ok(web::local_link(&self.store, &self.config, address, &secret).await?)
     }
 
     /// Takes no new work, finishes what is in flight within the grace, records the rest.
@@ -191,14 +200,6 @@ fn readiness(
         });
         missing.collect()
     }
-}
-
-/// 256 random bits as text.
-fn random_token() -> std::io::Result<String> {
-    let mut bytes = [0_u8; 32];
-    let no_random = |_| std::io::Error::other("the system gives no random numbers");
-    SystemRandom::new().fill(&mut bytes).map_err(no_random)?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Where the store of `config` is.

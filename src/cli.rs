@@ -13,6 +13,7 @@ mod rejected;
 mod run;
 mod storage;
 mod templates;
+mod users;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ enum Command {
     Providers(providers::Providers),
     EventTypes(event_types::EventTypes),
     Templates(templates::Templates),
+    Users(users::Users),
     Migrate(storage::Migrate),
     Backup(storage::Backup),
     Health(health::Health),
@@ -148,6 +150,7 @@ impl Command {
             Self::Providers(command) => command.run().await,
             Self::EventTypes(command) => command.run(),
             Self::Templates(command) => command.run(),
+            Self::Users(command) => command.run().await,
             Self::Migrate(command) => command.run().await,
             Self::Backup(command) => command.run().await,
             Self::Health(command) => command.run().await,

@@ -1,4 +1,4 @@
-//! The cast, in ten sentences.
+//! The cast, in eleven sentences.
 //!
 //! An upstream system says that something happened: an [`event`]. The [`catalogue`] knows each
 //! type of event: its schema, and the steps of its plan. A step tells [`contact`]s, who belong to
@@ -6,9 +6,10 @@
 //! One step of one event to one recipient on one channel is a [`delivery`], the unit that is
 //! scheduled, sent, retried and counted. Rendered, it is a [`message`] in an envelope. A try of a
 //! delivery at one provider has an [`outcome`]. What became of it goes out as a [`status`] event.
-//! Every [`id`] is a type of its own. Everything here is plain data and pure rules: nothing waits,
-//! nothing asks for the time.
+//! Who may do what, [`access`] says. Every [`id`] is a type of its own. Everything here is plain
+//! data and pure rules: nothing waits, nothing asks for the time.
 
+pub mod access;
 pub mod address;
 pub mod audience;
 pub mod catalogue;

@@ -22,7 +22,9 @@ mod rejected;
 mod repair;
 mod rows;
 mod search;
+mod sessions;
 mod upkeep;
+mod users;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -48,7 +50,9 @@ pub use pages::Page;
 pub use repair::{Repair, Repaired};
 pub use rows::EventFacts;
 pub use search::{Cursor, DeliveryFilter, DeliveryStory, Dimension};
+pub use sessions::{Digest, Session};
 pub use upkeep::{Ages, backup};
+pub use users::User;
 
 /// Where the store is, and what it keeps.
 #[derive(Clone, Debug)]

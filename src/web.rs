@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{delete, get, post};
 use secrecy::SecretString;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -23,6 +24,7 @@ use crate::pipeline::Pipeline;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 
+pub use auth::{Attempts, local_link, random_secret};
 pub use server::{ServeError, serve};
 
 /// What every request may use.
@@ -40,16 +42,10 @@ pub struct Surroundings {
     pub clock: Clock,
     /// Opens everything to whoever may read the data folder.
     pub local_token: SecretString,
+    /// Failed tries to sign in.
+    pub attempts: Attempts,
     /// Names of what is not ready, each with a sentence; asked at every request.
     pub readiness: Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
-}
-
-impl Surroundings {
-    /// The link by which a person signs in to this run's console.
-    pub fn login_link(&self, address: std::net::SocketAddr) -> String {
-        let token = auth::login_token(self);
-        format!("http://{address}/login/{token}")
-    }
 }
 
 /// Every route; bodies, times and headers bounded.
@@ -70,28 +66,34 @@ pub fn router(surroundings: Surroundings) -> Router {
         .route("/v1/providers", get(api::providers::list))
         .route("/v1/providers/{name}/hold", post(api::providers::hold))
         .route("/v1/providers/{name}/release", post(api::providers::release))
-        .layer(axum::middleware::from_fn_with_state(surroundings.clone(), auth::require_token));
+        .route("/v1/users", get(api::users::list).post(api::users::add))
+        .route("/v1/users/{name}", delete(api::users::remove))
+        .route("/v1/users/{name}/link", post(api::users::link))
+        .layer(from_fn_with_state(surroundings.clone(), auth::require_token));
     let pages = Router::new()
         .route("/", get(console::overview))
         .route("/deliveries", get(console::deliveries))
         .route("/deliveries/{id}", get(console::delivery))
         .route("/deliveries/{id}/message", get(console::message))
         .route("/rejected", get(console::rejected))
-        .layer(axum::middleware::from_fn_with_state(surroundings.clone(), auth::require_session));
+        .layer(from_fn(auth::session::require_operator));
+    let signed = pages
+        .route("/logout", get(auth::login::ask_to_leave).post(auth::login::sign_out))
+        .layer(from_fn_with_state(surroundings.clone(), auth::session::require_session))
+        // Without a referrer browsers send no origin with a form either, by which we know our pages.
+        .layer(header("referrer-policy", "same-origin"));
     let open = Router::new()
         .route("/healthz", get(server::healthz))
         .route("/readyz", get(server::readyz))
         .route("/metrics", get(server::metrics))
         .route("/assets/console.css", get(console::stylesheet))
-        .route("/login/{token}", get(auth::login))
         .route("/u/{token}", get(unsubscribe::ask).post(unsubscribe::withdraw));
-    let header = |name: &'static str, value: &'static str| {
-        SetResponseHeaderLayer::if_not_present(
-            axum::http::HeaderName::from_static(name),
-            axum::http::HeaderValue::from_static(value),
-        )
-    };
-    api.merge(pages)
+    let login = Router::new()
+        .route("/login", get(auth::login::explain))
+        .route("/login/{link}", get(auth::login::ask).post(auth::login::sign_in))
+        .layer(header("referrer-policy", "same-origin"));
+    api.merge(signed)
+        .merge(login)
         .merge(open)
         .fallback(problem::no_such_page)
         .layer(DefaultBodyLimit::max(max_body))
@@ -102,6 +104,15 @@ pub fn router(surroundings: Surroundings) -> Router {
         .layer(header("referrer-policy", "no-referrer"))
         .layer(header("cache-control", "no-store"))
         .with_state(surroundings)
+}
+
+/// A header of every answer that does not bring its own.
+fn header(
+    name: &'static str,
+    value: &'static str,
+) -> SetResponseHeaderLayer<axum::http::HeaderValue> {
+    let name = axum::http::HeaderName::from_static(name);
+    SetResponseHeaderLayer::if_not_present(name, axum::http::HeaderValue::from_static(value))
 }
 
 /// Pages run no script and load nothing from elsewhere but pictures.

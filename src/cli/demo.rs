@@ -49,8 +49,10 @@ impl Demo {
         if self.output == super::Output::Json {
             super::print_json(&report.json);
         }
-        if let Some((address, login)) = served {
+        if let Some(address) = served {
             if self.output == super::Output::Text {
+                // The story took days by the clock that ends links, so this is made after it.
+                let login = app.login_link(address).await?;
                 demo::farewell(&mut out, &demo.data_dir, address, &login)?;
             }
             app.pipeline.follow_the_clock(&app.tasks);

@@ -35,12 +35,9 @@ impl Run {
             started = App::start(config, Clock::system(), Tasks::new()) => started?,
             () = signals.stop() => return Ok(ExitCode::SUCCESS),
         };
-        match app.serve().await {
-            Ok((address, login)) => self.greet(&address.to_string(), &login),
-            Err(error) => {
-                app.stop().await;
-                return Err(super::wrong(error));
-            }
+        if let Err(failure) = self.serve(&app).await {
+            app.stop().await;
+            return Err(failure);
         }
         while signals.next().await == Wish::Reload {
             app.reload(&sources).await;
@@ -49,9 +46,13 @@ impl Run {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn greet(&self, address: &str, login: &str) {
+    /// Listens, and says how to get in.
+    async fn serve(&self, app: &App) -> Result<(), Failure> {
+        let address = app.serve().await.map_err(super::wrong)?;
+        let login = app.login_link(address).await?;
         let value = json!({ "address": address, "console": login });
         super::print_as(self.output, &format!("Sign in to the console: {login}"), &value);
+        Ok(())
     }
 }
 

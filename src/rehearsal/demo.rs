@@ -137,6 +137,10 @@ pub fn farewell(
     let program = std::env::current_exe()?;
     let loa = program.display();
     writeln!(out, "\nThe console: {login}")?;
+    writeln!(
+        out,
+        "             (works once; another: {loa} users link local --data-dir {folder})"
+    )?;
     writeln!(out, "The API:     http://{address}/v1   (token in {folder}/server.json)\n")?;
     writeln!(out, "Publish one, break one, ask why:\n")?;
     let data = r#"{"order_id":"DH-2001","partner_id":"minh-phat","promised_at":"2026-12-04","new_promised_at":"2026-12-08"}"#;

@@ -26,7 +26,7 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: &[Migration] = migrations![1 "0001_ledger", 2 "0002_directory"];
+const MIGRATIONS: &[Migration] = migrations![1 "0001_ledger", 2 "0002_directory", 3 "0003_access"];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (
     number   BIGINT PRIMARY KEY,

@@ -96,6 +96,8 @@ async fn purge(
     tx.execute("DELETE FROM captured WHERE at < $1", &[before(ages.captured).into()]).await?;
     tx.execute("DELETE FROM event_key WHERE expires_at < $1", &[now.into()]).await?;
     tx.execute("DELETE FROM marker WHERE expires_at < $1", &[now.into()]).await?;
+    tx.execute("DELETE FROM login_link WHERE expires_at < $1", &[now.into()]).await?;
+    tx.execute("DELETE FROM session WHERE expires_at < $1", &[now.into()]).await?;
     changes.write(tx).await?;
     Ok(is_full)
 }

@@ -5,6 +5,7 @@ pub(super) mod events;
 pub(super) mod ledger;
 pub(super) mod providers;
 pub(super) mod rejected;
+pub(super) mod users;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

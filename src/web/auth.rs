@@ -1,19 +1,48 @@
 //! Who may: a bearer token for programs, a session by a one-time link for people.
 
-use axum::extract::{Path, Request, State};
+mod attempts;
+pub(super) mod login;
+mod secret;
+pub(super) mod session;
+
+use std::net::SocketAddr;
+
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Redirect, Response};
-use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
-use ring::hmac;
+use axum::response::{IntoResponse, Response};
 use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 
 use super::Surroundings;
 use super::problem::Problem;
+use crate::config::Config;
+use crate::model::access::Role;
+use crate::store::{Store, StoreError};
 
-/// The cookie of a signed-in person.
-const SESSION: &str = "loa_session";
+pub use attempts::Attempts;
+pub(super) use secret::new_secret;
+pub use secret::random_secret;
+
+/// The user by which whoever starts Loa signs in.
+const LOCAL_USER: &str = "local";
+
+/// The one-time link of `secret`, by which whoever starts Loa signs in to its console as an admin.
+///
+/// # Errors
+/// When the store does not answer.
+pub async fn local_link(
+    store: &Store,
+    config: &Config,
+    address: SocketAddr,
+    secret: &str,
+) -> Result<String, StoreError> {
+    store.add_user(LOCAL_USER.to_owned(), Role::Admin, None).await?;
+    let base = login::base_url(config, &address.to_string());
+    let link = login::add_link(store, &base, LOCAL_USER, secret).await?;
+    // Gone between two statements: somebody else removes users right now.
+    link.ok_or_else(|| StoreError::Conflict(format!("the user {LOCAL_USER} was just removed")))
+}
 
 /// Lets a request through that carries the token as `Authorization: Bearer`.
 pub(super) async fn require_token(
@@ -34,54 +63,6 @@ pub(super) async fn require_token(
         .headers_mut()
         .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
     answer
-}
-
-/// Lets a person through who came by the login link.
-pub(super) async fn require_session(
-    State(surroundings): State<Surroundings>,
-    jar: CookieJar,
-    request: Request,
-    next: Next,
-) -> Response {
-    let session = jar.get(SESSION).map(Cookie::value).unwrap_or_default();
-    let expected = sign(&surroundings, b"loa session");
-    if bool::from(session.as_bytes().ct_eq(expected.as_bytes())) {
-        return next.run(request).await;
-    }
-    let detail = "open the login link that Loa printed when it started";
-    Problem::new(StatusCode::UNAUTHORIZED, "not signed in", detail).into_response()
-}
-
-/// Takes the login link and leaves a session cookie.
-pub(super) async fn login(
-    State(surroundings): State<Surroundings>,
-    Path(token): Path<String>,
-    jar: CookieJar,
-) -> Response {
-    if !bool::from(token.as_bytes().ct_eq(login_token(&surroundings).as_bytes())) {
-        return Problem::new(StatusCode::FORBIDDEN, "not signed in", "this link is not valid")
-            .into_response();
-    }
-    let is_https = surroundings.config.http.public_url.as_ref();
-    let is_https = is_https.is_some_and(|url| url.scheme() == "https");
-    let cookie = Cookie::build((SESSION, sign(&surroundings, b"loa session")))
-        .path("/")
-        .http_only(true)
-        .same_site(SameSite::Lax)
-        .secure(is_https);
-    (jar.add(cookie), Redirect::to("/")).into_response()
-}
-
-/// The token of the login link of this run.
-pub(super) fn login_token(surroundings: &Surroundings) -> String {
-    sign(surroundings, b"loa login")
-}
-
-/// Tokens for one purpose, made of the run's own secret: another run knows none of them.
-fn sign(surroundings: &Surroundings, purpose: &[u8]) -> String {
-    let key = surroundings.local_token.expose_secret().as_bytes();
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), purpose);
-    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

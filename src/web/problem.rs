@@ -32,6 +32,20 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not found", format!("there is no such {what}"))
     }
 
+    /// A fault of ours, told in the log and not to whoever asked.
+    pub(super) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal error",
+            "the operator finds the reason in the log",
+        )
+    }
+
+    /// What is there already, or stands in the way.
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", detail)
+    }
+
     /// Adds members beside the standard ones.
     pub(super) fn with(mut self, more: Value) -> Self {
         self.more = more;
@@ -56,11 +70,7 @@ impl From<StoreError> for Problem {
                 "nothing is known to be accepted; send it again, a repeat is planned once",
             );
         }
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal error",
-            "the operator finds the reason in the log",
-        )
+        Self::internal()
     }
 }
 

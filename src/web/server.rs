@@ -4,10 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
@@ -55,10 +58,10 @@ async fn accept(listener: TcpListener, surroundings: Surroundings, tasks: Tasks)
     builder.timer(TokioTimer::new()).header_read_timeout(HEADERS);
     loop {
         let Ok(turn) = std::sync::Arc::clone(&connections).acquire_owned().await else { break };
-        let stream = tokio::select! {
+        let (stream, from) = tokio::select! {
             () = tasks.soft().cancelled() => break,
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(error) => {
                     warn!(%error, "could not take a connection: {error}");
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -68,7 +71,12 @@ async fn accept(listener: TcpListener, surroundings: Surroundings, tasks: Tasks)
         };
         // Small answers leave at once.
         stream.set_nodelay(true).ok();
-        let connection = builder.serve_connection(TokioIo::new(stream), service.clone());
+        let service = service.clone();
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(from));
+            service.call(request)
+        });
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tasks.spawn(async move {
             // A client that breaks off is its own business.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 #![expect(clippy::print_stderr, reason = "a test that fails shows what Loa logged")]
 
+mod access;
 mod audience;
 mod demo;
 mod events;

@@ -1,0 +1,102 @@
+//! `loa users`: who may sign in to the console.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::client::Server;
+use super::{Failure, Output, cell};
+use crate::model::access::Role;
+
+/// Say who may sign in to the console, and make login links.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  loa users add thu-ha --role operator\n  loa users link thu-ha"
+)]
+pub(super) struct Users {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Add a user; `loa users link` then lets them in.
+    #[command(after_help = "Example:\n  loa users add thu-ha --role operator")]
+    Add {
+        /// Their name here: small letters, digits, dots, dashes.
+        name: String,
+        /// What they may do: a viewer reads, an operator repairs, an admin keeps users and keys.
+        #[arg(long, value_parser = role)]
+        role: Role,
+        /// Where they can be reached; Loa itself sends nothing there.
+        #[arg(long)]
+        email: Option<String>,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// List users.
+    #[command(after_help = "Example:\n  loa users list")]
+    List {
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Make a link by which a user signs in once, within 15 minutes.
+    #[command(after_help = "Example:\n  loa users link thu-ha")]
+    Link {
+        /// The user.
+        name: String,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Remove a user, and end their sessions.
+    #[command(after_help = "Example:\n  loa users remove thu-ha")]
+    Remove {
+        /// The user.
+        name: String,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+impl Users {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
+        match self.command {
+            Command::Add { name, role, email, server } => {
+                let body = json!({ "name": name, "role": role, "email": email });
+                let body = ("application/json", body.to_string().into_bytes());
+                let answer = server.connect()?.post("/v1/users", &[], body).await?;
+                let text = format!("added {name}; let them in by: loa users link {name}");
+                super::print_as(server.output, &text, &answer);
+            }
+            Command::List { server } => {
+                let answer = server.connect()?.get("/v1/users", &[]).await?;
+                if server.output == Output::Json {
+                    super::print_json(&answer);
+                } else {
+                    let columns = ["name", "role", "email", "created_at", "last_signed_in"];
+                    let rows = answer["users"].as_array().into_iter().flatten();
+                    let rows = rows.map(|row| columns.iter().map(|key| cell(row, key)).collect());
+                    super::print_table(&columns, rows.collect());
+                }
+            }
+            Command::Link { name, server } => {
+                let path = format!("/v1/users/{name}/link");
+                let none = ("application/json", Vec::new());
+                let answer = server.connect()?.post(&path, &[], none).await?;
+                super::print_as(server.output, &cell(&answer, "url"), &answer);
+            }
+            Command::Remove { name, server } => {
+                server.connect()?.delete(&format!("/v1/users/{name}")).await?;
+                let value = json!({ "removed": name });
+                super::print_as(server.output, &format!("removed {name}"), &value);
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn role(word: &str) -> Result<Role, String> {
+    let words: Vec<_> = Role::ALL.iter().map(|role| role.as_str()).collect();
+    Role::from_word(word).ok_or_else(|| format!("expected one of {}", words.join(", ")))
+}
