@@ -13,6 +13,7 @@ mod fault;
 mod line;
 mod publication;
 mod publisher;
+mod removal;
 mod state;
 mod subscription;
 mod topology;
@@ -28,6 +29,7 @@ use crate::telemetry::Metrics;
 pub use consumer::{Consumer, Delivered, Settler};
 pub use publication::{Publication, PublishOutcome, PublishResult};
 pub use publisher::Publisher;
+pub use removal::remove;
 pub use state::BrokerState;
 pub use window::Link;
 
