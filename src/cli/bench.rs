@@ -46,7 +46,7 @@ impl Bench {
             data_dir,
             store_url: self.store,
             amqp_url: self.amqp.map(Into::into),
-            is_quick: self.quick,
+            extent: if self.quick { bench::Extent::QUICK } else { bench::Extent::FULL },
         };
         let spinner = ProgressBar::new_spinner();
         let report = bench.run(|line| spinner.suspend(|| say(line))).await;

@@ -42,8 +42,8 @@ pub struct Bench {
     pub store_url: Option<String>,
     /// A RabbitMQ that events come through, instead of being handed in.
     pub amqp_url: Option<SecretString>,
-    /// Ends within a minute.
-    pub is_quick: bool,
+    /// How long and how often things are measured.
+    pub extent: Extent,
 }
 
 /// Why there are no figures.
@@ -70,15 +70,38 @@ pub enum BenchError {
 }
 
 /// How long and how often things are measured.
-struct Extent {
+#[derive(Clone, Copy, Debug)]
+pub struct Extent {
+    /// Events of the first, unmeasured run of each way; no measurement takes fewer.
+    warm_up: u64,
     rounds: usize,
     /// How long one measurement of the durable way should take.
     round: Duration,
+    /// How long events come at a steady pace; whole seconds.
     paced: Duration,
 }
 
-/// Events of the first, unmeasured run of each way.
-const WARM_UP: u64 = 1_500;
+impl Extent {
+    /// Some minutes, for figures to rely on.
+    pub const FULL: Self = Self {
+        warm_up: 1_500,
+        rounds: 5,
+        round: Duration::from_secs(5),
+        paced: Duration::from_secs(20),
+    };
+    /// Less than a minute.
+    pub const QUICK: Self = Self {
+        warm_up: 1_500,
+        rounds: 2,
+        round: Duration::from_secs(2),
+        paced: Duration::from_secs(4),
+    };
+    /// Only long enough to see that it works.
+    #[cfg(test)]
+    const SMOKE: Self =
+        Self { warm_up: 50, rounds: 1, round: Duration::ZERO, paced: Duration::from_secs(1) };
+}
+
 /// Calls at once, of the gateway and of the relay.
 const CALLS: (usize, usize) = (64, 32);
 
@@ -113,10 +136,10 @@ impl Bench {
         channel: Channel,
         tell: &mut impl FnMut(&str),
     ) -> Result<ChannelReport, BenchError> {
-        let extent = self.extent();
-        bed.measure(Way::Unstored, channel, WARM_UP).await?;
-        let first = bed.measure(Way::Durable, channel, WARM_UP).await?;
-        let count = events_for(&first, extent.round);
+        let extent = self.extent;
+        bed.measure(Way::Unstored, channel, extent.warm_up).await?;
+        let first = bed.measure(Way::Durable, channel, extent.warm_up).await?;
+        let count = events_for(&first, extent);
         let mut report = ChannelReport::new(channel);
         for round in 1..=extent.rounds {
             for way in [Way::Unstored, Way::Accept, Way::Durable] {
@@ -127,14 +150,6 @@ impl Bench {
         }
         report.pace = Some(bed.pace(channel, extent.paced).await?);
         Ok(report)
-    }
-
-    fn extent(&self) -> Extent {
-        let seconds = Duration::from_secs;
-        match self.is_quick {
-            true => Extent { rounds: 2, round: seconds(2), paced: seconds(4) },
-            false => Extent { rounds: 5, round: seconds(5), paced: seconds(20) },
-        }
     }
 
     /// Settings that send everything to the sinks.
@@ -171,14 +186,46 @@ impl Bench {
     }
 }
 
-/// As many events as take about `round` at the pace of `sample`.
-fn events_for(sample: &Sample, round: Duration) -> u64 {
-    let events = sample.per_second() * round.as_secs_f64();
+/// As many events as take about a round at the pace of `sample`.
+fn events_for(sample: &Sample, extent: Extent) -> u64 {
+    let events = sample.per_second() * extent.round.as_secs_f64();
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "bounded between 1,000 and 500,000 just before"
+        reason = "bounded between 0 and 500,000 just before"
     )]
-    let events = events.clamp(1_000.0, 500_000.0) as u64;
-    events.next_multiple_of(500)
+    let events = events.clamp(0.0, 500_000.0) as u64;
+    events.max(extent.warm_up)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Figures say nothing here; that they come at all says that every message was sent and recorded.
+    async fn measure(amqp_url: Option<SecretString>, store_url: Option<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().to_owned();
+        let bench = Bench { data_dir, store_url, amqp_url, extent: Extent::SMOKE };
+
+        let report = bench.run(|_| {}).await.unwrap().json();
+
+        for channel in ["chat", "email"] {
+            assert!(report["ratio"][channel].as_f64().unwrap() > 0.0, "{report}");
+            assert_eq!(report["channels"][channel]["paced"]["messages"], 200);
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_bench_measures_both_channels_and_its_ledger_closes() {
+        measure(None, None).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    #[expect(clippy::disallowed_methods, reason = "where the broker of the tests is")]
+    async fn a_bench_through_rabbitmq_measures_both_channels() {
+        let url = std::env::var("TEST_AMQP_URL").unwrap();
+
+        measure(Some(url.into()), None).await;
+    }
 }
