@@ -7,6 +7,7 @@ mod deliveries;
 mod demo;
 mod event_types;
 mod health;
+mod keys;
 mod ledger;
 mod providers;
 mod publish;
@@ -45,6 +46,7 @@ enum Command {
     Providers(providers::Providers),
     EventTypes(event_types::EventTypes),
     Templates(templates::Templates),
+    Keys(keys::Keys),
     Users(users::Users),
     Migrate(storage::Migrate),
     Backup(storage::Backup),
@@ -153,6 +155,7 @@ impl Command {
             Self::Providers(command) => command.run().await,
             Self::EventTypes(command) => command.run(),
             Self::Templates(command) => command.run(),
+            Self::Keys(command) => command.run().await,
             Self::Users(command) => command.run().await,
             Self::Migrate(command) => command.run().await,
             Self::Backup(command) => command.run().await,

@@ -3,6 +3,7 @@
 //! Each method of [`Store`] is one whole transaction; none is open while a gateway is spoken to.
 //! The statements stand once, over a small [`engine`] with two variants.
 
+mod api_keys;
 mod changes;
 mod claim;
 mod counters;
@@ -39,6 +40,7 @@ use engine::Tx;
 use engine::postgres::Postgres;
 use engine::sqlite::Sqlite;
 
+pub use api_keys::ApiKey;
 pub use claim::Claimed;
 pub use counters::{Backlog, Counters, Discrepancy};
 pub use error::StoreError;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
+use axum::routing::get;
 use secrecy::SecretString;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -52,24 +52,8 @@ pub struct Surroundings {
 pub fn router(surroundings: Surroundings) -> Router {
     let max_body = usize::try_from(surroundings.config.http.max_body).unwrap_or(usize::MAX);
     let timeout = surroundings.config.http.timeout;
-    let api = Router::new()
-        .route("/v1/events", post(api::events::publish).get(api::events::list))
-        .route("/v1/events/{id}", get(api::events::show))
-        .route("/v1/deliveries", get(api::deliveries::list))
-        .route("/v1/deliveries/count", get(api::deliveries::count))
-        .route("/v1/deliveries/{id}", get(api::deliveries::show))
-        .route("/v1/deliveries/repair", post(api::deliveries::repair))
-        .route("/v1/rejected", get(api::rejected::list))
-        .route("/v1/rejected/{id}", get(api::rejected::show).delete(api::rejected::discard))
-        .route("/v1/rejected/{id}/replay", post(api::rejected::replay))
-        .route("/v1/ledger", get(api::ledger::show))
-        .route("/v1/providers", get(api::providers::list))
-        .route("/v1/providers/{name}/hold", post(api::providers::hold))
-        .route("/v1/providers/{name}/release", post(api::providers::release))
-        .route("/v1/users", get(api::users::list).post(api::users::add))
-        .route("/v1/users/{name}", delete(api::users::remove))
-        .route("/v1/users/{name}/link", post(api::users::link))
-        .layer(from_fn_with_state(surroundings.clone(), auth::require_token));
+    let (api, _) = api::routes().finish();
+    let api = api.layer(from_fn_with_state(surroundings.clone(), auth::bearer::require_caller));
     let pages = Router::new()
         .route("/", get(console::overview))
         .route("/deliveries", get(console::deliveries))
@@ -99,6 +83,7 @@ pub fn router(surroundings: Surroundings) -> Router {
         .layer(DefaultBodyLimit::max(max_body))
         .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, timeout))
         .layer(CatchPanicLayer::new())
+        .layer(from_fn(problem::in_one_form))
         .layer(header("content-security-policy", CONTENT_SECURITY_POLICY))
         .layer(header("x-content-type-options", "nosniff"))
         .layer(header("referrer-policy", "no-referrer"))

@@ -97,6 +97,12 @@ impl Client {
         self.call(Method::POST, path, query, Some((media_type, body))).await
     }
 
+    /// Puts a body in the place of what is there.
+    pub(super) async fn put(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let body = ("application/json", body.to_string().into_bytes());
+        self.call(Method::PUT, path, &[], Some(body)).await
+    }
+
     /// Deletes a resource.
     pub(super) async fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.call(Method::DELETE, path, &[], None).await

@@ -49,6 +49,17 @@ enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Give a user another role.
+    #[command(after_help = "Example:\n  loa users role thu-ha admin")]
+    Role {
+        /// The user.
+        name: String,
+        /// What they may do from now on.
+        #[arg(value_parser = role)]
+        role: Role,
+        #[command(flatten)]
+        server: Server,
+    },
     /// Remove a user, and end their sessions.
     #[command(after_help = "Example:\n  loa users remove thu-ha")]
     Remove {
@@ -85,6 +96,12 @@ impl Users {
                 let none = ("application/json", Vec::new());
                 let answer = server.connect()?.post(&path, &[], none).await?;
                 super::print_as(server.output, &cell(&answer, "url"), &answer);
+            }
+            Command::Role { name, role, server } => {
+                let path = format!("/v1/users/{name}/role");
+                let answer = server.connect()?.put(&path, &json!({ "role": role })).await?;
+                let text = format!("{name} is {} now", role.as_str());
+                super::print_as(server.output, &text, &answer);
             }
             Command::Remove { name, server } => {
                 server.connect()?.delete(&format!("/v1/users/{name}")).await?;

@@ -1,4 +1,4 @@
-//! Who may do what: the roles of people.
+//! Who may do what: the roles of people, the scopes of keys.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,71 @@ impl Role {
     }
 }
 
+macro_rules! scopes {
+    ($($(#[$doc:meta])* $name:ident = $word:literal,)*) => {
+        /// One right of an API key.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Scope {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Scope {
+            /// Every scope.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The scope as a word.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word,)*
+                }
+            }
+        }
+    };
+}
+
+scopes! {
+    /// Sees events, rejected ones too.
+    EventsRead = "events:read",
+    /// Hands events in; replays and discards rejected ones.
+    EventsWrite = "events:write",
+    /// Sees deliveries, their attempts and captured messages.
+    DeliveriesRead = "deliveries:read",
+    /// Retries, cancels, holds and releases deliveries.
+    DeliveriesWrite = "deliveries:write",
+    /// Sees contacts, partners, teams and segments.
+    DirectoryRead = "directory:read",
+    /// Changes them.
+    DirectoryWrite = "directory:write",
+    /// Sees templates and tries them out.
+    TemplatesRead = "templates:read",
+    /// Sees how providers do.
+    ProvidersRead = "providers:read",
+    /// Holds, releases and tests providers.
+    ProvidersWrite = "providers:write",
+    /// Sees the ledger.
+    LedgerRead = "ledger:read",
+    /// Keeps users and keys; since it may make any key, it includes every other scope.
+    Admin = "admin",
+}
+
+impl Scope {
+    /// Reads the word back.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|scope| scope.as_str() == word)
+    }
+
+    /// Whether one of `scopes` gives this right.
+    pub fn is_in(self, scopes: &[Self]) -> bool {
+        scopes.contains(&self) || scopes.contains(&Self::Admin)
+    }
+}
+
+impl Serialize for Scope {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 /// Whether `name` may name a user or a key: 1 to 64 small letters, digits, dots, dashes.
 ///
 /// Such names stand in logs and addresses of pages, so they hold no address and need no escaping.
@@ -53,6 +118,19 @@ mod tests {
         assert!(Role::Operator > Role::Viewer);
         assert_eq!(Role::from_word("operator"), Some(Role::Operator));
         assert_eq!(Role::from_word("root"), None);
+    }
+
+    #[test]
+    fn a_scope_is_given_by_itself_or_by_admin() {
+        let key = [Scope::EventsWrite, Scope::LedgerRead];
+
+        assert!(Scope::LedgerRead.is_in(&key));
+        assert!(!Scope::EventsRead.is_in(&key));
+        assert!(Scope::EventsRead.is_in(&[Scope::Admin]));
+        for scope in Scope::ALL {
+            assert_eq!(Scope::from_word(scope.as_str()), Some(*scope));
+        }
+        assert_eq!(Scope::from_word("events"), None);
     }
 
     #[test]

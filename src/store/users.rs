@@ -60,6 +60,21 @@ impl Store {
         .await
     }
 
+    /// Gives a user another role, at once; says whether there is such a user.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn set_role(&self, name: String, role: Role) -> Result<bool, StoreError> {
+        self.write(move |tx| {
+            let name = name.clone();
+            Box::pin(async move {
+                let sql = "UPDATE loa_user SET role = $1 WHERE name = $2";
+                Ok(tx.execute(sql, &[role.as_str().into(), name.into()]).await? == 1)
+            })
+        })
+        .await
+    }
+
     /// Removes a user with their sessions and links; says whether there was one.
     ///
     /// # Errors

@@ -1,12 +1,19 @@
 //! Errors as RFC 9457 problem details.
 
 use axum::Json;
-use axum::http::{StatusCode, header};
+use axum::extract::Request;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::model::event::{RejectReason, Rejection};
 use crate::store::StoreError;
+
+/// What a problem is sent as.
+const MEDIA_TYPE: &str = "application/problem+json";
+/// The longest refusal that is put into our own form, in bytes.
+const MOST_SAID: usize = 4096;
 
 /// What went wrong with a request, as its sender may read it.
 #[derive(Clone, Debug)]
@@ -104,9 +111,38 @@ impl IntoResponse for Problem {
         if let (Some(body), Value::Object(more)) = (body.as_object_mut(), self.more) {
             body.extend(more);
         }
-        let media_type = [(header::CONTENT_TYPE, "application/problem+json")];
-        (self.status, media_type, Json(body)).into_response()
+        let media_type = [(header::CONTENT_TYPE, MEDIA_TYPE)];
+        let mut answer = (self.status, media_type, Json(body)).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            let scheme = HeaderValue::from_static("Bearer");
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        }
+        answer
     }
+}
+
+/// Makes a problem of every refusal of the API, also of those that the library below words.
+pub(super) async fn in_one_form(request: Request, next: Next) -> Response {
+    let is_api = request.uri().path().starts_with("/v1/");
+    let answer = next.run(request).await;
+    let status = answer.status();
+    let is_refusal = status.is_client_error() || status.is_server_error();
+    let is_problem = answer
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes() == MEDIA_TYPE.as_bytes());
+    if !is_api || !is_refusal || is_problem {
+        return answer;
+    }
+    let (mut parts, body) = answer.into_parts();
+    let said = axum::body::to_bytes(body, MOST_SAID).await.unwrap_or_default();
+    let title = status.canonical_reason().unwrap_or("refused");
+    let problem = Problem::new(status, title, String::from_utf8_lossy(&said)).into_response();
+    let (form, body) = problem.into_parts();
+    // Such as `Allow`, which says what would have been right.
+    parts.headers.remove(header::CONTENT_LENGTH);
+    parts.headers.extend(form.headers);
+    Response::from_parts(parts, body)
 }
 
 /// The answer for paths that lead nowhere.

@@ -7,6 +7,8 @@ mod access;
 mod audience;
 mod demo;
 mod events;
+mod inside;
+mod keys;
 mod kill;
 mod reload;
 mod stage;

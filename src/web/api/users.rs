@@ -40,11 +40,31 @@ pub(in crate::web) async fn add(
         return Err(Problem::bad_request("/name", text));
     }
     if !surroundings.store.add_user(name.clone(), role, email).await? {
-        let text = format!("there is a user {name} already; remove it first to change its role");
+        let text = format!("there is a user {name} already; `loa users role` changes its role");
         return Err(Problem::conflict(text));
     }
     tracing::info!(user = name, "added the user {name} as {}", role.as_str());
     Ok((StatusCode::CREATED, Json(json!({ "name": name, "role": role }))))
+}
+
+/// What a user may do from now on.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::web) struct NewRole {
+    role: Role,
+}
+
+/// Gives a user another role, in the sessions that they have too.
+pub(in crate::web) async fn set_role(
+    State(surroundings): State<Surroundings>,
+    Path(name): Path<String>,
+    Json(NewRole { role }): Json<NewRole>,
+) -> Result<Json<Value>, Problem> {
+    if !surroundings.store.set_role(name.clone(), role).await? {
+        return Err(Problem::not_found("user"));
+    }
+    tracing::info!(user = name, "the user {name} is {} now", role.as_str());
+    Ok(Json(json!({ "name": name, "role": role })))
 }
 
 /// Removes a user, and ends their sessions.

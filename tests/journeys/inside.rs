@@ -1,0 +1,55 @@
+//! A Loa within the test's own process, on a clock that the test moves.
+
+use loa::app::App;
+use loa::clock::Clock;
+use loa::config::{self, Sources};
+use loa::lifecycle::Tasks;
+use reqwest::{Method, RequestBuilder, StatusCode};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::stage::settings;
+
+/// The app and how to call it.
+pub(crate) struct Stage {
+    pub(crate) app: App,
+    pub(crate) url: String,
+    token: String,
+    http: reqwest::Client,
+    _folder: TempDir,
+}
+
+impl Stage {
+    /// Starts it with `more` settings.
+    pub(crate) async fn open(more: &str) -> Self {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let folder = TempDir::new().unwrap();
+        let data = folder.path().join("data").display().to_string();
+        let sources = Sources::defaults()
+            .with_text("test.toml", &settings(more))
+            .with_override("data_dir", &data, "the test");
+        let clock = Clock::manual("2026-11-23T02:00:00Z".parse().unwrap());
+        let config = config::load(&sources).unwrap();
+        let app = App::start(config, clock, Tasks::new()).await.unwrap();
+        let address = app.serve().await.unwrap();
+        let found = loa::app::server_file::read(&folder.path().join("data")).unwrap();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .unwrap();
+        Self { app, url: format!("http://{address}"), token: found.token, http, _folder: folder }
+    }
+
+    /// A request that nobody vouches for.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.url))
+    }
+
+    /// Calls the API with every right.
+    pub(crate) async fn api(&self, method: Method, path: &str, body: Value) -> (StatusCode, Value) {
+        let request = self.request(method, path).bearer_auth(&self.token).json(&body);
+        let answer = request.send().await.unwrap();
+        (answer.status(), answer.json().await.unwrap_or_default())
+    }
+}
