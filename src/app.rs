@@ -36,6 +36,9 @@ const DATABASE: &str = "loa.db";
 /// The longest wait between two tries to reach a store.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// How long the start waits for the broker to let Loa in or not.
+const LOOK_AT_BROKER: Duration = Duration::from_secs(3);
+
 /// One running Loa.
 pub struct App {
     /// What it was started with.
@@ -65,7 +68,7 @@ pub enum StartError {
     #[error("{0}")]
     Faults(Faults),
     /// Nobody can reach this Loa.
-    #[error(transparent)]
+    #[error("{0}; name another address with http.listen")]
     Serve(#[from] web::ServeError),
     /// The data folder cannot be written, or the system gives no random numbers.
     #[error("cannot write server.json to the data folder: {0}")]
@@ -73,26 +76,19 @@ pub enum StartError {
     /// The store is not as it must be.
     #[error("{0}")]
     Store(#[from] StoreError),
+    /// The broker lets Loa in nowhere.
+    #[error("{0}; mend rabbitmq.url")]
+    Broker(#[from] broker::Refused),
 }
 
 impl App {
-    /// Builds and starts everything but what listens to HTTP.
+    /// Builds and starts everything but what listens to the outside.
     ///
     /// A store that cannot be reached is waited for, and said so once.
     ///
     /// # Errors
     /// All faults of settings, catalogue and templates, or what is wrong with the store.
     pub async fn start(config: Config, clock: Clock, tasks: Tasks) -> Result<Self, StartError> {
-        let mut app = Self::build(config, clock, tasks).await?;
-        app.connect();
-        Ok(app)
-    }
-
-    /// As [`App::start`], but without a word to the broker.
-    ///
-    /// # Errors
-    /// As [`App::start`].
-    pub async fn build(config: Config, clock: Clock, tasks: Tasks) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let surroundings = Surroundings::new(clock.clone(), &config);
         let desks = desks(&config, &surroundings);
@@ -105,7 +101,9 @@ impl App {
             return Err(StartError::Faults(config.places.faults.clone()));
         };
         let rulebook = Arc::new(ArcSwap::from_pointee(rulebook));
-        let store = open_store(&config, &clock).await?;
+        let (store, broker) = tokio::join!(open_store(&config, &clock), look_at_broker(&config));
+        let store = store?;
+        broker?;
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
         let pipeline = Pipeline::start(Parts {
             store: store.clone(),
@@ -122,38 +120,12 @@ impl App {
             },
             alarms: config.alarms,
         });
+        let links = connect(&config, &pipeline, (&clock, &tasks), &metrics);
         info!("Loa is ready with {}", store.describe());
-        let links = Vec::new();
         let app =
             Self { config, store, pipeline, rulebook, clock, tasks, metrics, surroundings, links };
         app.release_render_held().await;
         Ok(app)
-    }
-
-    /// Connects to the broker, if one is configured: one connection consumes, another publishes.
-    fn connect(&mut self) {
-        let Some(parts) = self.broker_parts(&self.tasks) else { return };
-        let (consumer, publisher) = (Consumer::start(&parts), Publisher::start(&parts));
-        self.links =
-            vec![("rabbitmq (events)", consumer.state()), ("rabbitmq (status)", publisher.state())];
-        self.pipeline.consume(consumer, self.batching(), &self.tasks);
-        self.pipeline.tell(publisher, &self.metrics, &self.tasks);
-    }
-
-    /// What connections to the configured broker are made of; they live in `tasks`.
-    pub fn broker_parts(&self, tasks: &Tasks) -> Option<broker::Parts> {
-        Some(broker::Parts {
-            settings: Arc::new(self.config.rabbitmq.clone()?),
-            clock: self.clock.clone(),
-            tasks: tasks.clone(),
-            metrics: Arc::clone(&self.metrics),
-        })
-    }
-
-    /// How arrivals are gathered into batches.
-    pub fn batching(&self) -> Batching {
-        let intake = &self.config.intake;
-        Batching { size: intake.batch, wait: intake.batch_wait }
     }
 
     /// Serves API and console where the settings say; returns the address.
@@ -189,6 +161,14 @@ impl App {
         Ok(web::local_link(&self.store, &self.config, address, &secret).await?)
     }
 
+    /// Returns once both connections to the broker stand; at once without a broker.
+    pub async fn broker_is_connected(&self) {
+        for (_, state) in &self.links {
+            // A link that has ended will not come to stand any more.
+            state.clone().wait_for(BrokerState::is_connected).await.ok();
+        }
+    }
+
     /// Takes no new work, finishes what is in flight within the grace, records the rest.
     pub async fn stop(self) {
         let grace = self.config.send.grace;
@@ -198,6 +178,29 @@ impl App {
         }
         self.pipeline.record_what_is_left().await;
     }
+}
+
+/// Connects to the broker, if one is configured: one connection consumes, another publishes.
+fn connect(
+    config: &Config,
+    pipeline: &Pipeline,
+    (clock, tasks): (&Clock, &Tasks),
+    metrics: &Arc<Metrics>,
+) -> Vec<(&'static str, watch::Receiver<BrokerState>)> {
+    let Some(settings) = &config.rabbitmq else { return Vec::new() };
+    let parts = broker::Parts {
+        settings: Arc::new(settings.clone()),
+        clock: clock.clone(),
+        tasks: tasks.clone(),
+        metrics: Arc::clone(metrics),
+    };
+    let (consumer, publisher) = (Consumer::start(&parts), Publisher::start(&parts));
+    let links =
+        vec![("rabbitmq (events)", consumer.state()), ("rabbitmq (status)", publisher.state())];
+    let batching = Batching { size: config.intake.batch, wait: config.intake.batch_wait };
+    pipeline.consume(consumer, batching, tasks);
+    pipeline.tell(publisher, metrics, tasks);
+    links
 }
 
 /// Asks the connections to the broker what is not as it should be.
@@ -240,6 +243,15 @@ pub fn store_settings(config: &Config) -> store::Settings {
     }
 }
 
+/// Fails if somebody has to mend how Loa logs in; a broker that is not there is waited for later.
+async fn look_at_broker(config: &Config) -> Result<(), broker::Refused> {
+    let Some(settings) = &config.rabbitmq else { return Ok(()) };
+    match tokio::time::timeout(LOOK_AT_BROKER, broker::try_login(settings)).await {
+        Ok(Err(refused)) if refused.is_standing => Err(refused),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 async fn open_store(config: &Config, clock: &Clock) -> Result<Store, StoreError> {
     let mut wait = Duration::from_millis(250);
     let mut said: Option<String> = None;
@@ -261,7 +273,7 @@ async fn open_store(config: &Config, clock: &Clock) -> Result<Store, StoreError>
 }
 
 /// Makes a desk for each provider; what is wrong with one goes to the config's faults.
-pub fn desks(config: &Config, surroundings: &Surroundings) -> Vec<Arc<Desk>> {
+fn desks(config: &Config, surroundings: &Surroundings) -> Vec<Arc<Desk>> {
     let only_to = OnlyTo::new(&config.send.only_to);
     let desk = |settings: &crate::config::ProviderSettings| {
         let provider = provider::build(settings, surroundings)?;

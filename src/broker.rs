@@ -11,9 +11,10 @@ mod backoff;
 mod consumer;
 mod fault;
 mod line;
+mod login;
+mod playground;
 mod publication;
 mod publisher;
-mod removal;
 mod state;
 mod subscription;
 mod topology;
@@ -27,9 +28,10 @@ use crate::lifecycle::Tasks;
 use crate::telemetry::Metrics;
 
 pub use consumer::{Consumer, Delivered, Settler};
+pub use login::{Refused, try_login};
+pub use playground::{Heard, Playground};
 pub use publication::{Publication, PublishOutcome, PublishResult};
 pub use publisher::Publisher;
-pub use removal::remove;
 pub use state::BrokerState;
 pub use window::Link;
 

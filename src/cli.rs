@@ -1,6 +1,5 @@
 //! The command line: one file a command.
 
-mod bench;
 mod check;
 mod client;
 mod deliveries;
@@ -37,7 +36,6 @@ pub struct Arguments {
 enum Command {
     Run(run::Run),
     Demo(demo::Demo),
-    Bench(bench::Bench),
     Check(check::Check),
     Publish(publish::Publish),
     Deliveries(Box<deliveries::Deliveries>),
@@ -146,7 +144,6 @@ impl Command {
         match self {
             Self::Run(command) => command.run().await,
             Self::Demo(command) => command.run().await,
-            Self::Bench(command) => command.run().await,
             Self::Check(command) => Ok(command.run()),
             Self::Publish(command) => command.run().await,
             Self::Deliveries(command) => command.run().await,

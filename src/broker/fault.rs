@@ -73,7 +73,9 @@ pub(super) fn words(error: &lapin::Error) -> String {
     match error.kind() {
         ErrorKind::IOError(error) => io_words(error),
         ErrorKind::RuntimeShutdownError(_) => "this process is ending".to_owned(),
-        ErrorKind::ProtocolError(told) => told.get_message().to_string(),
+        ErrorKind::ProtocolError(told) => {
+            told.get_message().as_str().trim_end_matches('.').to_owned()
+        }
         ErrorKind::MissingHeartbeatError => "no sign of life from the broker".to_owned(),
         ErrorKind::InvalidChannelState(..) => "the channel is closed".to_owned(),
         ErrorKind::InvalidConnectionState(_) => "the connection is closed".to_owned(),

@@ -36,6 +36,12 @@ pub(super) async fn open(settings: &RabbitSettings, purpose: &str) -> Result<Con
     bounded(&place, CONNECT, Connection::connect_uri(uri, properties)).await
 }
 
+/// The virtual host of the settings, if their URL can be read.
+pub(super) fn virtual_host(settings: &RabbitSettings) -> Option<String> {
+    let uri: AMQPUri = settings.url.expose_secret().parse().ok()?;
+    Some(uri.vhost)
+}
+
 /// Where the broker is, for people.
 fn place(uri: &AMQPUri) -> String {
     let AMQPUri { authority, vhost, .. } = uri;

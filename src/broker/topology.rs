@@ -14,7 +14,7 @@ use super::line::{self, STEP};
 
 /// An exchange or queue that should be there.
 #[derive(Clone, Copy, Debug)]
-enum Piece<'a> {
+pub(super) enum Piece<'a> {
     /// A durable topic exchange.
     Exchange(&'a str),
     /// A durable quorum queue; what it drops goes to the exchange, if one is named.
@@ -78,7 +78,7 @@ pub(super) async fn bind_foreign(
 }
 
 /// What the broker said to a question.
-enum Answer {
+pub(super) enum Answer {
     Done,
     /// Its words and its code.
     No(String, u16),
@@ -109,7 +109,11 @@ async fn ensure(connection: &Connection, piece: Piece<'_>, mode: Topology) -> Re
 }
 
 /// Declares `piece`, or only asks whether it is there.
-async fn ask(connection: &Connection, piece: Piece<'_>, is_passive: bool) -> Result<Answer, Fault> {
+pub(super) async fn ask(
+    connection: &Connection,
+    piece: Piece<'_>,
+    is_passive: bool,
+) -> Result<Answer, Fault> {
     let channel = line::channel(connection).await?;
     let call = declare(&channel, piece, is_passive);
     let answer = answer(&piece.name(), tokio::time::timeout(STEP, call).await)?;
@@ -190,7 +194,7 @@ async fn bind(
 }
 
 /// Tells a "no" of the broker, which closes the channel, from a broken connection.
-fn answer(
+pub(super) fn answer(
     what: &str,
     result: Result<lapin::Result<()>, tokio::time::error::Elapsed>,
 ) -> Result<Answer, Fault> {
@@ -216,7 +220,7 @@ async fn put_away(channel: &Channel) {
 }
 
 /// A name for AMQP, cut where it is longer than AMQP takes: the broker then says it is unknown.
-fn name_of(text: &str) -> ShortString {
+pub(super) fn name_of(text: &str) -> ShortString {
     short("name", text).unwrap_or_else(|_| {
         let cut: String = text.chars().take(60).collect();
         short("name", &cut).unwrap_or_default()
@@ -224,7 +228,8 @@ fn name_of(text: &str) -> ShortString {
 }
 
 impl Piece<'_> {
-    fn name(&self) -> String {
+    /// The piece in words.
+    pub(super) fn name(&self) -> String {
         match self {
             Self::Exchange(name) => format!("exchange `{name}`"),
             Self::Queue(name, _) => format!("queue `{name}`"),

@@ -22,7 +22,7 @@ pub(super) struct Server {
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
     #[command(flatten)]
-    settings: Settings,
+    pub(super) settings: Settings,
     /// How the result is printed.
     #[arg(long, value_enum, default_value_t)]
     pub(super) output: super::Output,

@@ -32,7 +32,7 @@ impl Run {
         let sources = self.settings.sources();
         let config = prepare(&sources)?;
         let app = tokio::select! {
-            started = App::start(config, Clock::system(), Tasks::new()) => started?,
+            started = App::start(config, Clock::system(), Tasks::new()) => started.map_err(super::wrong)?,
             () = signals.stop() => return Ok(ExitCode::SUCCESS),
         };
         if let Err(failure) = self.serve(&app).await {

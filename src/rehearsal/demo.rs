@@ -5,19 +5,18 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::post::{Courier, Post, PostError};
 use super::{company, story};
 use crate::app::{App, StartError};
+use crate::broker::{Playground, Refused};
 use crate::clock::Clock;
 use crate::config::{self, Sources};
 use crate::lifecycle::Tasks;
 use crate::model::delivery::{Delivery, State};
-use crate::model::event::{Arrival, Properties, Transport};
 use crate::model::id::DeliveryId;
-use crate::pipeline::{Answer, OnReject};
 use crate::store::{DeliveryFilter, StoreError};
 use story::{Act, Expected};
 
@@ -30,6 +29,8 @@ pub struct Demo {
     pub listen: String,
     /// A PostgreSQL database instead of SQLite.
     pub store_url: Option<String>,
+    /// A virtual host of RabbitMQ that the events go through.
+    pub amqp_url: Option<String>,
     /// Says nothing; the caller prints the report.
     pub is_quiet: bool,
 }
@@ -55,9 +56,37 @@ pub enum DemoError {
     /// The store holds something that the demo did not make.
     #[error("{0} holds events or contacts that the demo did not make; name an empty one")]
     NotEmpty(String),
+    /// The virtual host is not the demo's own, or cannot be used.
+    #[error(transparent)]
+    Broker(#[from] Refused),
+    /// An event did not reach Loa.
+    #[error(transparent)]
+    Post(#[from] PostError),
     /// Nobody reads what it prints.
     #[error("cannot print: {0}")]
     Print(#[from] std::io::Error),
+}
+
+/// The running app of the demo, and how its events reach it.
+pub struct Staged {
+    /// The app.
+    pub app: App,
+    post: Post,
+}
+
+impl Staged {
+    /// Stops the app, and leaves nothing on a virtual host.
+    ///
+    /// # Errors
+    /// When the broker does not let us clear up.
+    pub async fn end(self) -> Result<(), DemoError> {
+        let Self { app, post } = self;
+        app.stop().await;
+        match post {
+            Post::ByHand => Ok(()),
+            Post::RabbitMq(courier) => Ok(courier.clear().await?),
+        }
+    }
 }
 
 /// When the story begins: a Monday morning in Vietnam.
@@ -67,18 +96,29 @@ impl Demo {
     /// Starts the app of the demo, with the company in its store.
     ///
     /// # Errors
-    /// When the app does not start, or the store is not the demo's own.
-    pub async fn start(&self) -> Result<App, DemoError> {
+    /// When the app does not start, or store or virtual host are not the demo's own.
+    pub async fn start(&self) -> Result<Staged, DemoError> {
         let start: Timestamp = BEGINS.parse().unwrap_or(Timestamp::UNIX_EPOCH);
         let clock = Clock::manual(start);
         let config = config::load(&self.sources()).map_err(StartError::Faults)?;
+        let broker = config.rabbitmq.clone();
+        let playground = match &broker {
+            Some(settings) => Some(Playground::claim(settings).await?),
+            None => None,
+        };
         let app = App::start(config, clock, Tasks::new()).await?;
         let holds_something = !app.store.counters().await?.is_empty();
         if holds_something {
             return Err(DemoError::NotEmpty(app.store.describe()));
         }
         company::settle_in(&app.store, start).await?;
-        Ok(app)
+        let post = match broker.zip(playground) {
+            Some((settings, playground)) => {
+                Post::RabbitMq(Box::new(Courier::for_app(&app, &settings, playground).await?))
+            }
+            None => Post::ByHand,
+        };
+        Ok(Staged { app, post })
     }
 
     /// Settings that send everything to the sandbox.
@@ -98,18 +138,30 @@ impl Demo {
         if let Some(url) = &self.store_url {
             sources = sources.with_override("store.url", url, "--store");
         }
+        if let Some(url) = &self.amqp_url {
+            sources = sources.with_override("rabbitmq.url", url, "--amqp");
+        }
         sources
     }
 
     /// Plays the story to its end.
     ///
     /// # Errors
-    /// When the store fails or nobody reads what is printed.
-    pub async fn play(&self, app: &App, out: &mut impl Write) -> Result<Report, DemoError> {
-        let mut stage = Stage { app, seen: HashMap::new(), is_quiet: self.is_quiet };
+    /// When store or broker fail, or nobody reads what is printed.
+    pub async fn play(
+        &self,
+        staged: &mut Staged,
+        out: &mut impl Write,
+    ) -> Result<Report, DemoError> {
+        let Staged { app, post } = staged;
         let start = app.clock.now();
+        let mut stage = Stage { app, post, seen: HashMap::new(), is_quiet: self.is_quiet };
         stage
             .say(out, "The clock stands still and is moved by hand: hours pass within seconds.")?;
+        if self.amqp_url.is_some() {
+            stage
+                .say(out, "Events go through RabbitMQ, and Loa tells there what became of them.")?;
+        }
         for act in story::acts(start) {
             stage.act(out, act).await?;
         }
@@ -160,6 +212,7 @@ fn secret() -> String {
 
 struct Stage<'a> {
     app: &'a App,
+    post: &'a mut Post,
     seen: HashMap<DeliveryId, u32>,
     is_quiet: bool,
 }
@@ -175,15 +228,8 @@ impl Stage<'_> {
             self.app.surroundings.outages.begin("sandbox".into(), now + outage);
         }
         self.say(out, &format!("\n{} {}", clock_face(now), act.says))?;
-        let arrival = Arrival {
-            bytes: Bytes::from(act.bytes),
-            properties: Properties::default(),
-            transport: Transport::Http,
-            at: now,
-        };
-        let answers = self.app.pipeline.acceptor().accept(vec![arrival], OnReject::Keep).await?;
-        for answer in answers {
-            self.say(out, &answer_line(&answer))?;
+        for line in self.post.hand_in(self.app, act.bytes, now).await? {
+            self.say(out, &line)?;
         }
         if act.outage.is_none() {
             self.app.pipeline.run_until_idle().await?;
@@ -278,17 +324,6 @@ fn delivery_json(delivery: &Delivery) -> Value {
         "state": delivery.state, "reason": delivery.reason, "attempts": delivery.attempts,
         "business_key": delivery.business_key,
     })
-}
-
-fn answer_line(answer: &Answer) -> String {
-    match answer {
-        Answer::Planned { deliveries: 0, .. } => "  ✓ taken in".to_owned(),
-        Answer::Planned { deliveries, .. } => format!("  ✓ {deliveries} deliveries planned"),
-        Answer::Repeat { .. } => "  ↺ came before: nothing is planned twice".to_owned(),
-        Answer::Rejected { rejection, .. } => {
-            format!("  ✗ rejected ({}): {rejection}", rejection.reason.as_str())
-        }
-    }
 }
 
 fn delivery_line(delivery: &Delivery) -> String {

@@ -29,7 +29,7 @@ const HEADERS: Duration = Duration::from_secs(10);
 
 /// Why the server does not listen.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {source}; name another address with http.listen")]
+#[error("cannot listen on {address}: {source}")]
 pub struct ServeError {
     address: SocketAddr,
     source: std::io::Error,

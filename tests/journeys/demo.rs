@@ -1,9 +1,12 @@
-//! The demo's story, on both stores.
+//! The demo's story, on both stores, from hand to hand and through RabbitMQ.
 
+use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties, ExchangeKind};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::stage::{loa, own_database};
+use crate::stage::{loa, own_database, service};
 
 fn play(more: &[&str]) -> (Value, bool) {
     let folder = TempDir::new().unwrap();
@@ -53,4 +56,59 @@ async fn the_demo_refuses_a_postgres_that_holds_anything_else() {
 
     assert!(!again.status.success());
     assert!(String::from_utf8_lossy(&again.stderr).contains("did not make"));
+}
+
+/// A virtual host of the test's own on the shared RabbitMQ, with nothing in it; returns its URL.
+fn own_virtual_host(name: &str) -> String {
+    // Nobody minds if there was none.
+    control(&["ctl", "delete_vhost", name]);
+    assert!(control(&["ctl", "add_vhost", name]));
+    assert!(control(&["ctl", "set_permissions", "-p", name, "guest", ".*", ".*", ".*"]));
+    let url = service("TEST_AMQP_URL");
+    let (base, _) = url.rsplit_once('/').unwrap();
+    format!("{base}/{name}")
+}
+
+fn control(arguments: &[&str]) -> bool {
+    let program = service("TEST_RABBITMQ_CONTROL");
+    let output = std::process::Command::new(program).args(arguments).output().unwrap();
+    output.status.success()
+}
+
+#[tokio::test]
+async fn the_demo_story_comes_out_as_told_through_rabbitmq_and_postgres_and_leaves_nothing() {
+    let url = own_virtual_host("journey-demo");
+    let store = own_database("journey_demo_rabbit").await;
+
+    let (report, succeeded) = play(&["--store", &store, "--amqp", &url]);
+
+    assert_told(&report, succeeded);
+    let (again, succeeded) = play(&["--amqp", &url]);
+    assert_told(&again, succeeded);
+    let connection = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
+    for name in ["loa.events", "loa.status", "loa.rehearsal"] {
+        let channel = connection.create_channel().await.unwrap();
+        let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+        let table = FieldTable::default();
+        let found =
+            channel.exchange_declare(name.into(), ExchangeKind::Topic, options, table).await;
+        assert!(found.is_err(), "{name} was left");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_refuses_a_virtual_host_of_rabbitmq_that_holds_anything_else() {
+    let url = own_virtual_host("journey-demo-refused");
+    let connection = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+    channel.queue_declare("loa.intake".into(), options, FieldTable::default()).await.unwrap();
+
+    let output = loa().args(["demo", "--once", "--amqp", &url]).output().unwrap();
+
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("holds queue `loa.intake`, which no rehearsal made"), "{told}");
+    assert!(told.contains("add_vhost"), "{told}");
+    assert!(!told.contains("guest:guest"), "{told}");
 }

@@ -5,11 +5,13 @@
 
 mod access;
 mod audience;
+mod bad_input;
 mod demo;
 mod events;
 mod inside;
 mod keys;
 mod kill;
+mod publish;
 mod reload;
 mod stage;
 mod two;

@@ -95,6 +95,19 @@ impl Running {
         request.send().await.unwrap().json().await.unwrap()
     }
 
+    /// Waits until `path`, which counts deliveries, counts this many.
+    pub(crate) async fn wait_for_count(&self, path: &str, wanted: u64) {
+        let end = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let answer = self.get(path).await;
+            if answer["count"] == json!(wanted) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < end, "{path}: {answer}, not {wanted}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
     /// Publishes an array of events; `None` if the connection broke.
     pub(crate) async fn publish(&self, events: &[Value]) -> Option<Value> {
         let request = self.http.post(format!("{}/v1/events?on_reject=keep", self.url));
