@@ -145,6 +145,7 @@ impl App {
             clock: self.clock.clone(),
             local_token: SecretString::from(token.clone()),
             attempts: web::Attempts::default(),
+            rates: web::Rates::start(self.store.clone(), self.clock.clone(), &self.tasks),
             readiness: Arc::new(readiness(&self.links)),
         };
         let address = web::serve(surroundings, &self.tasks).await?;

@@ -12,6 +12,7 @@ mod desks;
 mod dispatch;
 mod pages;
 mod rehearse;
+mod reread;
 mod rulebook;
 mod sweep;
 mod tell;
@@ -34,6 +35,7 @@ pub use consume::Batching;
 pub use deliver::Deliverer;
 pub use desks::{Desks, Station};
 pub use rehearse::Rehearsal;
+pub use reread::Reread;
 pub use rulebook::Rulebook;
 
 /// How many held deliveries are released in one transaction.

@@ -4,6 +4,7 @@ mod api;
 mod auth;
 mod console;
 mod problem;
+mod rates;
 mod server;
 mod unsubscribe;
 
@@ -25,6 +26,7 @@ use crate::store::Store;
 use crate::telemetry::Metrics;
 
 pub use auth::{Attempts, local_link, random_secret};
+pub use rates::{Rate, Rates};
 pub use server::{ServeError, serve};
 
 /// What every request may use.
@@ -44,6 +46,8 @@ pub struct Surroundings {
     pub local_token: SecretString,
     /// Failed tries to sign in.
     pub attempts: Attempts,
+    /// How many events come and deliveries leave each minute.
+    pub rates: Rates,
     /// Names of what is not ready, each with a sentence; asked at every request.
     pub readiness: Arc<dyn Fn() -> Vec<(String, String)> + Send + Sync>,
 }
@@ -54,23 +58,18 @@ pub fn router(surroundings: Surroundings) -> Router {
     let timeout = surroundings.config.http.timeout;
     let (api, _) = api::routes().finish();
     let api = api.layer(from_fn_with_state(surroundings.clone(), auth::bearer::require_caller));
-    let pages = Router::new()
-        .route("/", get(console::overview))
-        .route("/deliveries", get(console::deliveries))
-        .route("/deliveries/{id}", get(console::delivery))
-        .route("/deliveries/{id}/message", get(console::message))
-        .route("/rejected", get(console::rejected))
-        .layer(from_fn(auth::session::require_operator));
+    let pages = console::rooms().layer(from_fn(auth::session::require_operator));
     let signed = pages
+        .merge(console::preferences())
         .route("/logout", get(auth::login::ask_to_leave).post(auth::login::sign_out))
         .layer(from_fn_with_state(surroundings.clone(), auth::session::require_session))
+        .layer(from_fn_with_state(surroundings.clone(), console::faults_as_pages))
         // Without a referrer browsers send no origin with a form either, by which we know our pages.
         .layer(header("referrer-policy", "same-origin"));
     let open = Router::new()
         .route("/healthz", get(server::healthz))
         .route("/readyz", get(server::readyz))
         .route("/metrics", get(server::metrics))
-        .route("/assets/console.css", get(console::stylesheet))
         .route("/u/{token}", get(unsubscribe::ask).post(unsubscribe::withdraw));
     let login = Router::new()
         .route("/login", get(auth::login::explain))
@@ -79,6 +78,7 @@ pub fn router(surroundings: Surroundings) -> Router {
     api.merge(signed)
         .merge(login)
         .merge(open)
+        .merge(console::files())
         .fallback(problem::no_such_page)
         .layer(DefaultBodyLimit::max(max_body))
         .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, timeout))
@@ -100,7 +100,7 @@ fn header(
     SetResponseHeaderLayer::if_not_present(name, axum::http::HeaderValue::from_static(value))
 }
 
-/// Pages run no script and load nothing from elsewhere but pictures.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; \
-    img-src 'self' data: https:; frame-src 'self'; form-action 'self'; base-uri 'none'; \
+/// Pages run no script but our files, and load nothing from elsewhere but pictures.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; \
+    connect-src 'self'; img-src 'self' data: https:; frame-src 'self'; form-action 'self'; base-uri 'none'; \
     frame-ancestors 'none'";

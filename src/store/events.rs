@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::model::event::RejectedEvent;
+use crate::model::event::{RejectReason, RejectedEvent};
 use crate::model::id::EventId;
 use crate::store::engine::{Row, Value};
 use crate::store::rejected::{REJECTED, read_rejected};
@@ -54,6 +54,27 @@ pub struct EventFilter {
     pub business_key: Option<String>,
     /// The type.
     pub event_type: Option<String>,
+    /// The partner it is about.
+    pub partner: Option<String>,
+    /// `planned` or `planning`.
+    pub state: Option<String>,
+    /// Only those that came again.
+    pub repeated: bool,
+    /// Arrived at this time or later.
+    pub since: Option<Timestamp>,
+    /// Arrived before this time.
+    pub until: Option<Timestamp>,
+}
+
+/// Which rejected events are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RejectedFilter {
+    /// The sort of fault.
+    pub reason: Option<RejectReason>,
+    /// The type, as far as it could be read.
+    pub event_type: Option<String>,
+    /// The publisher's id, as far as it could be read.
+    pub id: Option<String>,
 }
 
 const EVENT: &str = "id, source, external_id, event_type, time, received_at, business_key, \
@@ -80,12 +101,22 @@ impl Store {
                     ("external_id", filter.id.map(Value::from)),
                     ("business_key", filter.business_key.map(Value::from)),
                     ("event_type", filter.event_type.map(Value::from)),
+                    ("partner", filter.partner.map(Value::from)),
+                    ("state", filter.state.map(Value::from)),
                 ];
-                for (column, value) in equals {
+                let equals = equals.map(|(column, value)| (format!("{column} ="), value));
+                let times = [
+                    ("received_at >=".to_owned(), filter.since.map(Value::from)),
+                    ("received_at <".to_owned(), filter.until.map(Value::from)),
+                ];
+                for (condition, value) in equals.into_iter().chain(times) {
                     if let Some(value) = value {
                         params.push(value);
-                        clauses.push(format!("{column} = ${}", params.len()));
+                        clauses.push(format!("{condition} ${}", params.len()));
                     }
+                }
+                if filter.repeated {
+                    clauses.push("repeats > 0".to_owned());
                 }
                 if let Some(after) = after {
                     params.extend([after.at.into(), after.id.into()]);
@@ -117,17 +148,44 @@ impl Store {
         after: Option<Cursor>,
         limit: u32,
     ) -> Result<Vec<RejectedEvent>, StoreError> {
+        self.find_rejected_events(RejectedFilter::default(), after, limit).await
+    }
+
+    /// As [`Store::rejected_events`], but only those that fit.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn find_rejected_events(
+        &self,
+        filter: RejectedFilter,
+        after: Option<Cursor>,
+        limit: u32,
+    ) -> Result<Vec<RejectedEvent>, StoreError> {
         self.read(move |tx| {
             Box::pin(async move {
                 let (at, id) = match after {
                     Some(after) => (after.at, after.id),
                     None => (Timestamp::MAX, uuid::Uuid::max()),
                 };
+                let mut params: Vec<Value> = vec![at.into(), id.into(), limit.into()];
+                let mut clauses = String::new();
+                let equals = [
+                    ("reason", filter.reason.map(|reason| reason.as_str().into())),
+                    ("event_type", filter.event_type.map(Value::from)),
+                    ("external_id", filter.id.map(Value::from)),
+                ];
+                for (column, value) in equals {
+                    if let Some(value) = value {
+                        params.push(value);
+                        clauses.push_str(&format!(" AND {column} = ${}", params.len()));
+                    }
+                }
                 let sql = format!(
-                    "SELECT {REJECTED} FROM rejected WHERE at < $1 OR (at = $1 AND id < $2) \
+                    "SELECT {REJECTED} FROM rejected \
+                     WHERE (at < $1 OR (at = $1 AND id < $2)){clauses} \
                      ORDER BY at DESC, id DESC LIMIT $3"
                 );
-                let rows = tx.query(&sql, &[at.into(), id.into(), limit.into()]).await?;
+                let rows = tx.query(&sql, &params).await?;
                 rows.iter().map(read_rejected).collect()
             })
         })

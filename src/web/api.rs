@@ -64,7 +64,8 @@ impl PageQuery {
         self.limit.unwrap_or(50).clamp(1, MAX_LIMIT)
     }
 
-    fn cursor(&self) -> Result<Option<Cursor>, Problem> {
+    /// The row behind which the page begins, if it is not the first page.
+    pub(super) fn cursor(&self) -> Result<Option<Cursor>, Problem> {
         let Some(text) = &self.after else { return Ok(None) };
         let read = || {
             let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
@@ -79,7 +80,7 @@ impl PageQuery {
 }
 
 /// The cursor behind a row, if the page is full.
-fn next(is_full: bool, at: Timestamp, id: uuid::Uuid) -> Option<String> {
+pub(super) fn next(is_full: bool, at: Timestamp, id: uuid::Uuid) -> Option<String> {
     is_full.then(|| URL_SAFE_NO_PAD.encode(format!("{} {id}", at.as_microsecond())))
 }
 

@@ -1,10 +1,10 @@
 //! Errors as RFC 9457 problem details.
 
-use axum::Json;
 use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 use crate::model::event::{RejectReason, Rejection};
@@ -51,6 +51,11 @@ impl Problem {
     /// What is there already, or stands in the way.
     pub(super) fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, "conflict", detail)
+    }
+
+    /// What went wrong, in a sentence.
+    pub(super) fn detail(&self) -> &str {
+        &self.detail
     }
 
     /// Adds members beside the standard ones.
@@ -104,6 +109,8 @@ pub(super) fn rejected(rejections: &[(usize, Rejection)]) -> Problem {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        // Whoever answers people rather than programs makes a page of it.
+        let told = self.clone();
         let mut body = json!({
             "type": "about:blank", "title": self.title,
             "status": self.status.as_u16(), "detail": self.detail,
@@ -112,7 +119,7 @@ impl IntoResponse for Problem {
             body.extend(more);
         }
         let media_type = [(header::CONTENT_TYPE, MEDIA_TYPE)];
-        let mut answer = (self.status, media_type, Json(body)).into_response();
+        let mut answer = (self.status, media_type, Extension(told), Json(body)).into_response();
         if self.status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer");
             answer.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);

@@ -29,7 +29,7 @@ impl Stage {
     }
 
     /// Signs a new user in, and returns the cookie.
-    async fn sign_in(&self, user: &str, role: &str) -> String {
+    pub(crate) async fn sign_in(&self, user: &str, role: &str) -> String {
         self.api(Method::POST, "/v1/users", json!({ "name": user, "role": role })).await;
         let answer = self.press(&self.link(user).await).await;
         assert_eq!(answer.status(), StatusCode::SEE_OTHER);
@@ -43,7 +43,7 @@ fn cookie(answer: &Response) -> String {
 }
 
 /// The value of the hidden field of a page.
-fn csrf(page: &str) -> String {
+pub(crate) fn csrf(page: &str) -> String {
     let (_, rest) = page.split_once("name=\"csrf\" value=\"").unwrap();
     rest.split_once('"').unwrap().0.to_owned()
 }

@@ -6,6 +6,7 @@
 mod access;
 mod audience;
 mod bad_input;
+mod console;
 mod demo;
 mod events;
 mod inside;

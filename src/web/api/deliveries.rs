@@ -17,7 +17,7 @@ use crate::web::Surroundings;
 use crate::web::problem::Problem;
 
 /// The most deliveries that one repair by filter touches.
-const MAX_REPAIRS: u32 = 10_000;
+pub(in crate::web) const MAX_REPAIRS: u32 = 10_000;
 
 /// Which deliveries are wanted, as texts.
 #[derive(Clone, Debug, Default, Deserialize)]

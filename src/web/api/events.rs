@@ -155,10 +155,10 @@ pub(in crate::web) async fn list(
 ) -> Result<Json<Value>, Problem> {
     let page = PageQuery { limit: query.limit, after: query.after };
     let filter = EventFilter {
-        loa_id: None,
         id: query.id,
         business_key: query.business_key,
         event_type: query.kind,
+        ..EventFilter::default()
     };
     let limit = page.limit();
     let events = surroundings.store.events(filter, page.cursor()?, limit).await?;

@@ -52,7 +52,11 @@ pub(in crate::web) async fn release(
     Ok(Json(json!({ "held": false, "was_held": was_held })))
 }
 
-fn known(surroundings: &Surroundings, name: String) -> Result<ProviderName, Problem> {
+/// The name of a provider of this process.
+pub(in crate::web) fn known(
+    surroundings: &Surroundings,
+    name: String,
+) -> Result<ProviderName, Problem> {
     let name = ProviderName(name);
     let found = surroundings.pipeline.desks().find(&name);
     found.map(|_| name).ok_or_else(|| Problem::not_found("provider"))

@@ -86,7 +86,11 @@ pub(in crate::web) async fn replay(
     Ok((StatusCode::ACCEPTED, Json(super::events::answer_json(answer))).into_response())
 }
 
-async fn find(surroundings: &Surroundings, text: &str) -> Result<RejectedEvent, Problem> {
+/// The rejected event whose id is `text`.
+pub(in crate::web) async fn find(
+    surroundings: &Surroundings,
+    text: &str,
+) -> Result<RejectedEvent, Problem> {
     let id: RejectedId = text.parse().map_err(|_| Problem::not_found("rejected event"))?;
     let event = surroundings.store.find_rejected(id).await?;
     event.ok_or_else(|| Problem::not_found("rejected event"))

@@ -1,0 +1,343 @@
+//! The console: what its pages show, and what their buttons do.
+
+use loa::store::DeliveryFilter;
+use reqwest::{Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::access::csrf;
+use crate::inside::Stage;
+use crate::stage::{delay, event, own_database, partner};
+
+/// What must never stand in a page as it is.
+const NASTY: &str = "\"'><script>alert(1)</script>";
+
+/// A person at the console.
+struct Person {
+    stage: Stage,
+    session: String,
+    csrf: String,
+}
+
+impl Person {
+    async fn operator(more: &str) -> Self {
+        Self::of_role(more, "operator").await
+    }
+
+    async fn of_role(more: &str, role: &str) -> Self {
+        let stage = Stage::open(more).await;
+        let session = stage.sign_in("thu-ha", role).await;
+        let mut person = Self { stage, session, csrf: String::new() };
+        person.csrf = csrf(&person.read("/preferences").await);
+        person
+    }
+
+    async fn get(&self, path: &str) -> Response {
+        let request = self.stage.request(Method::GET, path).header("cookie", &self.session);
+        request.header("accept-language", "en").send().await.unwrap()
+    }
+
+    /// The page, which must be there.
+    async fn read(&self, path: &str) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.text().await.unwrap()
+    }
+
+    /// Sends a form of one of our pages.
+    async fn press(&self, path: &str, fields: &[(&str, &str)]) -> Response {
+        self.press_with(path, fields, &self.csrf).await
+    }
+
+    async fn press_with(&self, path: &str, fields: &[(&str, &str)], csrf: &str) -> Response {
+        let request = self.stage.request(Method::POST, path).header("cookie", &self.session);
+        let request = request.header("sec-fetch-site", "same-origin");
+        let request = request.header("accept-language", "en");
+        let fields: Vec<_> = [("csrf", csrf)].iter().chain(fields).copied().collect();
+        request.form(&fields).send().await.unwrap()
+    }
+
+    /// Publishes events and lets Loa do what can be done now.
+    async fn publish(&self, events: &[Value]) {
+        let path = "/v1/events?on_reject=keep";
+        let (status, answer) = self.stage.api(Method::POST, path, json!(events)).await;
+        assert!(status.is_success(), "{answer}");
+        self.stage.app.pipeline.run_until_idle().await.unwrap();
+    }
+
+    /// The ids and states of an order's deliveries, but for those decided against.
+    async fn deliveries(&self, order: &str) -> Vec<(String, String)> {
+        let business_key = Some(order.to_owned());
+        let filter = DeliveryFilter { business_key, ..DeliveryFilter::default() };
+        let found = self.stage.app.store.deliveries(filter, None, 100).await.unwrap();
+        let row = |delivery: &loa::model::delivery::Delivery| {
+            (delivery.id.to_string(), delivery.state.as_str().to_owned())
+        };
+        found.iter().map(row).filter(|(_, state)| state != "skipped").collect()
+    }
+
+    async fn states(&self, order: &str) -> Vec<String> {
+        self.deliveries(order).await.into_iter().map(|(_, state)| state).collect()
+    }
+
+    /// The id of the only rejected event.
+    async fn rejected(&self) -> String {
+        let found = self.stage.app.store.rejected_events(None, 10).await.unwrap();
+        assert_eq!(found.len(), 1);
+        found[0].id.to_string()
+    }
+}
+
+fn place(answer: &Response) -> &str {
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER);
+    answer.headers()["location"].to_str().unwrap()
+}
+
+/// A delay that is told only next month.
+fn later(number: usize) -> Value {
+    let mut event = delay(number);
+    event["notbefore"] = json!("2026-12-24T03:00:00Z");
+    event
+}
+
+/// Nothing that anybody sends becomes part of a page.
+async fn every_page_escapes_what_it_shows(person: Person) {
+    let [partner, mut contact] = partner();
+    let mut company = partner;
+    company["data"]["name"] = json!(format!("Minh Phát {NASTY}"));
+    contact["data"]["name"] = json!(format!("Lan {NASTY}"));
+    let mut late = delay(1);
+    late["data"]["order_id"] = json!(format!("DH-1 {NASTY}"));
+    late["id"] = json!(format!("d-1 {NASTY}"));
+    late["source"] = json!(format!("shop-{NASTY}"));
+    let broken = event(&format!("order.eaten {NASTY}"), NASTY, json!({ "text": NASTY }));
+    person.publish(&[company, contact, late, broken]).await;
+
+    let key = format!("DH-1 {NASTY}");
+    let (delivery, _) = person.deliveries(&key).await.remove(0);
+    let found = person.stage.app.store.find_delivery(delivery.parse().unwrap()).await.unwrap();
+    let event = found.unwrap().event.id;
+    let rejected = person.rejected().await;
+    let nasty: String = url::form_urlencoded::byte_serialize(NASTY.as_bytes()).collect();
+    let pages = [
+        ("/".to_owned(), "planned"),
+        ("/events".to_owned(), "order.delayed"),
+        (format!("/events?business_key={nasty}&id={nasty}&partner={nasty}"), "No event fits"),
+        (format!("/events/{event}"), "Data as it came"),
+        ("/deliveries".to_owned(), "Lan &#34;&#39;&#62;&#60;script"),
+        (format!("/deliveries?name={nasty}&type={nasty}&code={nasty}"), "No delivery fits"),
+        ("/deliveries?name=minh+PHAT".to_owned(), "No delivery fits"),
+        ("/deliveries?name=LAN".to_owned(), "accepted by the provider"),
+        (format!("/deliveries/{delivery}"), "It went out to Lan"),
+        ("/deliveries/repair?action=retry".to_owned(), "deliveries fit"),
+        ("/rejected".to_owned(), "Unknown type"),
+        (format!("/rejected?id={nasty}"), "Unknown type"),
+        (format!("/rejected/{rejected}"), "Replay"),
+        ("/sandbox".to_owned(), "lan@minhphat.test"),
+        ("/sandbox?to=lan".to_owned(), "lan@minhphat.test"),
+        ("/providers".to_owned(), "sandbox"),
+        (format!("/preferences?done={nasty}"), "Time zone"),
+    ];
+    for (path, shown) in pages {
+        let answer = person.get(&path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
+        let page = answer.text().await.unwrap();
+        assert!(page.contains(shown), "{path} does not show {shown}: {page}");
+        assert!(!page.contains("<script>alert"), "{path} does not escape");
+        assert!(!page.contains("\"'>"), "{path} lets a value out of its attribute");
+        assert!(!policy.contains("unsafe"), "{path}: {policy}");
+    }
+    let email = person.get(&format!("/deliveries/{delivery}/message")).await;
+    let policy = email.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.starts_with("sandbox;"), "{policy}");
+    assert!(!email.text().await.unwrap().contains("<script>alert"));
+    person.stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn every_page_of_the_console_escapes_what_it_shows() {
+    every_page_escapes_what_it_shows(Person::operator("").await).await;
+}
+
+#[tokio::test]
+async fn every_page_of_the_console_escapes_what_it_shows_on_postgres() {
+    let url = own_database("journey_console").await;
+    let settings = format!("[store]\nurl = \"{url}\"\n");
+    every_page_escapes_what_it_shows(Person::operator(&settings).await).await;
+}
+
+#[tokio::test]
+async fn a_delivery_is_held_released_and_cancelled_by_its_buttons() {
+    let person = Person::operator("").await;
+    person.publish(&partner()).await;
+    person.publish(&[later(1)]).await;
+    let (id, state) = person.deliveries("DH-1").await.remove(0);
+    assert_eq!(state, "waiting");
+    let repair = format!("/deliveries/{id}/repair");
+
+    for (action, state) in [("hold", "held"), ("release", "waiting"), ("cancel", "cancelled")] {
+        assert!(person.read(&format!("/deliveries/{id}")).await.contains(action), "no {action}");
+        let answer = person.press(&repair, &[("action", action)]).await;
+
+        assert_eq!(place(&answer), format!("/deliveries/{id}?done={action}"));
+        assert_eq!(person.states("DH-1").await, [state]);
+    }
+    let unfit = person.press(&repair, &[("action", "hold")]).await;
+    assert_eq!(place(&unfit), format!("/deliveries/{id}?done=unfit"));
+    assert!(person.read(place(&unfit)).await.contains("nothing was done"));
+    person.stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_filter_finds_is_counted_before_it_is_repaired() {
+    let person = Person::operator("").await;
+    person.publish(&partner()).await;
+    person.publish(&[later(1), later(2), delay(3)]).await;
+
+    let list = person.read("/deliveries?type=order.delayed").await;
+    let question = person.read("/deliveries/repair?action=cancel&business_key=DH-2").await;
+    assert!(list.contains("/deliveries/repair?type=order.delayed&#38;action=cancel"), "{list}");
+    assert!(question.contains("<b>1</b> deliveries fit"), "{question}");
+    assert_eq!(person.states("DH-2").await, ["waiting"], "a question does nothing");
+    let fields = [("action", "cancel"), ("business_key", "DH-2")];
+    let answer = person.press("/deliveries/repair", &fields).await;
+
+    let shown = person.read(place(&answer)).await;
+    assert!(shown.contains("Cancelled: 1"), "{shown}");
+    assert_eq!(person.states("DH-1").await, ["waiting"]);
+    assert_eq!(person.states("DH-2").await, ["cancelled"]);
+    assert_eq!(person.states("DH-3").await, ["sent"]);
+    person.stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_rejected_event_is_checked_mended_and_replayed() {
+    let person = Person::operator("").await;
+    person.publish(&partner()).await;
+    let mut broken = delay(7);
+    broken["data"]["promised_at"] = json!(5);
+    person.publish(&[broken]).await;
+    let page = format!("/rejected/{}", person.rejected().await);
+    let mended = delay(7).to_string();
+
+    let again = person.press(&format!("{page}/check"), &[("body", "{")]).await;
+    let again = again.text().await.unwrap();
+    assert!(again.contains("It would be rejected again"), "{again}");
+    let check = person.press(&format!("{page}/check"), &[("body", &mended)]).await;
+    let check = check.text().await.unwrap();
+    assert!(check.contains("Deliveries it would plan: 3"), "{check}");
+    assert!(person.states("DH-7").await.is_empty(), "a check plans nothing");
+    let unmended = person.press(&format!("{page}/replay"), &[]).await;
+    assert_eq!(unmended.status(), StatusCode::OK);
+    let replayed = person.press(&format!("{page}/replay"), &[("body", &mended)]).await;
+
+    assert!(place(&replayed).starts_with("/events/"), "{}", place(&replayed));
+    assert!(person.read(place(&replayed)).await.contains("DH-7"));
+    assert_eq!(person.get(&page).await.status(), StatusCode::NOT_FOUND);
+    person.stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_rejected_event_is_discarded() {
+    let person = Person::operator("").await;
+    person.publish(&[event("order.eaten", "x-1", json!({}))]).await;
+    let page = format!("/rejected/{}", person.rejected().await);
+
+    let answer = person.press(&format!("{page}/discard"), &[]).await;
+
+    assert_eq!(place(&answer), "/rejected?done=discarded");
+    assert!(person.read("/rejected").await.contains("No event was rejected."));
+    person.stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_provider_is_held_and_released_by_its_buttons() {
+    let person = Person::operator("").await;
+    person.publish(&partner()).await;
+
+    let held = person.press("/providers/sandbox/hold", &[("reason", "fire drill")]).await;
+    assert_eq!(place(&held), "/providers?done=provider_held");
+    assert!(person.read("/providers").await.contains("fire drill"));
+    let hold = person.stage.app.store.provider_holds().await.unwrap().remove(0);
+    assert_eq!((hold.reason.as_str(), hold.held_by.as_str()), ("fire drill", "thu-ha"));
+    let released = person.press("/providers/sandbox/release", &[]).await;
+
+    assert_eq!(place(&released), "/providers?done=provider_released");
+    assert!(person.stage.app.store.provider_holds().await.unwrap().is_empty());
+    person.stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn only_operators_with_the_token_of_their_session_change_something() {
+    let person = Person::operator("").await;
+    person.publish(&partner()).await;
+    person.publish(&[later(1)]).await;
+    let (id, _) = person.deliveries("DH-1").await.remove(0);
+    let repair = format!("/deliveries/{id}/repair");
+
+    let forged = person.press_with(&repair, &[("action", "cancel")], "guess").await;
+    assert_eq!(forged.status(), StatusCode::FORBIDDEN);
+    assert!(forged.text().await.unwrap().contains("<h1>Not allowed</h1>"));
+    for room in ["/", "/events", "/deliveries", "/rejected", "/sandbox", "/providers", "/search"] {
+        let stranger = person.stage.request(Method::GET, room).send().await.unwrap();
+        assert_eq!(stranger.status(), StatusCode::UNAUTHORIZED, "{room}");
+        assert!(stranger.text().await.unwrap().contains("loa users link"), "{room}");
+    }
+    let session = person.stage.sign_in("an", "viewer").await;
+    let viewer = Person { session, ..person };
+    let viewer = Person { csrf: csrf(&viewer.read("/preferences").await), ..viewer };
+    assert!(!viewer.read(&format!("/deliveries/{id}")).await.contains("value=\"cancel\""));
+    let refused = viewer.press(&repair, &[("action", "cancel")]).await;
+
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert_eq!(viewer.states("DH-1").await, ["waiting"]);
+    viewer.stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn the_console_speaks_the_language_and_tells_the_time_that_a_person_chose() {
+    let person = Person::of_role("", "viewer").await;
+    person.publish(&partner()).await;
+    person.publish(&[delay(1)]).await;
+    assert!(person.read("/events").await.contains("23 Nov, 09:00:00"));
+
+    let fields = [("language", "vi"), ("zone", "Europe/London"), ("back", "/events")];
+    let kept = person.press("/preferences", &fields).await;
+    assert_eq!(place(&kept), "/events");
+    let cookies = kept.headers().get_all("set-cookie").iter();
+    let cookies = cookies.map(|cookie| cookie.to_str().unwrap().split(';').next().unwrap());
+    let session = [person.session.as_str()].into_iter().chain(cookies).collect::<Vec<_>>();
+    let chosen = Person { session: session.join("; "), ..person };
+    let page = chosen.read("/events").await;
+
+    assert!(page.contains("<html lang=\"vi\">"), "{page}");
+    assert!(page.contains("title=\"2026-11-23T02:00:00Z (UTC)\">23/11, 02:00:00<"), "{page}");
+    let elsewhere = chosen.press("/preferences", &[("back", "//evil.example")]).await;
+    assert_eq!(place(&elsewhere), "/");
+    let nowhere = chosen.press("/preferences", &[("zone", "Atlantis")]).await;
+    assert_eq!(nowhere.status(), StatusCode::BAD_REQUEST);
+    chosen.stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn the_search_box_leads_to_what_it_finds() {
+    let person = Person::operator("").await;
+    person.publish(&partner()).await;
+    person.publish(&[delay(1)]).await;
+    let (id, _) = person.deliveries("DH-1").await.remove(0);
+
+    for (text, found, shown) in [
+        (id.as_str(), format!("/deliveries/{id}"), "It went out to Nguyễn Thị Lan"),
+        ("DH-1", "/events?business_key=DH-1".to_owned(), "order.delayed"),
+        ("minh-phat", "/events?business_key=minh-phat".to_owned(), "partner.changed"),
+        ("lan@MINHPHAT.test", "/deliveries?address=lan%40MINHPHAT.test".to_owned(), "Nguyễn"),
+        ("nguyen thi", "/deliveries?name=nguyen+thi".to_owned(), "Nguyễn Thị Lan"),
+    ] {
+        let query: String = url::form_urlencoded::byte_serialize(text.as_bytes()).collect();
+        let answer = person.get(&format!("/search?q={query}")).await;
+
+        assert_eq!(place(&answer), found);
+        assert!(person.read(place(&answer)).await.contains(shown), "{text}");
+    }
+    person.stage.app.stop().await;
+}
