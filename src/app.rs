@@ -82,13 +82,23 @@ pub enum StartError {
 }
 
 impl App {
-    /// Builds and starts everything but what listens to the outside.
+    /// Builds and starts everything but what listens to HTTP.
     ///
     /// A store that cannot be reached is waited for, and said so once.
     ///
     /// # Errors
     /// All faults of settings, catalogue and templates, or what is wrong with the store.
     pub async fn start(config: Config, clock: Clock, tasks: Tasks) -> Result<Self, StartError> {
+        let mut app = Self::build(config, clock, tasks).await?;
+        app.connect();
+        Ok(app)
+    }
+
+    /// As [`App::start`], but takes no event from the broker and publishes nothing.
+    ///
+    /// # Errors
+    /// As [`App::start`].
+    pub async fn build(config: Config, clock: Clock, tasks: Tasks) -> Result<Self, StartError> {
         let config = Arc::new(config);
         let surroundings = Surroundings::new(clock.clone(), &config);
         let desks = desks(&config, &surroundings);
@@ -120,12 +130,38 @@ impl App {
             },
             alarms: config.alarms,
         });
-        let links = connect(&config, &pipeline, (&clock, &tasks), &metrics);
         info!("Loa is ready with {}", store.describe());
+        let links = Vec::new();
         let app =
             Self { config, store, pipeline, rulebook, clock, tasks, metrics, surroundings, links };
         app.release_render_held().await;
         Ok(app)
+    }
+
+    /// Connects to the broker, if one is configured: one connection consumes, another publishes.
+    fn connect(&mut self) {
+        let Some(parts) = self.broker_parts(&self.tasks) else { return };
+        let (consumer, publisher) = (Consumer::start(&parts), Publisher::start(&parts));
+        self.links =
+            vec![("rabbitmq (events)", consumer.state()), ("rabbitmq (status)", publisher.state())];
+        self.pipeline.consume(consumer, self.batching(), &self.tasks);
+        self.pipeline.tell(publisher, &self.metrics, &self.tasks);
+    }
+
+    /// What connections to the configured broker are made of; they live in `tasks`.
+    pub fn broker_parts(&self, tasks: &Tasks) -> Option<broker::Parts> {
+        Some(broker::Parts {
+            settings: Arc::new(self.config.rabbitmq.clone()?),
+            clock: self.clock.clone(),
+            tasks: tasks.clone(),
+            metrics: Arc::clone(&self.metrics),
+        })
+    }
+
+    /// How arrivals are gathered into batches.
+    pub fn batching(&self) -> Batching {
+        let intake = &self.config.intake;
+        Batching { size: intake.batch, wait: intake.batch_wait }
     }
 
     /// Serves API and console where the settings say; returns the address.
@@ -179,29 +215,6 @@ impl App {
         }
         self.pipeline.record_what_is_left().await;
     }
-}
-
-/// Connects to the broker, if one is configured: one connection consumes, another publishes.
-fn connect(
-    config: &Config,
-    pipeline: &Pipeline,
-    (clock, tasks): (&Clock, &Tasks),
-    metrics: &Arc<Metrics>,
-) -> Vec<(&'static str, watch::Receiver<BrokerState>)> {
-    let Some(settings) = &config.rabbitmq else { return Vec::new() };
-    let parts = broker::Parts {
-        settings: Arc::new(settings.clone()),
-        clock: clock.clone(),
-        tasks: tasks.clone(),
-        metrics: Arc::clone(metrics),
-    };
-    let (consumer, publisher) = (Consumer::start(&parts), Publisher::start(&parts));
-    let links =
-        vec![("rabbitmq (events)", consumer.state()), ("rabbitmq (status)", publisher.state())];
-    let batching = Batching { size: config.intake.batch, wait: config.intake.batch_wait };
-    pipeline.consume(consumer, batching, tasks);
-    pipeline.tell(publisher, metrics, tasks);
-    links
 }
 
 /// Asks the connections to the broker what is not as it should be.
@@ -274,7 +287,7 @@ async fn open_store(config: &Config, clock: &Clock) -> Result<Store, StoreError>
 }
 
 /// Makes a desk for each provider; what is wrong with one goes to the config's faults.
-fn desks(config: &Config, surroundings: &Surroundings) -> Vec<Arc<Desk>> {
+pub fn desks(config: &Config, surroundings: &Surroundings) -> Vec<Arc<Desk>> {
     let only_to = OnlyTo::new(&config.send.only_to);
     let desk = |settings: &crate::config::ProviderSettings| {
         let provider = provider::build(settings, surroundings)?;

@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod bench;
 mod check;
 mod client;
 mod deliveries;
@@ -36,6 +37,7 @@ pub struct Arguments {
 enum Command {
     Run(run::Run),
     Demo(demo::Demo),
+    Bench(bench::Bench),
     Check(check::Check),
     Publish(publish::Publish),
     Deliveries(Box<deliveries::Deliveries>),
@@ -144,6 +146,7 @@ impl Command {
         match self {
             Self::Run(command) => command.run().await,
             Self::Demo(command) => command.run().await,
+            Self::Bench(command) => command.run().await,
             Self::Check(command) => Ok(command.run()),
             Self::Publish(command) => command.run().await,
             Self::Deliveries(command) => command.run().await,

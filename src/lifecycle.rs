@@ -32,8 +32,9 @@ impl Tasks {
         let hard = self.hard.clone();
         self.tracker.spawn(async move {
             tokio::select! {
-                () = hard.cancelled() => {}
+                biased;
                 () = task => {}
+                () = hard.cancelled() => {}
             }
         });
     }

@@ -1,5 +1,6 @@
 //! The real app with a staged outside world.
 
+pub mod bench;
 mod company;
 pub mod demo;
 pub mod post;

@@ -1,15 +1,16 @@
 //! Writes outcomes in batches, without a task of its own.
 //!
-//! Whoever has something to record puts it in the queue; one of those waiting becomes the writer
-//! and takes everything that is queued with it. So a single outcome is written at once, and under
-//! load many share one transaction.
+//! Whoever has something to record while few enough write becomes a writer. Whoever comes meanwhile
+//! waits; a writer that ends hands all that was queued to the first of those who wait, to be written
+//! as one. So a single outcome is written at once, and under load many share one transaction.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tracing::warn;
 
+use crate::model::delivery::Settlement;
 use crate::store::{Finish, Finished, Store, StoreError};
 
 /// The most outcomes of one transaction.
@@ -17,20 +18,43 @@ const MAX_BATCH: usize = 500;
 /// The longest wait before a failed write is tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
-type Waiting = (Finish, oneshot::Sender<Finished>);
-
 /// Records outcomes.
 #[derive(Clone)]
 pub struct Recorder {
     store: Store,
-    queue: Arc<Mutex<Vec<Waiting>>>,
-    writers: Arc<Semaphore>,
+    desk: Arc<Mutex<Desk>>,
 }
+
+/// What waits to be written, and how many more may write.
+struct Desk {
+    waiting: Vec<(Finish, oneshot::Sender<Turn>)>,
+    free_pens: usize,
+}
+
+/// What one who waits gets.
+enum Turn {
+    /// Its outcome is written.
+    Done(Finished),
+    /// It is to write these.
+    Write(Batch),
+}
+
+/// Outcomes to be written as one; the first is the writer's own.
+struct Batch {
+    finishes: Vec<Finish>,
+    /// Those who wait for the others.
+    others: Vec<oneshot::Sender<Turn>>,
+    pen: Pen,
+}
+
+/// The right to write; dropped, it goes to whoever waits.
+struct Pen(Arc<Mutex<Desk>>);
 
 impl Recorder {
     /// A recorder that lets `writers` transactions be under way at once.
     pub fn new(store: Store, writers: usize) -> Self {
-        Self { store, queue: Arc::default(), writers: Arc::new(Semaphore::new(writers)) }
+        let desk = Desk { waiting: Vec::new(), free_pens: writers };
+        Self { store, desk: Arc::new(Mutex::new(desk)) }
     }
 
     /// Returns once `finish` is committed.
@@ -38,33 +62,48 @@ impl Recorder {
     /// While the store cannot be reached it goes on trying: the claim's lease ends if it takes too
     /// long, and whoever claims the delivery next records this attempt as unknown.
     pub async fn record(&self, finish: Finish) -> Finished {
-        let (reply, mut recorded) = oneshot::channel();
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).push((finish, reply));
-        loop {
-            tokio::select! {
-                biased;
-                Ok(finished) = &mut recorded => return finished,
-                Ok(_writer) = self.writers.acquire() => self.write().await,
+        let Settlement { state, reason, .. } = finish.settlement;
+        let turn = match self.sit_down(finish) {
+            Ok(batch) => Turn::Write(batch),
+            Err(turn) => match turn.await {
+                Ok(turn) => turn,
+                // The writer was dropped half-way: as with a process that died, the lease ends.
+                Err(_) => return Finished { state, reason, was_claimed: false },
+            },
+        };
+        match turn {
+            Turn::Done(finished) => finished,
+            Turn::Write(batch) => {
+                let own = self.write(batch).await;
+                own.unwrap_or(Finished { state, reason, was_claimed: false })
             }
         }
     }
 
-    /// Writes what is queued, as one transaction.
-    async fn write(&self) {
-        let batch: Vec<Waiting> = {
-            let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = queue.len().min(MAX_BATCH);
-            queue.drain(..count).collect()
-        };
-        if batch.is_empty() {
-            return;
+    /// A batch of this outcome alone if there is a pen for it; else its turn comes later.
+    fn sit_down(&self, finish: Finish) -> Result<Batch, oneshot::Receiver<Turn>> {
+        let mut desk = lock(&self.desk);
+        if desk.free_pens > 0 {
+            desk.free_pens -= 1;
+            let pen = Pen(Arc::clone(&self.desk));
+            return Ok(Batch { finishes: vec![finish], others: Vec::new(), pen });
         }
-        let (finishes, replies): (Vec<_>, Vec<_>) = batch.into_iter().unzip();
-        let finished = self.write_until_done(finishes).await;
-        for (reply, finished) in replies.into_iter().zip(finished) {
-            // A receiver that is gone was dropped by a hard stop; its outcome is recorded.
-            reply.send(finished).ok();
+        let (sender, turn) = oneshot::channel();
+        desk.waiting.push((finish, sender));
+        Err(turn)
+    }
+
+    /// Writes a batch as one transaction, and tells the others; returns what is the writer's own.
+    async fn write(&self, batch: Batch) -> Option<Finished> {
+        let Batch { finishes, others, pen } = batch;
+        let mut finished = self.write_until_done(finishes).await.into_iter();
+        drop(pen);
+        let own = finished.next();
+        for (other, finished) in others.into_iter().zip(finished) {
+            // One that is gone was dropped by a hard stop; its outcome is recorded.
+            drop(other.send(Turn::Done(finished)));
         }
+        own
     }
 
     /// Tries until the store takes it; the caller's lease or a hard stop bounds how long.
@@ -82,10 +121,99 @@ impl Recorder {
     }
 }
 
+impl Drop for Pen {
+    fn drop(&mut self) {
+        let mut batch = {
+            let mut desk = lock(&self.0);
+            let count = desk.waiting.len().min(MAX_BATCH);
+            if count == 0 {
+                desk.free_pens += 1;
+            }
+            desk.waiting.drain(..count).collect::<Vec<_>>().into_iter()
+        };
+        let Some((own, writer)) = batch.next() else { return };
+        let (rest, others): (Vec<_>, Vec<_>) = batch.unzip();
+        let finishes = std::iter::once(own).chain(rest).collect();
+        let pen = Self(Arc::clone(&self.0));
+        // If the one who waited is gone, the pen comes back with the batch and goes on from here.
+        drop(writer.send(Turn::Write(Batch { finishes, others, pen })));
+    }
+}
+
+fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
+    desk.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn say_once(said: &mut Option<String>, error: &StoreError, count: usize) {
     let text = error.to_string();
     if said.as_ref() != Some(&text) {
         warn!(error = %text, "could not record {count} outcomes yet: {text}");
         *said = Some(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use futures_util::future::join_all;
+    use jiff::Timestamp;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::model::delivery::{Reason, State};
+    use crate::model::id::{DeliveryId, LeaseToken, RunId};
+    use crate::store::{Place, Settings};
+
+    async fn recorder(folder: &tempfile::TempDir) -> Recorder {
+        let settings = Settings {
+            place: Place::Sqlite(folder.path().join("loa.db")),
+            outbox: false,
+            keys_last: Duration::from_hours(1),
+            derived_keys_last: Duration::from_hours(1),
+        };
+        let run = RunId::new(Timestamp::UNIX_EPOCH);
+        let store = Store::open(settings, Clock::system(), run).await.unwrap();
+        Recorder::new(store, 2)
+    }
+
+    fn finish() -> Finish {
+        let at = Timestamp::UNIX_EPOCH;
+        Finish {
+            delivery: DeliveryId(Uuid::from_u128(fastrand::u128(..))),
+            token: LeaseToken::new(at),
+            attempt: None,
+            settlement: Settlement::uncounted(State::Waiting, Reason::Scheduled, at),
+            captured: None,
+        }
+    }
+
+    #[tokio::test]
+    async fn all_who_record_at_once_get_their_answer_and_the_pens_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = recorder(&folder).await;
+
+        let finished = join_all((0..2_000).map(|_| recorder.record(finish()))).await;
+
+        assert_eq!(finished.len(), 2_000);
+        assert!(lock(&recorder.desk).waiting.is_empty());
+        assert_eq!(lock(&recorder.desk).free_pens, 2);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_is_dropped_passes_its_pen_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = recorder(&folder).await;
+        let mut writers: Vec<_> = (0..2).map(|_| Box::pin(recorder.record(finish()))).collect();
+        for writer in &mut writers {
+            assert!(writer.now_or_never().is_none(), "it writes");
+        }
+        let mut third = Box::pin(recorder.record(finish()));
+        assert!((&mut third).now_or_never().is_none(), "it waits");
+
+        drop(writers);
+
+        assert_eq!(third.await.state, State::Waiting);
+        assert_eq!(lock(&recorder.desk).free_pens, 2);
     }
 }

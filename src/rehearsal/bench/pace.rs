@@ -1,0 +1,86 @@
+//! Latency at a steady pace: from handing an event in to its message at the receiver.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::BenchError;
+use super::bed::{Bed, Way};
+use super::report::PaceReport;
+use super::work::{Work, arrival};
+use crate::lifecycle::Tasks;
+use crate::model::address::Channel;
+use crate::pipeline::OnReject;
+
+/// Events a second.
+const PACE: u64 = 200;
+/// The first events are not counted: connections open meanwhile.
+const WARM_UP: u64 = PACE / 2;
+
+impl Bed<'_> {
+    /// Publishes 200 events a second for `lasts` and sees how long each message takes.
+    pub(super) async fn pace(
+        &mut self,
+        channel: Channel,
+        lasts: Duration,
+    ) -> Result<PaceReport, BenchError> {
+        let count = WARM_UP + lasts.as_secs() * PACE;
+        let work = self.work(Way::Durable, channel, count);
+        let tasks = Tasks::new();
+        if self.queue.is_some() {
+            let consumer = super::queue::consume(self.app, &tasks)?;
+            self.app.pipeline.consume(consumer, self.app.batching(), &tasks);
+        }
+        let target = self.sinks.tally.count() + count;
+        self.sinks.tally.begin_times();
+        let used = self.used();
+        let handed_in = self.hand_in(work).await?;
+        self.sinks.tally.reach(target).await;
+        self.settled().await?;
+        let used = self.used().saturating_sub(used);
+        tasks.stop(super::bed::GRACE).await;
+
+        let times = self.sinks.tally.take_times().into_iter();
+        let took = times.filter_map(|(number, came)| {
+            let index = usize::try_from(number.checked_sub(work.first)?).ok()?;
+            (number >= work.first + WARM_UP).then(|| came.checked_sub(*handed_in.get(index)?))?
+        });
+        Ok(PaceReport::new(took.collect(), used.as_secs_f64() * 1_000.0 / as_float(count)))
+    }
+
+    /// Hands one event in every 5 ms; when each was.
+    async fn hand_in(&self, work: Work) -> Result<Vec<Duration>, BenchError> {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1) / 200);
+        let mut handed_in = Vec::new();
+        let (failures, tasks) = (Arc::new(AtomicU64::new(0)), Tasks::new());
+        for index in 0..work.count {
+            ticks.tick().await;
+            handed_in.push(self.app.clock.monotonic());
+            if let Some(queue) = &self.queue {
+                let (queue, failures) = (queue.clone(), Arc::clone(&failures));
+                tasks.spawn(async move {
+                    let failed = queue.publish(&work, index).await.is_err();
+                    failures.fetch_add(u64::from(failed), Ordering::SeqCst);
+                });
+            } else {
+                let one = arrival(work.event(index), self.app.clock.now());
+                let (acceptor, failures) =
+                    (self.app.pipeline.acceptor().clone(), Arc::clone(&failures));
+                tasks.spawn(async move {
+                    let failed = acceptor.accept(vec![one], OnReject::Keep).await.is_err();
+                    failures.fetch_add(u64::from(failed), Ordering::SeqCst);
+                });
+            }
+        }
+        tasks.stop(super::bed::GRACE).await;
+        match failures.load(Ordering::SeqCst) {
+            0 => Ok(handed_in),
+            count => Err(BenchError::Broken(format!("{count} paced events were not taken"))),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
+fn as_float(count: u64) -> f64 {
+    count as f64
+}

@@ -1,0 +1,89 @@
+//! Fills Loa's queue at a RabbitMQ, and takes from it.
+
+use super::BenchError;
+use super::work::Work;
+use crate::app::App;
+use crate::broker::{self, BrokerState, Consumer, Publication, PublishOutcome, Publisher};
+use crate::intake::encode::STRUCTURED;
+use crate::lifecycle::Tasks;
+use crate::model::event::Properties;
+
+/// How many events are published between two looks at what became of them.
+const AT_ONCE: u64 = 2_000;
+
+/// Loa's queue, filled by a connection of its own.
+#[derive(Clone)]
+pub(super) struct Queue {
+    exchange: String,
+    publisher: Publisher,
+}
+
+impl Queue {
+    /// Declares everything and begins to publish status events; none without a broker.
+    pub(super) async fn open(app: &App) -> Result<Option<Self>, BenchError> {
+        let Some(parts) = app.broker_parts(&app.tasks) else { return Ok(None) };
+        let exchange = parts.settings.exchange.clone();
+        let (publisher, teller) = (Publisher::start(&parts), Publisher::start(&parts));
+        app.pipeline.tell(teller, &app.metrics, &app.tasks);
+        // A consumer declares the queue.
+        let tasks = Tasks::new();
+        let consumer = Consumer::start(&broker::Parts { tasks: tasks.clone(), ..parts });
+        for mut state in [consumer.state(), publisher.state()] {
+            let known = state.wait_for(|state| *state != BrokerState::Connecting);
+            let state = known.await.map_err(|_| BenchError::Broker("no connection".to_owned()))?;
+            if let BrokerState::Down(fault) | BrokerState::Impaired(fault) = &*state {
+                return Err(BenchError::Broker(fault.clone()));
+            }
+        }
+        drop(consumer);
+        tasks.stop(super::bed::GRACE).await;
+        Ok(Some(Self { exchange, publisher }))
+    }
+
+    /// Publishes all of `work`; every event is in the queue when it returns.
+    pub(super) async fn fill(&self, work: &Work) -> Result<(), BenchError> {
+        for start in (0..work.count).step_by(usize::try_from(AT_ONCE).unwrap_or(1)) {
+            let end = (start + AT_ONCE).min(work.count);
+            let publications = (start..end).map(|index| self.publication(work, index)).collect();
+            for outcome in self.publisher.publish_all(publications).await {
+                check(outcome)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes one event of `work`.
+    pub(super) async fn publish(&self, work: &Work, index: u64) -> Result<(), BenchError> {
+        check(self.publisher.publish_event(self.publication(work, index)).await)
+    }
+
+    fn publication(&self, work: &Work, index: u64) -> Publication {
+        let number = work.first + index;
+        let properties = Properties {
+            content_type: Some(STRUCTURED.to_owned()),
+            message_id: Some(number.to_string()),
+            ..Properties::default()
+        };
+        Publication {
+            exchange: self.exchange.clone(),
+            routing_key: format!("bench.{}", work.channel),
+            properties,
+            bytes: work.event(index),
+        }
+    }
+}
+
+/// A connection that consumes until `tasks` stop.
+pub(super) fn consume(app: &App, tasks: &Tasks) -> Result<Consumer, BenchError> {
+    let parts = app.broker_parts(tasks);
+    let parts = parts.ok_or_else(|| BenchError::Broker("it is not configured".to_owned()))?;
+    Ok(Consumer::start(&parts))
+}
+
+fn check(outcome: PublishOutcome) -> Result<(), BenchError> {
+    match outcome {
+        PublishOutcome::Confirmed => Ok(()),
+        PublishOutcome::Unroutable => Err(BenchError::Broker("no queue is bound".to_owned())),
+        PublishOutcome::Failed(why) => Err(BenchError::Broker(why)),
+    }
+}

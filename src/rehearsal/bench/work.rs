@@ -1,0 +1,95 @@
+//! What is published: one event, one recipient, one message.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::intake::encode::{Outgoing, structured};
+use crate::model::address::Channel;
+use crate::model::event::{Arrival, EventKey, Properties, Transport};
+
+/// What stands before an event's number in the addresses and order numbers that sinks look for.
+pub(super) const MARK: &str = "bench-";
+
+/// An event type of the benchmark as the text of its file.
+pub(super) fn event_type(channel: Channel) -> String {
+    include_str!("event_type.toml").replace("CHANNEL", channel.as_str())
+}
+
+/// Where the events of one measurement stand among all that a run publishes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Work {
+    /// What the messages go by.
+    pub(super) channel: Channel,
+    /// The number of the first event.
+    pub(super) first: u64,
+    /// How many there are.
+    pub(super) count: u64,
+    /// Nothing is due before this.
+    pub(super) not_before: Option<Timestamp>,
+}
+
+impl Work {
+    /// The event number `index` of this work, in the words of a shop.
+    pub(super) fn event(&self, index: u64) -> Bytes {
+        let number = self.first + index;
+        let recipient = match self.channel {
+            Channel::Email => {
+                json!({ "name": "Trần Thị Bích", "email": format!("{MARK}{number}@sink.example") })
+            }
+            Channel::Chat | Channel::Sms => json!({ "name": "Trần Thị Bích", "chat": "chat" }),
+        };
+        let data = json!({
+            "order_id": format!("{MARK}{number}"), "partner_id": "minh-phat",
+            "shipped_at": "2026-12-03T14:20:00+07:00", "expected_at": "2026-12-05",
+            "carrier": "Viettel Post", "packages": 24,
+            "lines": [
+                { "name": "Cà phê Robusta rang xay 1 kg", "quantity": 20, "unit": "thùng" },
+                { "name": "Cà phê Arabica Cầu Đất 500 g", "quantity": 4, "unit": "thùng" },
+            ],
+            "recipients": [recipient],
+        });
+        let event = Outgoing {
+            event_type: format!("bench.{}", self.channel),
+            key: Some(EventKey { source: "loa/bench".to_owned(), id: number.to_string() }),
+            not_before: self.not_before,
+            data,
+            ..Outgoing::default()
+        };
+        Bytes::from(structured(&event))
+    }
+
+    /// The events as they arrive by HTTP.
+    pub(super) fn arrivals(&self, now: Timestamp) -> Vec<Arrival> {
+        (0..self.count).map(|index| arrival(self.event(index), now)).collect()
+    }
+}
+
+/// Bytes as they arrive by HTTP.
+pub(super) fn arrival(bytes: Bytes, at: Timestamp) -> Arrival {
+    Arrival { bytes, properties: Properties::default(), transport: Transport::Http, at }
+}
+
+/// The number behind the first [`MARK`] in what a sink was sent.
+pub(super) fn number_in(bytes: &[u8]) -> Option<u64> {
+    let at = bytes.windows(MARK.len()).position(|window| window == MARK.as_bytes())?;
+    let digits = bytes.get(at + MARK.len()..)?;
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+    std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_carries_its_number_to_where_a_sink_finds_it() {
+        for channel in [Channel::Chat, Channel::Email] {
+            let work = Work { channel, first: 1_000, count: 10, not_before: None };
+
+            assert_eq!(number_in(&work.event(7)), Some(1_007));
+        }
+        assert_eq!(number_in(b"RCPT TO:<bench-12@sink.example>\r\n"), Some(12));
+        assert_eq!(number_in(b"nothing"), None);
+    }
+}
