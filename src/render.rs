@@ -7,6 +7,7 @@ mod assembly;
 mod chat;
 mod check;
 mod compose;
+mod edit;
 mod email;
 mod helpers;
 mod letterhead;
@@ -23,11 +24,11 @@ mod words;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::config::assets::Assets;
 use crate::model::address::Channel;
 use crate::model::delivery::Delivery;
 use crate::model::message::{Dialect, Message};
@@ -39,6 +40,7 @@ use compose::Facts;
 use origin::Origin;
 use version::Version;
 
+pub use edit::Edit;
 pub use letterhead::{Company, Letterhead, Unsubscribe};
 pub use load::TemplateFault;
 pub use preview::Preview;
@@ -51,8 +53,8 @@ pub struct Templates {
     entries: BTreeMap<String, Entry>,
     samples: BTreeMap<String, Sample>,
     default_locale: String,
-    /// The folder that faults name.
-    root: PathBuf,
+    /// The files they were read from.
+    assets: Assets,
 }
 
 /// One template in one language on one channel.
@@ -181,7 +183,7 @@ impl Templates {
 
     /// A file's name as people know it.
     fn name_of(&self, path: &str) -> String {
-        self.root.join(path).display().to_string()
+        self.assets.name_of(path)
     }
 
     fn fault(&self, (path, fault): PlacedFault) -> TemplateFault {

@@ -3,6 +3,7 @@
 mod api;
 mod auth;
 mod console;
+mod edge;
 mod problem;
 mod rates;
 mod server;
@@ -56,6 +57,7 @@ pub struct Surroundings {
 pub fn router(surroundings: Surroundings) -> Router {
     let max_body = usize::try_from(surroundings.config.http.max_body).unwrap_or(usize::MAX);
     let timeout = surroundings.config.http.timeout;
+    let is_https = auth::is_https(&surroundings.config);
     let (api, _) = api::routes().finish();
     let api = api.layer(from_fn_with_state(surroundings.clone(), auth::bearer::require_caller));
     let pages = console::rooms().layer(from_fn(auth::session::require_operator));
@@ -75,7 +77,8 @@ pub fn router(surroundings: Surroundings) -> Router {
         .route("/login", get(auth::login::explain))
         .route("/login/{link}", get(auth::login::ask).post(auth::login::sign_in))
         .layer(header("referrer-policy", "same-origin"));
-    api.merge(signed)
+    let all = api
+        .merge(signed)
         .merge(login)
         .merge(open)
         .merge(console::files())
@@ -83,12 +86,18 @@ pub fn router(surroundings: Surroundings) -> Router {
         .layer(DefaultBodyLimit::max(max_body))
         .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, timeout))
         .layer(CatchPanicLayer::new())
+        .layer(from_fn(edge::refuse_odd_requests))
         .layer(from_fn(problem::in_one_form))
         .layer(header("content-security-policy", CONTENT_SECURITY_POLICY))
         .layer(header("x-content-type-options", "nosniff"))
         .layer(header("referrer-policy", "no-referrer"))
         .layer(header("cache-control", "no-store"))
-        .with_state(surroundings)
+        .layer(header("cross-origin-opener-policy", "same-origin"))
+        .layer(header("cross-origin-resource-policy", "same-origin"))
+        .layer(header("permissions-policy", "camera=(), microphone=(), geolocation=(), payment=()"))
+        .with_state(surroundings);
+    let transport = header("strict-transport-security", "max-age=63072000");
+    if is_https { all.layer(transport) } else { all }
 }
 
 /// A header of every answer that does not bring its own.

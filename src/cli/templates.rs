@@ -11,7 +11,6 @@ use super::{Failure, Output, Settings};
 use crate::app;
 use crate::clock::Clock;
 use crate::model::address::Channel;
-use crate::model::catalogue::Category;
 use crate::model::message::{Dialect, Message};
 use crate::pipeline::Rulebook;
 use crate::render::{Preview, sms};
@@ -120,14 +119,11 @@ impl Templates {
         default_locale: &str,
     ) -> Result<(), Failure> {
         let data = wanted.data.as_deref().map(read_data).transpose()?;
-        // A template does not know who uses it; the type of its own name decides, if there is one.
-        let types = &rulebook.catalogue.types;
-        let own = types.values().find(|known| known.name.as_str() == wanted.template);
         let preview = Preview {
             template: &wanted.template,
             locale: wanted.locale.as_deref().unwrap_or(default_locale),
             channel: wanted.channel,
-            category: own.map_or(Category::Transactional, |known| known.category),
+            category: rulebook.category_of(&wanted.template),
             data: data.as_ref(),
             is_known: !wanted.unknown,
         };

@@ -108,7 +108,7 @@ impl Acceptor {
     }
 
     /// What the steps decide by, as it is now.
-    pub(super) fn rulebook(&self) -> Arc<Rulebook> {
+    pub fn rulebook(&self) -> Arc<Rulebook> {
         self.rulebook.load_full()
     }
 

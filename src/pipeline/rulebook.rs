@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 
 use crate::intake::Decoder;
-use crate::model::catalogue::{Catalogue, EventType};
+use crate::model::catalogue::{Catalogue, Category, EventType};
 use crate::model::delivery::Delivery;
 use crate::model::event::Event;
 use crate::model::message::Dialect;
@@ -44,6 +44,16 @@ impl Rulebook {
     /// The catalogue's entry for an event.
     pub fn event_type(&self, event: &Event) -> Option<&EventType> {
         self.catalogue.types.get(&event.event_type)
+    }
+
+    /// The category of the events that a template tells of: the type of its own name decides, else
+    /// the first that uses it.
+    pub fn category_of(&self, template: &str) -> Category {
+        let types = self.catalogue.types.values();
+        let uses = |known: &&EventType| known.steps.iter().any(|step| step.template == template);
+        let own = types.clone().find(|known| known.name.as_str() == template);
+        let found = own.or_else(|| types.clone().find(uses));
+        found.map_or(Category::Transactional, |known| known.category)
     }
 
     /// Renders a delivery's message.

@@ -74,7 +74,7 @@ impl Templates {
     }
 
     /// What a template prints though an event of this type may lack it.
-    fn check_variables(
+    pub(super) fn check_variables(
         &self,
         event_type: &EventType,
         key: &str,
@@ -135,7 +135,7 @@ impl Templates {
 }
 
 /// The templates of an event type's steps, with the channels they are needed on.
-fn used_by(event_type: &EventType) -> BTreeSet<(&str, Channel)> {
+pub(super) fn used_by(event_type: &EventType) -> BTreeSet<(&str, Channel)> {
     let steps = event_type.steps.iter();
     steps
         .flat_map(|step| step.channels.iter().map(|channel| (step.template.as_str(), *channel)))

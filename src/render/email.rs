@@ -9,7 +9,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::assembly::{Assembly, Place, PlacedFault, Restored, Source, assemble};
-use super::text_part;
+use super::{tag, text_part};
 use crate::config::assets::Assets;
 use crate::text::TextFault;
 
@@ -101,9 +101,16 @@ impl Frame<'_> {
     }
 }
 
+/// How deep elements may stand within one another: those who read MJML and HTML go down for each.
+const MAX_NESTING: usize = 100;
+
 /// The HTML of an email, styles inlined, its handlebars tags still tokens.
 fn html_of(assembly: &Assembly) -> Result<String, PlacedFault> {
     let whole = |message: String| assembly.place_of(0).fault(message);
+    if let Some(at) = tag::deeper_than(MAX_NESTING, &assembly.mjml) {
+        let what = format!("more than {MAX_NESTING} elements are open within one another here");
+        return Err(assembly.place_of(at).fault(what));
+    }
     let parsed = mrml::parse(&assembly.mjml).map_err(|error| mjml_fault(assembly, &error))?;
     if let Some(warning) = parsed.warnings.first() {
         let place = assembly.place_of(warning.span.start);

@@ -57,7 +57,7 @@ impl Templates {
     }
 
     /// Templates without any message yet, whose engines know the helpers.
-    pub(super) fn empty(words: &Arc<Words>, default_locale: &str, root: &Assets) -> Self {
+    pub(super) fn empty(words: &Arc<Words>, default_locale: &str, assets: &Assets) -> Self {
         let engine = |escaping| {
             let mut engine = Engine::new(escaping);
             helpers::add_all(&mut engine, words, default_locale);
@@ -70,7 +70,7 @@ impl Templates {
             entries: BTreeMap::new(),
             samples: BTreeMap::new(),
             default_locale: default_locale.to_owned(),
-            root: root.root.clone(),
+            assets: assets.clone(),
         }
     }
 

@@ -187,3 +187,34 @@ fn catalogue(text: &str) -> Catalogue {
     let sources = sources.with_override("catalogue_dir", folder_name, "test");
     crate::config::load(&sources).unwrap().catalogue
 }
+
+#[test]
+fn elements_without_end_within_one_another_are_refused_before_they_are_read() {
+    let body = format!("<mj-text>\n{}</mj-text>", "<div>".repeat(60_000));
+
+    let faults = load(&[("messages/x/vi/email.mjml", &email(&body))]).err().unwrap();
+
+    assert!(faults[0].starts_with("templates/messages/x/vi/email.mjml:"), "{faults:?}");
+    assert!(faults[0].contains("within one another"), "{faults:?}");
+}
+
+#[test]
+fn an_edited_template_is_tried_by_itself_and_its_faults_have_places() {
+    let templates = load(&[
+        ("messages/x/vi/sms.txt", "Đơn {{data.order}}"),
+        ("messages/x/sample.json", "{\"order\":\"DH-1\"}"),
+        ("messages/y/vi/sms.txt", "khác"),
+    ]);
+    let templates = templates.ok().unwrap();
+    let catalogue = Catalogue::default();
+    let edit = |text| Edit { template: "x", locale: "vi", channel: Channel::Sms, text };
+
+    let edited = templates.edited(&edit("Hàng {{data.order}} chậm"), &catalogue).ok().unwrap();
+    let broken = templates.edited(&edit("Hàng\n{{#if data.order}}"), &catalogue).err().unwrap();
+
+    let listed: Vec<_> = edited.list().collect();
+    assert_eq!(listed, [("x", "vi", "sms")]);
+    assert_eq!(edited.sample("x"), Some(&json!({ "order": "DH-1" })));
+    assert_eq!(broken[0].file, "templates/messages/x/vi/sms.txt");
+    assert_eq!(broken[0].fault.line, Some(2), "{broken:?}");
+}

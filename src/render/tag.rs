@@ -116,3 +116,50 @@ pub(super) fn tokens_with_depth(html: &str) -> Vec<(usize, usize)> {
     note(rest, depth);
     found
 }
+
+/// The byte at which more than `most` elements are open within one another, if there is one.
+pub(super) fn deeper_than(most: usize, markup: &str) -> Option<usize> {
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(found) = markup.get(at..)?.find('<') {
+        let start = at + found;
+        let tag = inside_of_tag(markup.get(start + 1..)?);
+        if tag.starts_with('/') {
+            depth = depth.saturating_sub(1);
+        } else if !tag.starts_with('!') && !text_part::is_void(tag) {
+            depth += 1;
+        }
+        if depth > most {
+            return Some(start);
+        }
+        at = start + 1 + tag.len();
+    }
+    None
+}
+
+/// What stands before the `>` of a tag; one within quotes of either sort does not end it.
+fn inside_of_tag(text: &str) -> &str {
+    let mut open = None;
+    for (at, letter) in text.char_indices() {
+        match (open, letter) {
+            (Some(quote), _) if quote == letter => open = None,
+            (None, '"' | '\'') if !text.starts_with('!') => open = Some(letter),
+            (None, '>') => return text.get(..at).unwrap_or_default(),
+            (Some(_) | None, _) => {}
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_elements_are_counted_whatever_stands_in_quotes() {
+        assert_eq!(deeper_than(1, "<a><br/><img src='x'></a><b>text</b>"), None);
+        assert_eq!(deeper_than(1, "<a><b>"), Some(3));
+        assert_eq!(deeper_than(1, r#"<a x='"'><b>"#), Some(9));
+        assert_eq!(deeper_than(1, r#"<a x="/>"><b>"#), Some(10));
+        assert_eq!(deeper_than(1, "<!-- it's --><a><b></b>"), Some(16));
+    }
+}

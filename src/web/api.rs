@@ -7,6 +7,7 @@ pub(super) mod ledger;
 pub(super) mod providers;
 pub(super) mod rejected;
 pub(super) mod routes;
+pub(super) mod templates;
 pub(super) mod users;
 
 use base64::Engine as _;
@@ -39,6 +40,8 @@ pub(super) fn routes() -> Routes {
         .get("/v1/providers", Scope::ProvidersRead, providers::list)
         .post("/v1/providers/{name}/hold", Scope::ProvidersWrite, providers::hold)
         .post("/v1/providers/{name}/release", Scope::ProvidersWrite, providers::release)
+        .get("/v1/templates", Scope::TemplatesRead, templates::list)
+        .post("/v1/templates/{name}/preview", Scope::TemplatesRead, templates::preview)
         .get("/v1/keys", Scope::Admin, keys::list)
         .post("/v1/keys", Scope::Admin, keys::create)
         .delete("/v1/keys/{name}", Scope::Admin, keys::revoke)

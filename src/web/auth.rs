@@ -15,6 +15,7 @@ use crate::store::{Store, StoreError};
 pub use attempts::Attempts;
 pub(super) use secret::new_secret;
 pub use secret::random_secret;
+pub(super) use session::is_https;
 
 /// The user by which whoever starts Loa signs in.
 const LOCAL_USER: &str = "local";

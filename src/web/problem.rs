@@ -143,13 +143,30 @@ pub(super) async fn in_one_form(request: Request, next: Next) -> Response {
     }
     let (mut parts, body) = answer.into_parts();
     let said = axum::body::to_bytes(body, MOST_SAID).await.unwrap_or_default();
-    let title = status.canonical_reason().unwrap_or("refused");
-    let problem = Problem::new(status, title, String::from_utf8_lossy(&said)).into_response();
-    let (form, body) = problem.into_parts();
+    let (title, detail) = words(status);
+    let detail = if said.is_empty() { detail } else { String::from_utf8_lossy(&said).into() };
+    let (form, body) = Problem::new(status, title, detail).into_response().into_parts();
     // Such as `Allow`, which says what would have been right.
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.extend(form.headers);
     Response::from_parts(parts, body)
+}
+
+/// What a refusal is called, and what is said of it if nobody has said anything yet.
+fn words(status: StatusCode) -> (&'static str, String) {
+    match status {
+        StatusCode::BAD_REQUEST => ("bad request", String::new()),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            ("method not allowed", "the header Allow names what this path takes".to_owned())
+        }
+        StatusCode::REQUEST_TIMEOUT => {
+            ("too slow", "the request took longer than http.timeout allows".to_owned())
+        }
+        StatusCode::PAYLOAD_TOO_LARGE => ("too large", String::new()),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported media type", String::new()),
+        StatusCode::UNPROCESSABLE_ENTITY => ("not understood", String::new()),
+        _ => ("refused", status.canonical_reason().unwrap_or_default().to_owned()),
+    }
 }
 
 /// The answer for paths that lead nowhere.

@@ -1,12 +1,13 @@
 //! Listens, bounded, until the soft stop; says whether Loa is alive and ready.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
+use axum::{Json, Router};
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -15,17 +16,26 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::warn;
 
 use super::{Surroundings, router};
 use crate::lifecycle::Tasks;
 
-/// The most connections at once; more wait in the system's queue.
-const CONNECTIONS: usize = 1024;
-/// How long a client may take for its headers.
-const HEADERS: Duration = Duration::from_secs(10);
+/// What clients may take up.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// The most connections at once; more wait in the system's queue.
+    connections: usize,
+    /// How long a client may take for the head of a request, and stay between two.
+    head: Duration,
+    /// The longest head in bytes.
+    head_bytes: usize,
+}
+
+const LIMITS: Limits =
+    Limits { connections: 1024, head: Duration::from_secs(10), head_bytes: 64 << 10 };
 
 /// Why the server does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -44,24 +54,24 @@ pub async fn serve(surroundings: Surroundings, tasks: &Tasks) -> Result<SocketAd
     let fault = |source| ServeError { address, source };
     let listener = TcpListener::bind(address).await.map_err(fault)?;
     let bound = listener.local_addr().map_err(fault)?;
-    let spawner = tasks.clone();
-    tasks.spawn(accept(listener, surroundings, spawner));
+    tasks.spawn(accept(listener, router(surroundings), LIMITS, tasks.clone()));
     Ok(bound)
 }
 
-async fn accept(listener: TcpListener, surroundings: Surroundings, tasks: Tasks) {
-    let service = TowerToHyperService::new(router(surroundings));
-    let connections = std::sync::Arc::new(Semaphore::new(CONNECTIONS));
+async fn accept(listener: TcpListener, router: Router, limits: Limits, tasks: Tasks) {
+    let service = TowerToHyperService::new(router);
+    let connections = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let mut builder = http1::Builder::new();
     // Without a timer the header timeout does nothing.
-    builder.timer(TokioTimer::new()).header_read_timeout(HEADERS);
+    builder.timer(TokioTimer::new()).header_read_timeout(limits.head);
+    builder.max_buf_size(limits.head_bytes);
     loop {
-        let Ok(turn) = std::sync::Arc::clone(&connections).acquire_owned().await else { break };
-        let (stream, from) = tokio::select! {
+        let next = take(&listener, Arc::clone(&connections));
+        let (turn, stream, from) = tokio::select! {
             () = tasks.soft().cancelled() => break,
-            accepted = listener.accept() => match accepted {
-                Ok(accepted) => accepted,
+            taken = next => match taken {
+                Ok(taken) => taken,
                 Err(error) => {
                     warn!(%error, "could not take a connection: {error}");
                     tokio::time::sleep(Duration::from_millis(100)).await;
@@ -85,6 +95,16 @@ async fn accept(listener: TcpListener, surroundings: Surroundings, tasks: Tasks)
         });
     }
     graceful.shutdown().await;
+}
+
+/// The next connection, once there is room for it.
+async fn take(
+    listener: &TcpListener,
+    connections: Arc<Semaphore>,
+) -> std::io::Result<(OwnedSemaphorePermit, TcpStream, SocketAddr)> {
+    let turn = connections.acquire_owned().await.map_err(std::io::Error::other)?;
+    let (stream, from) = listener.accept().await?;
+    Ok((turn, stream, from))
 }
 
 /// Alive: says nothing of broker, store or providers, whose trouble a restart would not mend.
@@ -111,4 +131,79 @@ pub(super) async fn readyz(State(surroundings): State<Surroundings>) -> impl Int
 pub(super) async fn metrics(State(surroundings): State<Surroundings>) -> impl IntoResponse {
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, media_type)], surroundings.metrics.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: loa.test\r\n\r\n";
+
+    async fn listen(limits: Limits) -> (SocketAddr, Tasks) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tasks = Tasks::new();
+        let router = Router::new().route("/", get(|| async { "here" }));
+        tasks.spawn(accept(listener, router, limits, tasks.clone()));
+        (address, tasks)
+    }
+
+    /// Sends bytes on a connection of their own, and leaves it open.
+    async fn send(address: SocketAddr, bytes: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // The server may answer and close before it has taken all.
+        drop(stream.write_all(bytes).await);
+        stream
+    }
+
+    /// What comes until the server closes, or breaks off.
+    async fn rest(mut stream: TcpStream) -> String {
+        let mut bytes = Vec::new();
+        drop(timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap());
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    #[tokio::test]
+    async fn who_does_not_finish_a_head_is_sent_away() {
+        let (address, tasks) = listen(Limits { head: Duration::from_millis(50), ..LIMITS }).await;
+
+        let slow = send(address, b"GET / HTTP/1.1\r\nhost: loa").await;
+
+        assert!(!rest(slow).await.contains("here"));
+        assert!(tasks.stop(PATIENCE).await);
+    }
+
+    #[tokio::test]
+    async fn a_head_without_end_is_refused() {
+        let (address, tasks) = listen(Limits { head_bytes: 16 << 10, ..LIMITS }).await;
+        let head = format!("GET / HTTP/1.1\r\nhost: loa.test\r\nx: {}", "x".repeat(32 << 10));
+
+        let endless = send(address, head.as_bytes()).await;
+
+        let answer = rest(endless).await;
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+        assert!(tasks.stop(PATIENCE).await);
+    }
+
+    #[tokio::test]
+    async fn more_connections_than_there_is_room_for_wait() {
+        let (address, tasks) = listen(Limits { connections: 1, ..LIMITS }).await;
+        let mut first = send(address, REQUEST).await;
+        let mut byte = [0];
+        timeout(PATIENCE, first.read_exact(&mut byte)).await.unwrap().unwrap();
+        let mut second = send(address, REQUEST).await;
+
+        let early = timeout(Duration::from_millis(100), second.read_exact(&mut byte)).await;
+        drop(first);
+        let later = timeout(PATIENCE, second.read_exact(&mut byte)).await;
+
+        assert!(early.is_err(), "there was room for one");
+        assert_eq!(later.unwrap().unwrap(), 1);
+        assert!(tasks.stop(PATIENCE).await, "a full house stops too");
+    }
 }

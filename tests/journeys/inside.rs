@@ -22,12 +22,19 @@ pub(crate) struct Stage {
 impl Stage {
     /// Starts it with `more` settings.
     pub(crate) async fn open(more: &str) -> Self {
+        Self::with(more, &[]).await
+    }
+
+    /// Starts it with `more` settings, and some keys with other values.
+    pub(crate) async fn with(more: &str, keys: &[(&str, &str)]) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
         let folder = TempDir::new().unwrap();
         let data = folder.path().join("data").display().to_string();
-        let sources = Sources::defaults()
-            .with_text("test.toml", &settings(more))
-            .with_override("data_dir", &data, "the test");
+        let sources = Sources::defaults().with_text("test.toml", &settings(more));
+        let own = [("data_dir", data.as_str())];
+        let all = own.iter().chain(keys);
+        let sources = all
+            .fold(sources, |sources, (key, value)| sources.with_override(key, value, "the test"));
         let clock = Clock::manual("2026-11-23T02:00:00Z".parse().unwrap());
         let config = config::load(&sources).unwrap();
         let app = App::start(config, clock, Tasks::new()).await.unwrap();
@@ -39,6 +46,11 @@ impl Stage {
             .build()
             .unwrap();
         Self { app, url: format!("http://{address}"), token: found.token, http, _folder: folder }
+    }
+
+    /// The token that may everything.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
     }
 
     /// A request that nobody vouches for.

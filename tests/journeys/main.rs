@@ -12,6 +12,7 @@ mod events;
 mod inside;
 mod keys;
 mod kill;
+mod problems;
 mod publish;
 mod reload;
 mod stage;

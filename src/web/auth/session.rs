@@ -145,7 +145,7 @@ fn cookie_name(config: &Config) -> &'static str {
 }
 
 /// Whether people reach this Loa over TLS.
-pub(super) fn is_https(config: &Config) -> bool {
+pub(in crate::web) fn is_https(config: &Config) -> bool {
     config.http.public_url.as_ref().is_some_and(|url| url.scheme() == "https")
 }
 
