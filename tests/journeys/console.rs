@@ -341,3 +341,52 @@ async fn the_search_box_leads_to_what_it_finds() {
     }
     person.stage.app.stop().await;
 }
+
+#[tokio::test]
+async fn the_ledger_warns_of_what_is_late_and_when_it_does_not_close() {
+    let mut person = Person::operator("").await;
+    person.publish(&partner()).await;
+    let calm = person.read("/").await;
+    assert!(calm.contains(">closes</span>") && !calm.contains("class=\"banner"), "{calm}");
+
+    person.press("/providers/sandbox/hold", &[]).await;
+    person.publish(&[later(1)]).await;
+    let due = "2026-12-24T03:05:01Z".parse().unwrap();
+    person.stage.app.clock.advance_to(due);
+    person.session = person.stage.sign_in("an", "operator").await;
+    let late = person.read("/").await;
+    assert!(late.contains("class=\"banner amber\""), "{late}");
+    assert!(late.contains("<span class=\"late\">5 min</span>"), "{late}");
+    assert!(late.contains("on hold"), "{late}");
+
+    let file = person.stage.app.config.data_dir.join("loa.db");
+    let lost = "UPDATE counter SET value = value + 1 WHERE name = 'delivery.planned'";
+    rusqlite::Connection::open(file).unwrap().execute(lost, []).unwrap();
+    let open = person.read("/").await;
+    assert!(open.contains("class=\"banner red\""), "{open}");
+    assert!(open.contains("does not close"), "{open}");
+    person.stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn pages_of_a_list_hold_every_delivery_once() {
+    let person = Person::operator("").await;
+    person.publish(&partner()).await;
+    person.publish(&(0..45).map(delay).collect::<Vec<_>>()).await;
+
+    let mut found = Vec::new();
+    let mut next = Some("/deliveries?type=order.delayed".to_owned());
+    while let Some(path) = next {
+        let page = person.read(&path).await;
+        let rows = page.split("<td class=\"main\"><a href=\"/deliveries/").skip(1);
+        found.extend(rows.map(|row| row.split('"').next().unwrap().to_owned()));
+        let older = page.split("rel=\"next\" href=\"").nth(1);
+        next = older.map(|rest| rest.split('"').next().unwrap().replace("&#38;", "&"));
+    }
+
+    assert_eq!(found.len(), 135, "each event: one is told, two are skipped");
+    found.sort();
+    found.dedup();
+    assert_eq!(found.len(), 135);
+    person.stage.app.stop().await;
+}
