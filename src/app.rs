@@ -20,6 +20,7 @@ use crate::config::{Config, Faults, KindFacts, Place, SourceText, check_config};
 use crate::intake::Decoder;
 use crate::lifecycle::Tasks;
 use crate::model::address::Channel;
+use crate::model::catalogue::Catalogue;
 use crate::model::id::{ProviderName, RunId};
 use crate::pipeline::{Batching, Parts, Pipeline, Rulebook};
 use crate::plan::{Routes, Rules};
@@ -316,29 +317,39 @@ pub fn check(config: &Config) {
 pub fn rulebook(config: &Config) -> Option<Rulebook> {
     let faults = &config.places.faults;
     let catalogue = Arc::new(config.catalogue.clone());
-    let decoder = Decoder::new(Arc::clone(&catalogue), config.intake.max_event_size)
-        .map_err(|what| {
-            let place = Place::Named("catalogue".to_owned());
-            faults.error(place, what, "mend the schema of this event type");
-        })
-        .ok()?;
     let note = |found: Vec<TemplateFault>| {
         for fault in found {
             let place = place_in_template(config, &fault);
             faults.error(place, fault.fault.message, "mend the template");
         }
     };
-    let templates =
-        Templates::load(&config.templates, &config.defaults.locale).map_err(note).ok()?;
+    let templates = Templates::load(&config.templates, &config.defaults.locale).map_err(note).ok();
     let letterhead = letterhead(config);
-    note(templates.check(&catalogue, &letterhead));
+    if let Some(templates) = &templates {
+        note(templates.check(&catalogue, &letterhead));
+    }
+    // After the templates, so that the faults of both are told at once.
+    let decoder = decoder(config, &catalogue)?;
     let rules = Rules {
         routes: routes(config),
         locale: config.defaults.locale.clone(),
         time_zone: config.defaults.time_zone.clone(),
         region: config.defaults.region.clone(),
     };
-    Some(Rulebook::new(catalogue, decoder, rules, (templates, letterhead)))
+    Some(Rulebook::new(catalogue, decoder, rules, (templates?, letterhead)))
+}
+
+/// What reads arrivals; none if a schema does not compile, which was told where it stands.
+fn decoder(config: &Config, catalogue: &Arc<Catalogue>) -> Option<Decoder> {
+    let faults = &config.places.faults;
+    let decoder = Decoder::new(Arc::clone(catalogue), config.intake.max_event_size);
+    let tell = |what: String| {
+        if !faults.has_errors() {
+            let place = Place::Named("catalogue".to_owned());
+            faults.error(place, what, "mend the schema of this event type");
+        }
+    };
+    decoder.map_err(tell).ok()
 }
 
 /// Where in a template's file a fault stands.

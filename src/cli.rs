@@ -80,9 +80,14 @@ impl Settings {
         config::load(&self.sources()).map_err(|faults| Failure::Wrong(faults.to_string()))
     }
 
-    /// The folder that Loa writes to, whatever else may be wrong with the settings.
+    /// The settings as far as they can be read, whatever is wrong with the rest.
+    fn read(&self) -> Config {
+        config::read(&self.sources()).0
+    }
+
+    /// The folder that Loa writes to.
     fn data_dir(&self) -> PathBuf {
-        config::read(&self.sources()).0.data_dir
+        self.read().data_dir
     }
 }
 

@@ -23,7 +23,7 @@ mod tree;
 pub mod units;
 
 pub use crate::config::check::{KindFacts, check_config};
-pub use crate::config::event_type::read_catalogue;
+pub use crate::config::event_type::{is_type_name, read_catalogue};
 pub use crate::config::fault::{Fault, Faults, Place, Severity, SourceText};
 pub use crate::config::named::NamedServer;
 pub use crate::config::section::Section;

@@ -83,16 +83,13 @@ pub fn find_kind(name: &str) -> Option<&'static Kind> {
 }
 
 /// Makes the provider that `settings` describe; what is wrong with them goes to their section.
+///
+/// A kind that is unknown is told by the checks of all settings.
 pub fn build(
     settings: &ProviderSettings,
     surroundings: &Surroundings,
 ) -> Option<Arc<dyn Provider>> {
-    let Some(kind) = find_kind(&settings.kind) else {
-        let words: Vec<_> = KINDS.iter().map(|kind| kind.name).collect();
-        let what = format!("there is no kind of provider called `{}`", settings.kind);
-        settings.section.fault("kind", what, format!("write one of {}", words.join(", ")));
-        return None;
-    };
+    let kind = find_kind(&settings.kind)?;
     let provider = (kind.build)(settings, surroundings);
     settings.section.finish();
     provider

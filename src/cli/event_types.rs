@@ -1,17 +1,26 @@
-//! `loa event-types`: what the catalogue holds.
+//! `loa event-types`: what the catalogue holds, and a new type from a sample.
+
+mod draft;
+mod new;
+mod sample_schema;
+mod starter;
+mod tell;
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Failure, Output, Settings};
-use crate::model::catalogue::{EventType, Step};
-use crate::model::id::EventTypeName;
+use crate::config::Config;
+use crate::model::catalogue::EventType;
 
-/// Show what the catalogue holds: schema, a sample to publish, and who is told.
+/// Show what the catalogue holds: schema, a sample to publish, and who is told; add to it.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  loa event-types list\n  loa event-types show order.delayed")]
+#[command(
+    after_help = "Examples:\n  loa event-types list\n  loa event-types show order.delayed\n  \
+    loa event-types new visit.arranged --from visit.json --dir my-loa"
+)]
 pub(super) struct EventTypes {
     #[command(subcommand)]
     command: Command,
@@ -33,65 +42,66 @@ enum Command {
         /// The type.
         name: String,
     },
+    New(new::New),
 }
 
 impl EventTypes {
     pub(super) fn run(self) -> Result<ExitCode, Failure> {
-        let config = self.settings.load()?;
-        let types = &config.catalogue.types;
         match &self.command {
-            Command::List if self.output == Output::Json => {
-                let names: Vec<_> = types.keys().collect();
-                super::print_json(&json!({ "event_types": names }));
-            }
-            Command::List => {
-                let row = |found: &EventType| {
-                    vec![
-                        found.name.to_string(),
-                        found.category.as_str().to_owned(),
-                        found.lane.as_str().to_owned(),
-                        found.description.clone(),
-                    ]
-                };
-                let titles = ["type", "category", "lane", "what it is"];
-                super::print_table(&titles, types.values().map(row).collect());
-            }
-            Command::Show { name } => {
-                let found = config.catalogue.find(name).ok_or_else(|| {
-                    Failure::Wrong(format!("there is no type `{name}`; see loa event-types list"))
-                })?;
-                let sample = config.templates.files.get(&format!("messages/{name}/sample.json"));
-                let sample = sample.and_then(|bytes| serde_json::from_slice(bytes).ok());
-                let sample: serde_json::Value = sample.unwrap_or(serde_json::Value::Null);
-                let steps: Vec<String> = found.steps.iter().map(tell_step).collect();
-                if self.output == Output::Json {
-                    super::print_json(&json!({
-                        "name": name, "schema": found.schema, "sample": sample, "steps": steps,
-                    }));
-                } else {
-                    super::print(&format!("{name}: {}\n", found.description));
-                    for step in &steps {
-                        super::print(&format!("  {step}"));
-                    }
-                    super::print(&format!("\nA sample to publish:\n{sample:#}"));
-                    super::print(&format!("\nSchema of the data:\n{:#}", found.schema));
-                }
-            }
+            Command::List => list(&self.settings.load()?, self.output),
+            Command::Show { name } => show(&self.settings.load()?, name, self.output)?,
+            // The folders of the settings may not be there yet, which is a fault elsewhere.
+            Command::New(command) => command.run(&self.settings.read(), self.output)?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// Whom a step tells, in a line.
-fn tell_step(step: &Step) -> String {
-    let to: Vec<String> = step.to.iter().map(ToString::to_string).collect();
-    let channels: Vec<&str> = step.channels.iter().map(|channel| channel.as_str()).collect();
-    let unless: Vec<&str> = step.unless.iter().map(EventTypeName::as_str).collect();
-    let window = step.window.as_ref().map(|window| format!(", {window}")).unwrap_or_default();
-    let unless = match unless.is_empty() {
-        true => String::new(),
-        false => format!(", unless {}", unless.join(" or ")),
+fn list(config: &Config, output: Output) {
+    let types = &config.catalogue.types;
+    if output == Output::Json {
+        let names: Vec<_> = types.keys().collect();
+        return super::print_json(&json!({ "event_types": names }));
+    }
+    let row = |found: &EventType| {
+        let (category, lane) = (found.category.as_str(), found.lane.as_str());
+        vec![
+            found.name.to_string(),
+            category.to_owned(),
+            lane.to_owned(),
+            found.description.clone(),
+        ]
     };
-    let (name, to, channels) = (&step.name, to.join(" and "), channels.join(", "));
-    format!("{name}: tells {to} by {channels}{window}{unless}")
+    super::print_table(
+        &["type", "category", "lane", "what it is"],
+        types.values().map(row).collect(),
+    );
+}
+
+fn show(config: &Config, name: &str, output: Output) -> Result<(), Failure> {
+    let found = config.catalogue.find(name).ok_or_else(|| {
+        Failure::Wrong(format!("there is no type `{name}`; see loa event-types list"))
+    })?;
+    let sample = config.templates.files.get(&format!("messages/{name}/sample.json"));
+    let sample = sample.and_then(|bytes| serde_json::from_slice(bytes).ok());
+    let sample: Value = sample.unwrap_or(Value::Null);
+    let steps: Vec<String> = found.steps.iter().map(tell::step).collect();
+    if output == Output::Json {
+        super::print_json(&json!({
+            "name": name, "description": found.description, "category": found.category.as_str(),
+            "lane": found.lane.as_str(), "schema": found.schema, "sample": sample, "steps": steps,
+        }));
+        return Ok(());
+    }
+    super::print(&format!("{name}: {}\n\nWho is told:", found.description));
+    if steps.is_empty() {
+        super::print("  nobody");
+    }
+    for step in &steps {
+        super::print(&format!("  {step}"));
+    }
+    super::print(&format!("\n{}", tell::event_type(found)));
+    super::print(&format!("\nA sample to publish (loa publish {name} --data FILE):\n{sample:#}"));
+    super::print(&format!("\nSchema of the data:\n{:#}", found.schema));
+    Ok(())
 }

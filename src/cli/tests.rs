@@ -72,3 +72,20 @@ fn every_command_prints_for_programs_too() {
         assert!(output.is_some(), "`{name}` takes no --output");
     }
 }
+
+/// One snapshot for each command, with the help of all that is below it.
+#[test]
+fn every_command_explains_itself() {
+    let mut texts: std::collections::BTreeMap<String, String> = Default::default();
+    for (name, mut command) in commands() {
+        let first = name.split(' ').nth(1).unwrap_or("loa").to_owned();
+        let help = command.render_long_help().to_string();
+        // Blanks at the ends of lines are lost in an editor.
+        let help: Vec<_> = help.lines().map(str::trim_end).collect();
+        let text = texts.entry(first).or_default();
+        text.push_str(&format!("$ {name} --help\n{}\n\n", help.join("\n").trim_end()));
+    }
+    for (first, text) in texts {
+        insta::assert_snapshot!(format!("help_of_{first}"), text);
+    }
+}

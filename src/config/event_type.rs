@@ -92,15 +92,16 @@ const NAME: &str =
 
 /// The name in the file, else the file's own.
 fn name_of(file: &Section, stem: &str) -> EventTypeName {
-    let written = file.parsed_by("name", NAME, |text| is_name(text).then(|| text.to_owned()));
-    if !file.has("name") && !is_name(stem) {
+    let written = file.parsed_by("name", NAME, |text| is_type_name(text).then(|| text.to_owned()));
+    if !file.has("name") && !is_type_name(stem) {
         let what = format!("the file's name `{stem}` is no name of an event type");
         file.fault("name", what, format!("rename the file, or add `name` with {NAME}"));
     }
     EventTypeName::from(written.unwrap_or_else(|| stem.to_owned()))
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether `text` can be the name of an event type.
+pub fn is_type_name(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '_' | '-');
     let is_word = |word: &str| !word.is_empty() && word.chars().all(is_plain);
     // Routing keys hold at most 255 bytes, and status events put words before the type.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use tracing::{Level, debug};
 
 use crate::clock::Clock;
 use crate::model::audience::{PAGE_SIZE, Resolution};
@@ -16,7 +17,7 @@ use crate::pipeline::desks::Desks;
 use crate::pipeline::rulebook::Rulebook;
 use crate::plan::{self, Plan, Question};
 use crate::store::{Acceptance, Accepted, NewDelivery, NewPage, PlannedEvent, Store, StoreError};
-use crate::telemetry::{EventResult, Metrics};
+use crate::telemetry::{EventResult, Metrics, trace_id};
 
 /// What becomes of arrivals that cannot be planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +135,7 @@ impl Acceptor {
     ) -> Result<Vec<Answer>, StoreError> {
         let mut batch = self.plan(drafts, rulebook).await?;
         let keys: Vec<_> = batch.iter().map(key_of).collect();
+        let traces: Vec<_> = batch.iter().map(trace_of).collect();
         let reserved = self.desks.reserve(&mut batch, self.clock.now());
         let accepted = match on_reject {
             OnReject::Keep => self.store.accept(batch).await?,
@@ -143,6 +145,7 @@ impl Acceptor {
         let answers: Vec<_> =
             keys.into_iter().zip(accepted).map(|(key, accepted)| answer(key, accepted)).collect();
         self.count(&answers);
+        answers.iter().zip(&traces).for_each(|(answer, trace)| tell(answer, trace.as_deref()));
         Ok(answers)
     }
 
@@ -281,6 +284,32 @@ fn key_of(acceptance: &Acceptance) -> Option<EventKey> {
     match acceptance {
         Acceptance::Planned(planned) => Some(planned.event.key.clone()),
         Acceptance::Rejected(_) => None,
+    }
+}
+
+/// The trace id that the publisher gave the event; not looked for unless it will be logged.
+fn trace_of(acceptance: &Acceptance) -> Option<String> {
+    match acceptance {
+        Acceptance::Planned(planned) if tracing::enabled!(Level::DEBUG) => {
+            trace_id(planned.event.traceparent.as_deref()?).map(str::to_owned)
+        }
+        Acceptance::Planned(_) | Acceptance::Rejected(_) => None,
+    }
+}
+
+/// Logs what became of an arrival. The reason's words alone: its sentence may quote the data.
+fn tell(answer: &Answer, trace: Option<&str>) {
+    match answer {
+        Answer::Planned { event, deliveries, .. } => {
+            debug!(event.id = %event, trace.id = trace, "planned {deliveries} deliveries of event {event}");
+        }
+        Answer::Repeat { event, .. } => {
+            debug!(event.id = %event, trace.id = trace, "event {event} came again");
+        }
+        Answer::Rejected { rejection, .. } => {
+            let reason = rejection.reason.as_str();
+            debug!(reason, trace.id = trace, "rejected an event: {reason}");
+        }
     }
 }
 

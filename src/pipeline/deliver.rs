@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use tracing::{debug, error, warn};
+use tracing::{Instrument, Span, debug, error, info_span, warn};
 
 use crate::clock::Clock;
 use crate::lifecycle::Tasks;
@@ -19,7 +19,7 @@ use crate::record::{self, Recorder, Tried};
 use crate::render::Rendered;
 use crate::send::Slot;
 use crate::store::{Claimed, Finish, Store};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, trace_id};
 
 /// Delivers what is claimed, each delivery in a task of its own.
 #[derive(Clone)]
@@ -79,7 +79,9 @@ impl Deliverer {
         let inner = Arc::clone(&self.inner);
         let entry = InFlight { claimed: claimed.clone(), began_at: None };
         inner.in_flight().insert(claimed.delivery.id, entry);
-        self.inner.tasks.spawn(async move { inner.deliver(&station, claimed, slot).await });
+        let span = span_of(&claimed);
+        let deliver = async move { inner.deliver(&station, claimed, slot).await };
+        self.inner.tasks.spawn(deliver.instrument(span));
     }
 
     /// The record of a delivery whose worker was lost.
@@ -269,6 +271,13 @@ impl Inner {
         let rulebook = self.rulebook.load();
         record::outcome(&claimed, tried, &rulebook.catalogue, fastrand::f64())
     }
+}
+
+/// The span of a traced event's delivery: what is logged in it names the trace.
+fn span_of(claimed: &Claimed) -> Span {
+    let trace = claimed.event.traceparent.as_deref().and_then(trace_id);
+    let Some(trace) = trace else { return Span::none() };
+    info_span!("delivery", delivery.id = %claimed.delivery.id, trace.id = trace)
 }
 
 fn expired(delivery: &Delivery) -> Settlement {

@@ -73,6 +73,11 @@ impl Running {
         self.child.wait().unwrap();
     }
 
+    /// Its address and the token that opens it.
+    pub(crate) fn door(&self) -> (String, String) {
+        (self.url.clone(), self.token.clone())
+    }
+
     /// Sends it a signal, such as `HUP`.
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
@@ -93,6 +98,19 @@ impl Running {
     pub(crate) async fn get(&self, path: &str) -> Value {
         let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
         request.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Asks for `path`, whatever the answer may be.
+    pub(crate) async fn ask(&self, path: &str) {
+        let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
+        request.send().await.unwrap();
+    }
+
+    /// Publishes these bytes, whatever the answer may be.
+    pub(crate) async fn publish_raw(&self, body: &'static str) {
+        let request = self.http.post(format!("{}/v1/events", self.url));
+        let request = request.bearer_auth(&self.token).header("x-canary", "canary-header");
+        request.body(body).send().await.unwrap();
     }
 
     /// Waits until `path`, which counts deliveries, counts this many.
@@ -139,9 +157,11 @@ impl Drop for Running {
     fn drop(&mut self) {
         drop(self.child.kill());
         drop(self.child.wait());
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         if std::thread::panicking() {
-            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
             eprintln!("what Loa logged:\n{log}");
+        } else {
+            assert!(!log.contains("@minhphat.test"), "an address in the log:\n{log}");
         }
     }
 }

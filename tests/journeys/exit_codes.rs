@@ -1,0 +1,84 @@
+//! Exit codes: 0 it is done, 1 it failed, 2 it was asked for wrongly.
+
+use tempfile::TempDir;
+
+use crate::stage::{Running, loa, partner, settings};
+
+/// What the program ends with, in a folder where no Loa runs.
+fn code(arguments: &[&str]) -> Option<i32> {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("loa.toml"), settings("")).unwrap();
+    let output = loa().current_dir(folder.path()).args(arguments).output().unwrap();
+    let told = output.stderr.len() + output.stdout.len();
+    assert!(told > 0, "{arguments:?} says nothing");
+    output.status.code()
+}
+
+#[test]
+fn what_is_done_ends_with_0() {
+    for arguments in [
+        &["--help"][..],
+        &["check", "--config", "loa.toml"],
+        &["event-types", "list", "--output", "json"],
+        &["templates", "check"],
+        &["migrate", "--config", "loa.toml"],
+    ] {
+        assert_eq!(code(arguments), Some(0), "{arguments:?}");
+    }
+}
+
+#[test]
+fn what_fails_ends_with_1() {
+    for arguments in [
+        &["ledger", "--server", "http://127.0.0.1:1", "--token", "x"][..],
+        &["health", "--config", "loa.toml"],
+        &["backup", "copy.db", "--config", "loa.toml"],
+    ] {
+        assert_eq!(code(arguments), Some(1), "{arguments:?}");
+    }
+}
+
+#[test]
+fn what_is_asked_for_wrongly_ends_with_2() {
+    for arguments in [
+        &[][..],
+        &["ledgre"],
+        &["ledger"],
+        &["ledger", "--server", "http://127.0.0.1:1"],
+        &["publish", "order.delayed"],
+        &["publish", "order.delayed", "--data", "nowhere.json"],
+        &["check", "--config", "nowhere.toml"],
+        &["event-types", "show", "order.eaten"],
+        &["event-types", "new", "a.b", "--from", "loa.toml", "--dir", "."],
+        &["run", "--config", "nowhere.toml"],
+    ] {
+        assert_eq!(code(arguments), Some(2), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_environment_names_a_loa_elsewhere_and_its_token_goes_nowhere_else() {
+    let folder = TempDir::new().unwrap();
+    let running = Running::start(&folder, &settings("")).await;
+    running.publish(&partner()).await.unwrap();
+    let (url, token) = running.door();
+    let elsewhere = TempDir::new().unwrap();
+    let ledger = || {
+        let mut command = loa();
+        command.current_dir(elsewhere.path()).arg("ledger");
+        command
+    };
+
+    let named = ledger().env("LOA_SERVER", &url).env("LOA_TOKEN", &token).output().unwrap();
+    let here = ledger().arg("--data-dir").arg(folder.path().join("data")).output().unwrap();
+    let other = ledger()
+        .args(["--server", "http://127.0.0.1:1", "--data-dir"])
+        .arg(folder.path().join("data"))
+        .output()
+        .unwrap();
+
+    assert_eq!(named.status.code(), Some(0), "{}", String::from_utf8_lossy(&named.stderr));
+    assert_eq!(here.status.code(), Some(0), "{}", String::from_utf8_lossy(&here.stderr));
+    assert_eq!(other.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&other.stderr).contains("--token"));
+}
