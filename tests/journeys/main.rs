@@ -6,9 +6,9 @@
 mod access;
 mod audience;
 mod bad_input;
-mod console;
 mod canaries;
 mod check;
+mod console;
 mod demo;
 mod events;
 mod exit_codes;
