@@ -28,6 +28,8 @@ use crate::config::{self, Config, Sources};
 /// Loa turns business events into messages that partners really receive, and keeps the proof.
 #[derive(Debug, Parser)]
 #[command(name = "loa", version, about, max_term_width = 100)]
+#[command(after_help = "Examples:\n  loa demo\n  loa run --config loa.toml\n  \
+    loa publish order.delayed --data order.json")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Command,

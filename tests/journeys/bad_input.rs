@@ -188,6 +188,25 @@ async fn without_postgres_loa_waits_and_says_so_once_and_goes_on_when_it_is_ther
     assert_eq!(logged().matches("waiting for the store").count(), 1, "{}", logged());
 }
 
+#[tokio::test]
+async fn a_stop_ends_the_wait_for_a_store_at_once() {
+    let port = free_port().await;
+    let folder = TempDir::new().unwrap();
+    let log = folder.path().join("log");
+    let more = format!("[store]\nurl = \"postgres://loa@127.0.0.1:{port}/loa\"\n");
+    let stderr = std::fs::File::create(&log).unwrap();
+    let mut command = run_on(folder.path(), &more);
+    let mut loa = Started(command.stdout(Stdio::null()).stderr(stderr).spawn().unwrap());
+    let logged = || std::fs::read_to_string(&log).unwrap();
+    wait_for("Loa to wait", || logged().contains("waiting for the store").then_some(())).await;
+
+    let id = loa.0.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &id]).status().unwrap().success());
+    let ended = wait_for("Loa to end", || loa.0.try_wait().unwrap()).await;
+
+    assert_eq!(ended.code(), Some(0), "{}", logged());
+}
+
 /// Passes every connection on to `real`.
 async fn forward(tasks: Tasks, listener: TcpListener, real: String) {
     loop {
