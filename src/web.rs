@@ -58,7 +58,7 @@ pub fn router(surroundings: Surroundings) -> Router {
     let max_body = usize::try_from(surroundings.config.http.max_body).unwrap_or(usize::MAX);
     let timeout = surroundings.config.http.timeout;
     let is_https = auth::is_https(&surroundings.config);
-    let (api, _) = api::routes().finish();
+    let (api, declared) = api::routes().finish();
     let api = api.layer(from_fn_with_state(surroundings.clone(), auth::bearer::require_caller));
     let pages = console::rooms().layer(from_fn(auth::session::require_operator));
     let signed = pages
@@ -81,6 +81,7 @@ pub fn router(surroundings: Surroundings) -> Router {
         .merge(signed)
         .merge(login)
         .merge(open)
+        .merge(api::described(&declared))
         .merge(console::files())
         .fallback(problem::no_such_page)
         .layer(DefaultBodyLimit::max(max_body))

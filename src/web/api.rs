@@ -1,64 +1,148 @@
 //! The HTTP API, version 1: JSON in, JSON out, problem details for what goes wrong.
 
 pub(super) mod deliveries;
+mod document;
 pub(super) mod events;
 pub(super) mod keys;
 pub(super) mod ledger;
 pub(super) mod providers;
 pub(super) mod rejected;
 pub(super) mod routes;
+mod shapes;
 pub(super) mod templates;
 pub(super) mod users;
 
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use self::routes::Routes;
+use super::Surroundings;
 use super::problem::Problem;
 use crate::model::access::Scope;
 use crate::store::Cursor;
 
 /// Every route of the API, each with the scope that it needs.
 pub(super) fn routes() -> Routes {
-    let events = Routes::default()
+    access(outside(messages(Routes::default())))
+}
+
+/// The document of `declared`, for whoever wants it; it tells nothing that is not in print.
+pub(super) fn described(declared: &[routes::Declared]) -> Router<Surroundings> {
+    let document: Arc<str> = document::document(declared).to_string().into();
+    let media_type = [(header::CONTENT_TYPE, "application/json")];
+    Router::new().route(DOCUMENT, get(move || async move { (media_type, document.to_string()) }))
+}
+
+/// Where the document is.
+const DOCUMENT: &str = "/v1/openapi.json";
+
+/// What an event may be sent as.
+const EVENT_TYPES: &[&str] =
+    &["application/cloudevents+json", "application/cloudevents-batch+json", "application/json"];
+
+/// Events, and the deliveries that come of them.
+fn messages(routes: Routes) -> Routes {
+    routes
         .post("/v1/events", Scope::EventsWrite, events::publish)
+        .says(
+            "Takes in an event or an array; 202 means committed",
+            (202, &shapes::ACCEPTED_MEMBERS),
+        )
+        .query::<events::PublishQuery>()
+        .takes_anything("One event or an array, as CloudEvents or plain JSON", EVENT_TYPES)
         .get("/v1/events", Scope::EventsRead, events::list)
+        .says("Lists events, the newest first", (200, shapes::EVENTS))
+        .query::<events::ListQuery>()
         .get("/v1/events/{id}", Scope::EventsRead, events::show)
+        .says("Shows an event, by Loa's id or the publisher's", (200, shapes::ONE_EVENT))
         .get("/v1/rejected", Scope::EventsRead, rejected::list)
+        .says("Lists rejected events, the newest first", (200, shapes::REJECTIONS))
+        .query::<PageQuery>()
         .get("/v1/rejected/{id}", Scope::EventsRead, rejected::show)
+        .says("Shows a rejected event whole", (200, &shapes::REJECTED_WHOLE))
         .delete("/v1/rejected/{id}", Scope::EventsWrite, rejected::discard)
-        .post("/v1/rejected/{id}/replay", Scope::EventsWrite, rejected::replay);
-    let deliveries = events
+        .says("Forgets a rejected event", (204, &[]))
+        .post("/v1/rejected/{id}/replay", Scope::EventsWrite, rejected::replay)
+        .says("Hands a rejected event in again", (202, &shapes::ACCEPTED_MEMBERS))
+        .query::<rejected::ReplayQuery>()
+        .takes_anything("A mended body; the kept one if there is none", EVENT_TYPES)
         .get("/v1/deliveries", Scope::DeliveriesRead, deliveries::list)
+        .says("Lists deliveries, the newest first", (200, shapes::DELIVERIES))
+        .query::<deliveries::FilterQuery>()
+        .query::<PageQuery>()
         .get("/v1/deliveries/count", Scope::DeliveriesRead, deliveries::count)
+        .says("Counts deliveries", (200, shapes::COUNTS))
+        .query::<deliveries::FilterQuery>()
+        .query::<deliveries::CountQuery>()
         .get("/v1/deliveries/{id}", Scope::DeliveriesRead, deliveries::show)
+        .says("Shows all that is known of a delivery", (200, shapes::ONE_DELIVERY))
         .post("/v1/deliveries/repair", Scope::DeliveriesWrite, deliveries::repair)
-        .get("/v1/ledger", Scope::LedgerRead, ledger::show);
-    deliveries
+        .says("Retries, cancels, holds or releases deliveries", (200, shapes::REPAIRS))
+        .takes::<deliveries::RepairBody>()
+        .get("/v1/ledger", Scope::LedgerRead, ledger::show)
+        .says("Shows the ledger", (200, shapes::LEDGER))
+        .query::<ledger::LedgerQuery>()
+}
+
+/// How messages look, and by whom they go out.
+fn outside(routes: Routes) -> Routes {
+    routes
         .get("/v1/providers", Scope::ProvidersRead, providers::list)
+        .says("Lists providers", (200, shapes::PROVIDERS))
         .post("/v1/providers/{name}/hold", Scope::ProvidersWrite, providers::hold)
+        .says("Stops calling a provider", (200, shapes::HELD))
+        .takes_anything("Why", &["text/plain"])
         .post("/v1/providers/{name}/release", Scope::ProvidersWrite, providers::release)
+        .says("Ends a provider's hold", (200, shapes::HELD))
         .get("/v1/templates", Scope::TemplatesRead, templates::list)
+        .says("Lists templates", (200, shapes::TEMPLATES))
         .post("/v1/templates/{name}/preview", Scope::TemplatesRead, templates::preview)
+        .says("Shows what a template says, as it is or edited", (200, shapes::SHOWN))
+        .takes::<templates::PreviewBody>()
+}
+
+/// Who may.
+fn access(routes: Routes) -> Routes {
+    routes
         .get("/v1/keys", Scope::Admin, keys::list)
+        .says("Lists keys", (200, shapes::KEYS))
         .post("/v1/keys", Scope::Admin, keys::create)
+        .says("Makes a key", (201, shapes::NEW_KEY))
+        .takes::<keys::NewKey>()
         .delete("/v1/keys/{name}", Scope::Admin, keys::revoke)
+        .says("Ends a key at once", (204, &[]))
         .get("/v1/users", Scope::Admin, users::list)
+        .says("Lists users", (200, shapes::USERS))
         .post("/v1/users", Scope::Admin, users::add)
+        .says("Adds a user", (201, shapes::ONE_USER))
+        .takes::<users::NewUser>()
         .put("/v1/users/{name}/role", Scope::Admin, users::set_role)
+        .says("Gives a user another role", (200, shapes::ONE_USER))
+        .takes::<users::NewRole>()
         .delete("/v1/users/{name}", Scope::Admin, users::remove)
+        .says("Removes a user and ends their sessions", (204, &[]))
         .post("/v1/users/{name}/link", Scope::Admin, users::link)
+        .says("Makes a link by which a user signs in once", (201, shapes::LINK))
 }
 
 /// The most rows of one page.
 const MAX_LIMIT: u32 = 500;
 
 /// Which page of a list is wanted.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(super) struct PageQuery {
+    /// How many rows at most: 50 if not given, 500 if more.
     limit: Option<u32>,
+    /// `next` of the page before.
     after: Option<String>,
 }
 
@@ -88,20 +172,4 @@ pub(super) fn next(is_full: bool, at: Timestamp, id: uuid::Uuid) -> Option<Strin
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_list_of_routes_is_the_only_way_into_the_api() {
-        let (_, declared) = routes().finish();
-
-        for (index, route) in declared.iter().enumerate() {
-            assert!(route.path.starts_with("/v1/"), "{route:?}");
-            let is_twin =
-                |other: &routes::Declared| other.path == route.path && other.method == route.method;
-            assert!(!declared[..index].iter().any(is_twin), "{route:?} is declared twice");
-        }
-        // A route beside the list would need no scope.
-        assert!(!include_str!("../web.rs").contains("\"/v1/"), "declare it in web/api.rs");
-    }
-}
+mod tests;

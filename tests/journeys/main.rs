@@ -15,6 +15,7 @@ mod exit_codes;
 mod inside;
 mod keys;
 mod kill;
+mod openapi;
 mod problems;
 mod publish;
 mod reload;

@@ -7,6 +7,7 @@ use axum::extract::{Path, Query, State};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 use super::{PageQuery, next};
 use crate::model::address::{Address, Channel};
@@ -20,23 +21,39 @@ use crate::web::problem::Problem;
 pub(in crate::web) const MAX_REPAIRS: u32 = 10_000;
 
 /// Which deliveries are wanted, as texts.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, IntoParams, ToSchema)]
+#[into_params(parameter_in = Query)]
 pub(in crate::web) struct FilterQuery {
+    /// An event, by Loa's id or the publisher's.
     pub(in crate::web) event: Option<String>,
+    /// An order or complaint number.
     pub(in crate::web) business_key: Option<String>,
+    /// A partner's id.
     pub(in crate::web) partner: Option<String>,
+    /// A contact's id.
     pub(in crate::web) contact: Option<String>,
+    /// A part of a recipient's name; accents do not matter.
     pub(in crate::web) name: Option<String>,
+    /// A whole address.
     pub(in crate::web) address: Option<String>,
+    /// An event type.
     #[serde(rename = "type")]
     pub(in crate::web) kind: Option<String>,
+    /// A step of the type's plan.
     pub(in crate::web) step: Option<String>,
+    /// `email`, `chat` or `sms`.
     pub(in crate::web) channel: Option<String>,
+    /// A provider.
     pub(in crate::web) provider: Option<String>,
+    /// States, with commas between.
     pub(in crate::web) state: Option<String>,
+    /// Why it is in its state.
     pub(in crate::web) reason: Option<String>,
+    /// A provider's code.
     pub(in crate::web) code: Option<String>,
+    /// Planned at this time or later, such as `2026-12-24T09:00:00Z`.
     pub(in crate::web) since: Option<String>,
+    /// Planned before this time.
     pub(in crate::web) until: Option<String>,
 }
 
@@ -100,8 +117,10 @@ pub(in crate::web) async fn list(
 }
 
 /// By what to count.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(in crate::web) struct CountQuery {
+    /// What to count apart, with commas between: `state,reason,provider,channel,type,code`.
     by: Option<String>,
 }
 
@@ -176,15 +195,21 @@ pub(in crate::web) async fn find(
 }
 
 /// What to do, and to which deliveries.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct RepairBody {
+    /// `retry`, `cancel`, `hold` or `release`.
     action: String,
+    /// Which deliveries.
     #[serde(default)]
+    #[schema(value_type = Vec<String>)]
     ids: Vec<DeliveryId>,
+    /// Which more deliveries.
     #[serde(default)]
     filter: Option<FilterQuery>,
+    /// Until when an expired delivery may be sent after all.
     #[serde(default)]
+    #[schema(value_type = Option<String>)]
     new_expiry: Option<Timestamp>,
     /// Only says how many there are.
     #[serde(default)]

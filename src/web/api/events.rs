@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use super::{PageQuery, next};
 use crate::intake::split_batch;
@@ -17,8 +18,9 @@ use crate::web::Surroundings;
 use crate::web::problem::{self, Problem};
 
 /// How events are to be taken in.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(in crate::web) struct PublishQuery {
     /// `keep`: what cannot be planned is kept as a rejected event.
     on_reject: Option<String>,
@@ -138,13 +140,19 @@ pub(in crate::web) fn answer_json(answer: &Answer) -> Value {
 }
 
 /// Which events are wanted.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(in crate::web) struct ListQuery {
+    /// The publisher's id.
     id: Option<String>,
+    /// An order or complaint number.
     business_key: Option<String>,
+    /// An event type.
     #[serde(rename = "type")]
     kind: Option<String>,
+    /// How many rows at most: 50 if not given, 500 if more.
     limit: Option<u32>,
+    /// `next` of the page before.
     after: Option<String>,
 }
 

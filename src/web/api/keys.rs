@@ -6,6 +6,7 @@ use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::config::units::parse_duration;
 use crate::model::access::{Scope, is_name};
@@ -15,10 +16,12 @@ use crate::web::auth::bearer::new_key;
 use crate::web::problem::Problem;
 
 /// A key to be.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct NewKey {
+    /// What it is for: small letters, digits, dots, dashes.
     name: String,
+    /// What it may do.
     scopes: Vec<String>,
     /// How long it lasts, such as `90d`; for ever if not given.
     #[serde(default)]

@@ -4,13 +4,16 @@ use axum::Json;
 use axum::extract::{Query, State};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use crate::web::Surroundings;
 use crate::web::problem::Problem;
 
 /// Whether the rows are to be counted too.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(in crate::web) struct LedgerQuery {
+    /// `true`: counts the rows too, which takes a while.
     #[serde(default)]
     audit: bool,
 }

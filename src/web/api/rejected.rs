@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use super::{PageQuery, next};
 use crate::model::event::{Arrival, RejectedEvent, Transport};
@@ -51,8 +52,10 @@ pub(in crate::web) async fn discard(
 }
 
 /// Whether only to say what a replay would do.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(in crate::web) struct ReplayQuery {
+    /// `true`: plans and renders, and keeps nothing.
     #[serde(default)]
     dry_run: bool,
 }

@@ -1,4 +1,5 @@
-//! The routes of the API, each declared once: its path, the scope it needs, what answers.
+//! The routes of the API, each declared once: its path, the scope it needs, what answers, and
+//! what the document says of it.
 
 use axum::Router;
 use axum::extract::Request;
@@ -6,7 +7,11 @@ use axum::handler::Handler;
 use axum::http::Method;
 use axum::middleware::{Next, from_fn};
 use axum::routing::{MethodFilter, on};
+use utoipa::openapi::path::{Parameter, ParameterIn};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{IntoParams, ToSchema};
 
+use super::shapes::Member;
 use crate::model::access::Scope;
 use crate::web::Surroundings;
 use crate::web::auth::bearer::require_scope;
@@ -18,12 +23,31 @@ pub(in crate::web) struct Routes {
     declared: Vec<Declared>,
 }
 
-/// One method of one path.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One method of one path, and what the document says of it.
 pub(in crate::web) struct Declared {
-    pub(in crate::web) method: Method,
-    pub(in crate::web) path: &'static str,
-    pub(in crate::web) scope: Scope,
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) scope: Scope,
+    /// What it does, in a sentence.
+    pub(super) says: &'static str,
+    pub(super) query: Vec<Parameter>,
+    pub(super) takes: Takes,
+    /// The status of a good answer, and its members.
+    pub(super) gives: (u16, &'static [Member]),
+}
+
+/// The body of a request.
+pub(super) enum Takes {
+    Nothing,
+    /// A JSON object of this name, and every object that it is made of.
+    Json {
+        name: String,
+        schemas: Vec<(String, RefOr<Schema>)>,
+    },
+    Anything {
+        says: &'static str,
+        media_types: &'static [&'static str],
+    },
 }
 
 impl Routes {
@@ -76,7 +100,42 @@ impl Routes {
     {
         let may = from_fn(move |request: Request, next: Next| require_scope(scope, request, next));
         self.router = self.router.route(path, on(filter, handler).layer(may));
-        self.declared.push(Declared { method, path, scope });
+        let (says, query, takes, gives) = ("", Vec::new(), Takes::Nothing, (200, [].as_slice()));
+        self.declared.push(Declared { method, path, scope, says, query, takes, gives });
+        self
+    }
+
+    /// Says in a sentence what the route just declared does, and what it answers.
+    pub(super) fn says(self, says: &'static str, gives: (u16, &'static [Member])) -> Self {
+        self.change(|route| (route.says, route.gives) = (says, gives))
+    }
+
+    /// The route just declared takes the fields of `Q` in its query.
+    pub(super) fn query<Q: IntoParams>(self) -> Self {
+        self.change(|route| route.query.extend(Q::into_params(|| Some(ParameterIn::Query))))
+    }
+
+    /// The route just declared takes a `B` as JSON.
+    pub(super) fn takes<B: ToSchema>(self) -> Self {
+        let name = B::name().into_owned();
+        let mut schemas = vec![(name.clone(), B::schema())];
+        B::schemas(&mut schemas);
+        self.change(|route| route.takes = Takes::Json { name, schemas })
+    }
+
+    /// The route just declared takes a body of any form.
+    pub(super) fn takes_anything(
+        self,
+        says: &'static str,
+        media_types: &'static [&'static str],
+    ) -> Self {
+        self.change(|route| route.takes = Takes::Anything { says, media_types })
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Declared)) -> Self {
+        if let Some(route) = self.declared.last_mut() {
+            change(route);
+        }
         self
     }
 

@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::model::address::Channel;
 use crate::model::message::{Dialect, Message};
@@ -24,9 +25,11 @@ pub(in crate::web) async fn list(State(surroundings): State<Surroundings>) -> Js
 }
 
 /// What is to be shown.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct PreviewBody {
+    /// `email`, `chat` or `sms`.
+    #[schema(value_type = String)]
     channel: Channel,
     /// The reader's language; the default one if none is given.
     #[serde(default)]

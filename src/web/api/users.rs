@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use crate::model::access::{Role, is_name};
 use crate::web::Surroundings;
@@ -14,11 +15,15 @@ use crate::web::auth::new_secret;
 use crate::web::problem::Problem;
 
 /// A user to be.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct NewUser {
+    /// What they are called here: small letters, digits, dots, dashes.
     name: String,
+    /// `viewer`, `operator` or `admin`.
+    #[schema(value_type = String)]
     role: Role,
+    /// Where they can be reached.
     #[serde(default)]
     email: Option<String>,
 }
@@ -48,9 +53,11 @@ pub(in crate::web) async fn add(
 }
 
 /// What a user may do from now on.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::web) struct NewRole {
+    /// `viewer`, `operator` or `admin`.
+    #[schema(value_type = String)]
     role: Role,
 }
 

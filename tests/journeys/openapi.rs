@@ -1,0 +1,130 @@
+//! The API against its own document.
+
+use jsonschema::Validator;
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::inside::Stage;
+use crate::stage::{delay, partner};
+
+impl Stage {
+    async fn document(&self) -> Value {
+        let answer = self.request(Method::GET, "/v1/openapi.json").send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "whoever wants it may read it");
+        answer.json().await.unwrap()
+    }
+}
+
+/// Every operation as method, path and what the document says of it.
+fn operations(document: &Value) -> Vec<(Method, String, Value)> {
+    let mut found = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        for (method, operation) in methods.as_object().unwrap() {
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            found.push((method, path.clone(), operation.clone()));
+        }
+    }
+    found
+}
+
+/// Lets objects have the members only that the document names.
+fn close(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if members.contains_key("properties") {
+                members.insert("additionalProperties".to_owned(), json!(false));
+            }
+            members.values_mut().for_each(close);
+        }
+        Value::Array(items) => items.iter_mut().for_each(close),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// What the document says of the good answer of an operation.
+fn answer_of(document: &Value, path: &str, method: &str) -> Validator {
+    let responses = document["paths"][path][method]["responses"].as_object().unwrap();
+    let (_, good) = responses.iter().find(|(status, _)| status.starts_with('2')).unwrap();
+    let mut schema = good["content"]["application/json"]["schema"].clone();
+    schema["components"] = document["components"].clone();
+    close(&mut schema);
+    jsonschema::draft202012::options().should_validate_formats(true).build(&schema).unwrap()
+}
+
+fn assert_fits(document: &Value, path: &str, method: &str, answer: &Value) {
+    let validator = answer_of(document, path, method);
+    let faults: Vec<_> =
+        validator.iter_errors(answer).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    assert!(faults.is_empty(), "{method} {path}: {faults:?}\n{answer}");
+}
+
+#[tokio::test]
+async fn every_route_of_the_document_asks_for_its_scope() {
+    let stage = Stage::open("").await;
+    let mut keys = Vec::new();
+    for scope in ["ledger:read", "templates:read"] {
+        let body = json!({ "name": scope.replace(':', "-"), "scopes": [scope] });
+        let (_, answer) = stage.api(Method::POST, "/v1/keys", body).await;
+        keys.push((scope, answer["key"].as_str().unwrap().to_owned()));
+    }
+    let document = stage.document().await;
+
+    for (method, path, operation) in operations(&document) {
+        let scope = operation["security"][0]["key"][0].as_str().unwrap();
+        let (_, key) = keys.iter().find(|(own, _)| *own != scope).unwrap();
+        let path = path.replace(['{', '}'], "");
+        let stranger = stage.request(method.clone(), &path).send().await.unwrap();
+        assert_eq!(stranger.status(), StatusCode::UNAUTHORIZED, "{method} {path}");
+        let request = stage.request(method.clone(), &path).bearer_auth(key);
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::FORBIDDEN, "{method} {path}");
+        let problem: Value = answer.json().await.unwrap();
+        assert_eq!(problem["scope"], scope, "{method} {path}");
+    }
+    stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn answers_look_as_the_document_says() {
+    let stage = Stage::open("").await;
+    let document = stage.document().await;
+    let mut broken = delay(2);
+    broken["data"]["order_id"] = json!(7);
+    let events: Vec<_> = partner().into_iter().chain([delay(1), broken]).collect();
+    let path = "/v1/events?on_reject=keep";
+    let (_, taken) = stage.api(Method::POST, path, json!(events)).await;
+    assert_fits(&document, "/v1/events", "post", &taken);
+    let (_, dry) = stage.api(Method::POST, "/v1/events?dry_run=true", json!([delay(3)])).await;
+    assert_fits(&document, "/v1/events", "post", &dry);
+    stage.app.pipeline.run_until_idle().await.unwrap();
+    let key = json!({ "name": "shop", "scopes": ["admin"], "lasts": "90d" });
+    let (_, made) = stage.api(Method::POST, "/v1/keys", key).await;
+    assert_fits(&document, "/v1/keys", "post", &made);
+    stage.api(Method::POST, "/v1/users", json!({ "name": "an", "role": "viewer" })).await;
+    stage.api(Method::POST, "/v1/providers/sandbox/hold", json!({})).await;
+
+    // Every list, and of the first row of each what is shown of it alone.
+    for (method, path, operation) in operations(&document) {
+        let needs = operation["parameters"].as_array().unwrap();
+        if method != Method::GET || needs.iter().any(|parameter| parameter["required"] == true) {
+            continue;
+        }
+        let (status, answer) = stage.api(Method::GET, &path, json!({})).await;
+        assert_eq!(status, StatusCode::OK, "{path}: {answer}");
+        assert_fits(&document, &path, "get", &answer);
+        let one = format!("{path}/{{id}}");
+        let rows = answer.as_object().unwrap().values().find_map(Value::as_array);
+        if let (Some(rows), true) = (rows, document["paths"][&one]["get"].is_object()) {
+            let id = rows.first().and_then(|row| row["id"].as_str());
+            let id = id.unwrap_or_else(|| panic!("{path} lists nothing"));
+            let (_, shown) = stage.api(Method::GET, &format!("{path}/{id}"), json!({})).await;
+            assert_fits(&document, &one, "get", &shown);
+        }
+    }
+    let (_, counts) = stage.api(Method::GET, "/v1/deliveries/count?by=state", json!({})).await;
+    assert_fits(&document, "/v1/deliveries/count", "get", &counts);
+    let repair = json!({ "action": "cancel", "filter": { "type": "order.delayed" } });
+    let (_, repaired) = stage.api(Method::POST, "/v1/deliveries/repair", repair).await;
+    assert_fits(&document, "/v1/deliveries/repair", "post", &repaired);
+    stage.app.stop().await;
+}
