@@ -1,8 +1,10 @@
 //! Partners, contacts, teams and segments: whom events are about, and how they are reached.
 
 mod change;
+mod find;
 mod load;
 mod resolve;
 mod segment;
 
 pub(super) use change::apply_change;
+pub use find::ContactFilter;

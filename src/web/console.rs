@@ -5,6 +5,7 @@
 mod assets;
 mod deliveries;
 mod delivery;
+mod directory;
 mod events;
 mod fault;
 mod message;
@@ -52,6 +53,8 @@ pub(super) fn rooms() -> Router<Surroundings> {
         .route("/providers", get(providers::show))
         .route("/providers/{name}/hold", post(providers::hold))
         .route("/providers/{name}/release", post(providers::release))
+        .route("/directory", get(directory::list))
+        .route("/directory/{id}", get(directory::show))
         .route("/search", get(search::find))
 }
 

@@ -135,6 +135,10 @@ async fn every_page_escapes_what_it_shows(person: Person) {
         ("/sandbox".to_owned(), "lan@minhphat.test"),
         ("/sandbox?to=lan".to_owned(), "lan@minhphat.test"),
         ("/providers".to_owned(), "sandbox"),
+        ("/directory?q=minh+PHAT".to_owned(), "Lan &#34;&#39;&#62;&#60;script"),
+        (format!("/directory?q={nasty}&partner={nasty}"), "No contact fits"),
+        ("/directory?after=lan".to_owned(), "No contact fits"),
+        ("/directory/lan".to_owned(), "lan@minhphat.test"),
         (format!("/preferences?done={nasty}"), "Time zone"),
     ];
     for (path, shown) in pages {
@@ -278,7 +282,8 @@ async fn only_operators_with_the_token_of_their_session_change_something() {
     let forged = person.press_with(&repair, &[("action", "cancel")], "guess").await;
     assert_eq!(forged.status(), StatusCode::FORBIDDEN);
     assert!(forged.text().await.unwrap().contains("<h1>Not allowed</h1>"));
-    for room in ["/", "/events", "/deliveries", "/rejected", "/sandbox", "/providers", "/search"] {
+    for room in ["/", "/events", "/deliveries", "/rejected", "/sandbox", "/providers", "/directory"]
+    {
         let stranger = person.stage.request(Method::GET, room).send().await.unwrap();
         assert_eq!(stranger.status(), StatusCode::UNAUTHORIZED, "{room}");
         assert!(stranger.text().await.unwrap().contains("loa users link"), "{room}");
@@ -388,5 +393,36 @@ async fn pages_of_a_list_hold_every_delivery_once() {
     found.sort();
     found.dedup();
     assert_eq!(found.len(), 135);
+    person.stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn the_directory_tells_how_somebody_is_reached_and_what_stands_against_it() {
+    let person = Person::of_role("", "viewer").await;
+    let [company, mut contact] = partner();
+    contact["data"]["consents"] = json!([{
+        "address": { "channel": "email", "email": "lan@minhphat.test" }, "granted": true,
+        "at": "2026-02-01T00:00:00Z", "source": "contract"
+    }]);
+    person.publish(&[company, contact]).await;
+    let store = &person.stage.app.store;
+    let address = loa::model::address::Address::email("lan@minhphat.test").unwrap();
+    let at = "2026-03-01T00:00:00Z".parse().unwrap();
+    let reason = "hard_bounce".to_owned();
+    store.suppress(loa::model::contact::Suppression { address, reason, at }).await.unwrap();
+
+    for wanted in ["nguyen", "minh+phat", "lan%40MINHPHAT.test", "lan"] {
+        let list = person.read(&format!("/directory?q={wanted}")).await;
+        assert!(list.contains("<a href=\"/directory/lan\">Nguyễn Thị Lan</a>"), "{wanted}: {list}");
+        assert!(list.contains("la…@minhphat.test") && list.contains("blocked"), "{list}");
+    }
+    let page = person.read("/directory/lan").await;
+
+    assert!(page.contains("hard_bounce") && page.contains("1 Mar, 07:00:00"), "{page}");
+    assert!(
+        page.contains("welcome") && page.contains("contract") && page.contains("1 Feb, 07:00:00"),
+        "{page}"
+    );
+    assert_eq!(person.get("/directory/nobody").await.status(), StatusCode::NOT_FOUND);
     person.stage.app.stop().await;
 }
