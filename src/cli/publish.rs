@@ -130,11 +130,11 @@ impl Publish {
             if items.is_empty() {
                 return Ok(());
             }
-            let lines = items.iter().map(|item| item.line);
-            let lines: Vec<usize> = lines.collect();
             let is_lines = input.is_lines();
+            let lines: Vec<usize> = items.iter().map(|item| item.line).collect();
             let events: Vec<_> = items.into_iter().map(|item| self.event(item, is_lines)).collect();
-            for (line, result) in lines.into_iter().zip(way.publish(&events).await?) {
+            let results = way.publish(&events).await?;
+            for (line, result) in lines.into_iter().zip(results) {
                 if self.server.output == Output::Text
                     && let Some(text) = tally.tell(line, &result)
                 {

@@ -1,5 +1,7 @@
 //! The demo's story, on both stores, from hand to hand and through RabbitMQ.
 
+use std::io::{BufRead, BufReader};
+
 use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties, ExchangeKind};
@@ -83,6 +85,8 @@ async fn the_demo_story_comes_out_as_told_through_rabbitmq_and_postgres_and_leav
     let (report, succeeded) = play(&["--store", &store, "--amqp", &url]);
 
     assert_told(&report, succeeded);
+    // One that is killed cannot clear up; the next one does, and plays its own story.
+    kill_in_the_middle(&url);
     let (again, succeeded) = play(&["--amqp", &url]);
     assert_told(&again, succeeded);
     let connection = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
@@ -94,6 +98,19 @@ async fn the_demo_story_comes_out_as_told_through_rabbitmq_and_postgres_and_leav
             channel.exchange_declare(name.into(), ExchangeKind::Topic, options, table).await;
         assert!(found.is_err(), "{name} was left");
     }
+}
+
+fn kill_in_the_middle(url: &str) {
+    let mut demo = loa()
+        .args(["demo", "--listen", "127.0.0.1:0", "--amqp", url])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(demo.stdout.take().unwrap()).lines();
+    let told = lines.map_while(Result::ok).find(|line| line.contains("deliveries planned"));
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+    assert!(told.is_some(), "the story did not begin");
 }
 
 #[tokio::test]
