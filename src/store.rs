@@ -6,6 +6,8 @@
 mod api_keys;
 mod changes;
 mod claim;
+#[cfg(test)]
+mod contract;
 mod counters;
 pub mod directory;
 pub mod engine;

@@ -246,13 +246,17 @@ enum Claim {
     Hearsay,
 }
 
+/// Keeps the latest word about consent.
+///
+/// A withdrawal by the owner holds whatever is dated later: clocks differ, and it is the owner's
+/// word. Hearsay never brings back what was withdrawn.
 async fn put_consent(tx: &mut Tx<'_>, consent: &Consent, claim: Claim) -> Result<(), StoreError> {
     let sql = "INSERT INTO consent (address, channel, granted, at, source) \
                VALUES ($1, $2, $3, $4, $5) \
                ON CONFLICT (address, channel) DO UPDATE \
                SET granted = excluded.granted, at = excluded.at, source = excluded.source \
-               WHERE consent.at <= excluded.at \
-               AND ($6 = 1 OR excluded.granted = 0 OR consent.granted = 1)";
+               WHERE ($6 = 1 AND excluded.granted = 0) OR (consent.at <= excluded.at \
+               AND ($6 = 1 OR excluded.granted = 0 OR consent.granted = 1))";
     let params = [
         consent.address.value().into(),
         consent.address.channel().as_str().into(),

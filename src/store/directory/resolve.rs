@@ -51,8 +51,11 @@ struct List {
 }
 
 impl List {
-    /// The page of `ids` (in order) that begins behind `after`.
-    fn cut(ids: Vec<ContactId>, (after, limit): (Option<&ContactId>, u32)) -> Self {
+    /// The page of `ids` that begins behind `after`.
+    ///
+    /// Pages are cut in the order of bytes; a database may sort by a language's rules.
+    fn cut(mut ids: Vec<ContactId>, (after, limit): (Option<&ContactId>, u32)) -> Self {
+        ids.sort_unstable();
         let total = ids.len() as u64;
         let mut rest: Vec<ContactId> =
             ids.into_iter().filter(|id| after.is_none_or(|after| id > after)).collect();
@@ -66,7 +69,7 @@ impl List {
 /// Which contacts each list of a batch holds.
 struct Lists {
     partners: HashMap<PartnerId, Partner>,
-    /// Contacts of partners with their duties, in the order of their ids.
+    /// Contacts of partners with their duties.
     staff: HashMap<PartnerId, Vec<(ContactId, Option<String>)>>,
     teams: HashMap<TeamName, List>,
     segments: HashMap<SegmentName, List>,
@@ -167,7 +170,7 @@ async fn staff(
     if partners.is_empty() {
         return Ok(staff);
     }
-    let sql = "SELECT partner, id, duty FROM contact WHERE partner {any $1} ORDER BY id";
+    let sql = "SELECT partner, id, duty FROM contact WHERE partner {any $1}";
     let list = Value::texts(partners.iter().map(|id| id.as_str()));
     for row in tx.query(sql, &[list]).await? {
         let entry = (row.text(1)?.into(), row.opt_text(2)?);
@@ -184,7 +187,7 @@ async fn teams(
     if names.is_empty() {
         return Ok(HashMap::new());
     }
-    let sql = "SELECT team, contact FROM contact_team WHERE team {any $1} ORDER BY contact";
+    let sql = "SELECT team, contact FROM contact_team WHERE team {any $1}";
     let list = Value::texts(names.iter().map(|name| name.as_str()));
     let mut ids: HashMap<TeamName, Vec<ContactId>> = HashMap::new();
     for row in tx.query(sql, &[list]).await? {
