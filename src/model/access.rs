@@ -134,6 +134,18 @@ mod tests {
     }
 
     #[test]
+    fn every_role_and_scope_is_in_print() {
+        let print = include_str!("../../docs/access.md");
+
+        for word in Scope::ALL.iter().map(|scope| scope.as_str()) {
+            assert!(print.contains(&format!("| `{word}` |")), "{word}");
+        }
+        for word in Role::ALL.map(Role::as_str) {
+            assert!(print.contains(&format!("| `{word}` |")), "{word}");
+        }
+    }
+
+    #[test]
     fn a_name_needs_no_escaping_and_is_no_address() {
         assert!(is_name("thu-ha.2"));
         for name in ["", "Thu", "a b", "a/b", "an@partner.test", "hà", &"a".repeat(65)] {

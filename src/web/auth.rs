@@ -31,7 +31,11 @@ pub async fn local_link(
     secret: &str,
 ) -> Result<String, StoreError> {
     store.add_user(LOCAL_USER.to_owned(), Role::Admin, None).await?;
-    let base = login::base_url(config, &address.to_string());
+    // Nobody can go to "every address of this machine".
+    let is_anywhere = address.ip().is_unspecified();
+    let host =
+        if is_anywhere { format!("localhost:{}", address.port()) } else { address.to_string() };
+    let base = login::base_url(config, &host);
     let link = login::add_link(store, &base, LOCAL_USER, secret).await?;
     // Gone between two statements: somebody else removes users right now.
     link.ok_or_else(|| StoreError::Conflict(format!("the user {LOCAL_USER} was just removed")))

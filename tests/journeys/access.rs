@@ -156,3 +156,42 @@ async fn whoever_guesses_links_waits() {
     stage.sign_in("thu-ha", "viewer").await;
     stage.app.stop().await;
 }
+
+#[tokio::test]
+async fn a_viewer_changes_nothing_and_another_role_counts_at_once() {
+    let stage = Stage::open("").await;
+    let session = stage.sign_in("thu-ha", "viewer").await;
+    let page = stage.request(Method::GET, "/logout").header("cookie", &session);
+    let token = csrf(&page.send().await.unwrap().text().await.unwrap());
+    let hold = || {
+        let request = stage.request(Method::POST, "/providers/sandbox/hold");
+        let request = request.header("cookie", &session).header("sec-fetch-site", "same-origin");
+        let form = "application/x-www-form-urlencoded";
+        request.header("content-type", form).body(format!("reason=test&csrf={token}")).send()
+    };
+
+    let by_viewer = hold().await.unwrap().status();
+    let role = json!({ "role": "operator" });
+    let (changed, _) = stage.api(Method::PUT, "/v1/users/thu-ha/role", role).await;
+    let by_operator = hold().await.unwrap().status();
+
+    assert_eq!(by_viewer, StatusCode::FORBIDDEN);
+    assert_eq!(changed, StatusCode::OK);
+    assert!(by_operator.is_success() || by_operator.is_redirection(), "{by_operator}");
+    let (_, providers) = stage.api(Method::GET, "/v1/providers", json!({})).await;
+    assert!(providers["providers"][0]["hold"].is_object(), "{providers}");
+    stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_printed_link_leads_somewhere() {
+    let keys = [("http.public_url", "http://loa.test")];
+    let stage = Stage::with("", &keys).await;
+
+    let anywhere = stage.app.login_link("0.0.0.0:8080".parse().unwrap()).await.unwrap();
+    let loopback = stage.app.login_link("127.0.0.1:8080".parse().unwrap()).await.unwrap();
+
+    assert!(anywhere.starts_with("http://localhost:8080/login/"), "{anywhere}");
+    assert!(loopback.starts_with("http://127.0.0.1:8080/login/"), "{loopback}");
+    stage.app.stop().await;
+}
