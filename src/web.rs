@@ -83,7 +83,7 @@ pub fn router(surroundings: Surroundings) -> Router {
         .merge(open)
         .merge(api::described(&declared))
         .merge(console::files())
-        .fallback(problem::no_such_page)
+        .fallback(console::no_such_page)
         .layer(DefaultBodyLimit::max(max_body))
         .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, timeout))
         .layer(CatchPanicLayer::new())

@@ -31,7 +31,7 @@ use axum::routing::{get, post};
 use super::Surroundings;
 use super::problem::Problem;
 pub(super) use assets::files;
-pub(super) use fault::faults_as_pages;
+pub(super) use fault::{faults_as_pages, no_such_page};
 
 /// Every room; whoever mounts them lets only signed-in people in.
 pub(super) fn rooms() -> Router<Surroundings> {

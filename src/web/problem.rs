@@ -168,8 +168,3 @@ fn words(status: StatusCode) -> (&'static str, String) {
         _ => ("refused", status.canonical_reason().unwrap_or_default().to_owned()),
     }
 }
-
-/// The answer for paths that lead nowhere.
-pub(super) async fn no_such_page() -> Problem {
-    Problem::not_found("page")
-}

@@ -282,6 +282,13 @@ async fn only_operators_with_the_token_of_their_session_change_something() {
     let forged = person.press_with(&repair, &[("action", "cancel")], "guess").await;
     assert_eq!(forged.status(), StatusCode::FORBIDDEN);
     assert!(forged.text().await.unwrap().contains("<h1>Not allowed</h1>"));
+    let senseless = person.press(&repair, &[("action", "eat")]).await;
+    assert_eq!(senseless.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert!(senseless.text().await.unwrap().contains("<h1>This cannot be read</h1>"));
+    let nowhere = person.stage.request(Method::GET, "/nowhere").header("accept", "text/html");
+    let nowhere = nowhere.header("accept-language", "vi").send().await.unwrap();
+    assert_eq!(nowhere.status(), StatusCode::NOT_FOUND);
+    assert!(nowhere.text().await.unwrap().contains("<h1>Không tìm thấy</h1>"));
     for room in ["/", "/events", "/deliveries", "/rejected", "/sandbox", "/providers", "/directory"]
     {
         let stranger = person.stage.request(Method::GET, room).send().await.unwrap();
@@ -424,5 +431,29 @@ async fn the_directory_tells_how_somebody_is_reached_and_what_stands_against_it(
         "{page}"
     );
     assert_eq!(person.get("/directory/nobody").await.status(), StatusCode::NOT_FOUND);
+    person.stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_is_shown_as_it_was_captured_sent_or_would_be_sent() {
+    let person = Person::operator("").await;
+    let [company, mut contact] = partner();
+    contact["data"]["addresses"] = json!([{ "channel": "email", "email": "refuse@minhphat.test" }]);
+    person.publish(&[company, contact]).await;
+    person.publish(&[delay(1), later(2)]).await;
+
+    for (order, state, about) in [
+        ("DH-1", "failed", "as it was sent, by the same version of the template"),
+        ("DH-2", "waiting", "a preview: as it would go out now"),
+    ] {
+        let (id, found) = person.deliveries(order).await.remove(0);
+        let page = person.read(&format!("/deliveries/{id}")).await;
+        let email = person.read(&format!("/deliveries/{id}/message")).await;
+
+        assert_eq!(found, state);
+        assert!(page.contains(about), "{page}");
+        assert!(page.contains(&format!("Đơn hàng {order} giao chậm")), "{page}");
+        assert!(email.contains(order) && email.contains("</html>"), "{email}");
+    }
     person.stage.app.stop().await;
 }

@@ -1,12 +1,13 @@
 //! Style sheet, scripts and icon: files of our own, compiled in; nothing is loaded from elsewhere.
 
 use axum::Router;
-use axum::http::header;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::web::Surroundings;
 
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const STYLE: &str = include_str!("../assets/console.css");
 const SCRIPT: &str = include_str!("../assets/console.js");
 const ICON: &str = include_str!("../assets/loa.svg");
@@ -15,17 +16,32 @@ const HTMX: &str = include_str!("../assets/htmx.min.js");
 
 /// What the pages load; open to everybody, since the page for signing in needs it too.
 pub(in crate::web) fn files() -> Router<Surroundings> {
+    let style = async |headers: HeaderMap| file(&headers, "text/css; charset=utf-8", STYLE);
+    let script = async |headers: HeaderMap| file(&headers, JAVASCRIPT, SCRIPT);
+    let htmx = async |headers: HeaderMap| file(&headers, JAVASCRIPT, HTMX);
+    let icon = async |headers: HeaderMap| file(&headers, "image/svg+xml", ICON);
     Router::new()
-        .route("/assets/console.css", get(async || file("text/css; charset=utf-8", STYLE)))
-        .route("/assets/console.js", get(async || file("text/javascript; charset=utf-8", SCRIPT)))
-        .route("/assets/htmx.js", get(async || file("text/javascript; charset=utf-8", HTMX)))
-        .route("/assets/loa.svg", get(async || file("image/svg+xml", ICON)))
+        .route("/assets/console.css", get(style))
+        .route("/assets/console.js", get(script))
+        .route("/assets/htmx.js", get(htmx))
+        .route("/assets/loa.svg", get(icon))
 }
 
-/// One file; asked for again only after an hour, or with a new release's page.
-fn file(media_type: &'static str, text: &'static str) -> Response {
-    let headers = [(header::CONTENT_TYPE, media_type), (header::CACHE_CONTROL, "max-age=3600")];
-    (headers, text).into_response()
+/// One file, or that the browser's copy is still the same: a new release shows at once.
+fn file(headers: &HeaderMap, media_type: &'static str, text: &'static str) -> Response {
+    let tag = format!("\"{}\"", sha256(text));
+    let known = headers.get(header::IF_NONE_MATCH);
+    let is_known = known.is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let about = [(header::CACHE_CONTROL, "no-cache".to_owned()), (header::ETAG, tag)];
+    match is_known {
+        true => (StatusCode::NOT_MODIFIED, about).into_response(),
+        false => (about, [(header::CONTENT_TYPE, media_type)], text).into_response(),
+    }
+}
+
+fn sha256(text: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
@@ -34,11 +50,23 @@ mod tests {
 
     #[test]
     fn htmx_is_the_published_file() {
-        let digest = ring::digest::digest(&ring::digest::SHA256, HTMX.as_bytes());
+        assert_eq!(
+            sha256(HTMX),
+            "a0abb04f2f45a1f89d1d4844023245537e5e6014c87b144553e0607b4cc32130"
+        );
+    }
 
-        let hex: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    #[test]
+    fn a_file_is_sent_once_and_again_only_when_it_changed() {
+        let first = file(&HeaderMap::new(), "text/css", STYLE);
+        let tag = first.headers()[header::ETAG].clone();
 
-        assert_eq!(hex, "a0abb04f2f45a1f89d1d4844023245537e5e6014c87b144553e0607b4cc32130");
+        let same = file(&HeaderMap::from_iter([(header::IF_NONE_MATCH, tag.clone())]), "x", STYLE);
+        let changed = file(&HeaderMap::from_iter([(header::IF_NONE_MATCH, tag)]), "x", SCRIPT);
+
+        assert_eq!(first.status(), StatusCode::OK);
+        assert_eq!(same.status(), StatusCode::NOT_MODIFIED);
+        assert_eq!(changed.status(), StatusCode::OK);
     }
 
     #[test]
