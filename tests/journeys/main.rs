@@ -18,6 +18,8 @@ mod kill;
 mod openapi;
 mod problems;
 mod publish;
+mod receiver;
 mod reload;
 mod stage;
 mod two;
+mod ways;

@@ -1,0 +1,86 @@
+//! The whole app in the test's own process, on a clock that is moved by hand: hours pass at once.
+
+use std::ops::Deref;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use loa::app::App;
+use loa::clock::Clock;
+use loa::config::{self, Sources};
+use loa::lifecycle::Tasks;
+use tempfile::TempDir;
+
+use super::client::Client;
+
+/// A Monday morning in Vietnam.
+const BEGINS: &str = "2026-11-23T02:00:00Z";
+
+/// A running app; it stands still until the test moves its clock.
+pub(crate) struct Clocked {
+    app: App,
+    tasks: Tasks,
+    client: Client,
+    _folder: TempDir,
+}
+
+impl Deref for Clocked {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Clocked {
+    pub(crate) async fn start(settings: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        let data = folder.path().join("data");
+        let sources = Sources::defaults().with_text("loa.toml", settings).with_override(
+            "data_dir",
+            &data.display().to_string(),
+            "the test",
+        );
+        let config = config::load(&sources).unwrap_or_else(|faults| panic!("{faults}"));
+        let clock = Clock::manual(BEGINS.parse().unwrap());
+        let tasks = Tasks::new();
+        let app = App::start(config, clock, tasks.clone()).await;
+        let app = app.unwrap_or_else(|error| panic!("{error}"));
+        app.serve().await.unwrap();
+        Self { app, tasks, client: Client::connect(data, || {}).await, _folder: folder }
+    }
+
+    /// What its clock shows.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.app.clock.now()
+    }
+
+    /// Returns once nothing can be done before the clock moves on.
+    pub(crate) async fn rest(&self) {
+        self.app.pipeline.run_until_idle().await.unwrap();
+    }
+
+    /// Lets time pass, from one due moment to the next.
+    pub(crate) async fn pass(&self, time: Duration) {
+        let end = self.now().checked_add(time).unwrap();
+        loop {
+            let next = self.app.pipeline.run_until_idle().await.unwrap();
+            let Some(next) = next.filter(|next| *next < end) else { break };
+            self.app.clock.advance_to(next);
+        }
+        self.app.clock.advance_to(end);
+        self.rest().await;
+    }
+
+    /// What the providers are called by, for tests that look at one.
+    pub(crate) fn breaker(&self, provider: &str) -> &'static str {
+        let station = self.app.pipeline.desks().find(&provider.into()).unwrap();
+        station.desk.breaker_state().as_str()
+    }
+}
+
+impl Drop for Clocked {
+    fn drop(&mut self) {
+        self.tasks.soft().cancel();
+        self.tasks.hard().cancel();
+    }
+}

@@ -1,0 +1,93 @@
+//! The real program in a process of its own, in a folder of its own.
+
+use std::fs::OpenOptions;
+use std::ops::Deref;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use tempfile::TempDir;
+
+use super::client::Client;
+use super::{loa, wait_for};
+
+/// A process that is killed at the end of the test, whatever happens.
+pub(crate) struct Running {
+    child: Child,
+    log: PathBuf,
+    client: Client,
+}
+
+impl Deref for Running {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Running {
+    /// Starts Loa on `folder` and returns once it answers.
+    pub(crate) async fn start(folder: &TempDir, settings: &str) -> Self {
+        let file = folder.path().join("loa.toml");
+        std::fs::write(&file, settings).unwrap();
+        let data = folder.path().join("data");
+        drop(std::fs::remove_file(data.join("server.json")));
+        let log = folder.path().join("log");
+        let mut child = loa()
+            .args(["run", "--config"])
+            .arg(&file)
+            .arg("--data-dir")
+            .arg(&data)
+            .stdout(Stdio::null())
+            .stderr(OpenOptions::new().create(true).append(true).open(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let client = Client::connect(data, || {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "{}", std::fs::read_to_string(&log).unwrap());
+        })
+        .await;
+        Self { child, log, client }
+    }
+
+    /// Ends it as a crash would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Sends it a signal, such as `HUP`.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(mut self) -> ExitStatus {
+        wait_for("it to end", || self.child.try_wait().unwrap()).await
+    }
+
+    /// All that it has logged so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Waits until it has logged `text` this many times.
+    pub(crate) async fn wait_for_log(&self, text: &str, times: usize) {
+        let found = || (self.log().matches(text).count() >= times).then_some(());
+        wait_for(&format!("{times} × `{text}` in the log"), found).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        if std::thread::panicking() {
+            eprintln!("what Loa logged:\n{log}");
+        } else {
+            assert!(!log.contains("@minhphat.test"), "an address in the log:\n{log}");
+        }
+    }
+}
