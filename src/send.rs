@@ -96,9 +96,14 @@ impl Desk {
         self.slots.available_permits()
     }
 
-    /// How many calls the breaker lets begin now: none, a probe, a few, or no limit.
+    /// How many calls the breaker lets be under way now: none, a probe, a few, or no limit.
     pub fn allowance(&self, now: Timestamp) -> usize {
         self.breaker().allowance(now)
+    }
+
+    /// How many slots are taken.
+    pub fn taken_slots(&self) -> usize {
+        self.settings.concurrency.saturating_sub(self.free_slots())
     }
 
     /// When the breaker will let calls through again, if it does not now.

@@ -118,7 +118,15 @@ impl Inner {
             }
             Err(settlement) => record::without_try(&claimed, settlement),
         };
+        if finish.settlement.holds_provider {
+            // Before the slot is free, so that no further call begins.
+            station.set_held(true);
+        }
         drop(slot);
+        if station.desk.allowance(self.clock.now()) != usize::MAX {
+            // The breaker counts calls; now that this one is over it may let the next begin.
+            station.wake();
+        }
         self.finish(station, &claimed.delivery, finish).await;
         self.in_flight().remove(&id);
     }

@@ -61,7 +61,9 @@ impl Dispatcher {
     async fn gather_slots(&self) -> Vec<Slot> {
         let desk = &self.station.desk;
         let Some(first) = desk.wait_for_slot().await else { return Vec::new() };
-        let allowed = desk.allowance(self.clock.now());
+        // Calls that are under way count: a half-open breaker lets one probe out at a time.
+        let others = desk.taken_slots().saturating_sub(1);
+        let allowed = desk.allowance(self.clock.now()).saturating_sub(others);
         if allowed == 0 || self.station.is_held() {
             return Vec::new();
         }
