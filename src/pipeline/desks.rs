@@ -119,6 +119,14 @@ impl Desks {
         self.stations.get(provider)
     }
 
+    /// Heeds a hold, or its end, at once; other processes see it at their next look at the store.
+    pub fn heed_hold(&self, provider: &ProviderName, held: bool) {
+        if let Some(station) = self.stations.get(provider) {
+            station.set_held(held);
+            station.wake();
+        }
+    }
+
     /// Wakes every dispatcher, after something made deliveries due that no planning did.
     pub fn wake_all(&self) {
         self.stations.values().for_each(|station| station.wake());

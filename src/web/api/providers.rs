@@ -37,7 +37,9 @@ pub(in crate::web) async fn hold(
     let name = known(&surroundings, name)?;
     let reason = String::from_utf8_lossy(&body).trim().chars().take(200).collect::<String>();
     let reason = if reason.is_empty() { "held by an operator".to_owned() } else { reason };
-    let is_new = surroundings.store.hold_provider(name, reason, "operator".to_owned()).await?;
+    let is_new =
+        surroundings.store.hold_provider(name.clone(), reason, "operator".to_owned()).await?;
+    surroundings.pipeline.desks().heed_hold(&name, true);
     Ok(Json(json!({ "held": true, "was_held": !is_new })))
 }
 
@@ -47,8 +49,8 @@ pub(in crate::web) async fn release(
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let name = known(&surroundings, name)?;
-    let was_held = surroundings.store.release_provider(name).await?;
-    surroundings.pipeline.desks().wake_all();
+    let was_held = surroundings.store.release_provider(name.clone()).await?;
+    surroundings.pipeline.desks().heed_hold(&name, false);
     Ok(Json(json!({ "held": false, "was_held": was_held })))
 }
 
