@@ -2,7 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use serde::Deserialize;
@@ -65,15 +66,21 @@ pub(in crate::web) async fn replay(
     State(surroundings): State<Surroundings>,
     Path(id): Path<String>,
     Query(query): Query<ReplayQuery>,
+    headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
     let event = find(&surroundings, &id).await?;
-    let arrival = Arrival {
-        bytes: if body.is_empty() { event.arrival.bytes.clone() } else { body },
-        properties: event.arrival.properties.clone(),
+    let mut arrival = Arrival {
         transport: Transport::Replay,
         at: surroundings.clock.now(),
+        ..event.arrival.clone()
     };
+    if !body.is_empty() {
+        // What is mended says itself what it is: the content type may have been the fault.
+        let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        arrival.properties.content_type = content_type.map(str::to_owned);
+        arrival.bytes = body;
+    }
     if query.dry_run {
         return match surroundings.pipeline.acceptor().rehearse(arrival).await? {
             Ok(rehearsal) => Ok(Json(json!(rehearsal)).into_response()),
