@@ -209,10 +209,8 @@ impl App {
 
     /// Takes no new work, finishes what is in flight within the grace, records the rest.
     pub async fn stop(self) {
-        let grace = self.config.send.grace;
-        if !self.tasks.stop(grace).await {
-            let seconds = grace.as_secs();
-            warn!("some deliveries outlasted the grace of {seconds} s; their outcome is unknown");
+        if !self.tasks.stop(self.config.send.grace).await {
+            warn!("the stop cut off what was still being done; what was being sent is unknown");
         }
         self.pipeline.record_what_is_left().await;
     }

@@ -54,13 +54,15 @@ impl Tasks {
         self.soft.is_cancelled()
     }
 
-    /// Asks every task to finish, waits for them up to `grace`, then drops the rest.
+    /// Asks every task to finish, waits for them up to `grace`, then drops the rest; the hard signal
+    /// ends the wait early.
     ///
-    /// Returns whether all of them finished within the grace.
+    /// Returns whether all of them finished by themselves.
     pub async fn stop(&self, grace: Duration) -> bool {
         self.soft.cancel();
         self.tracker.close();
-        let finished = tokio::time::timeout(grace, self.tracker.wait()).await.is_ok();
+        let waited = tokio::time::timeout(grace, self.tracker.wait()).await;
+        let finished = waited.is_ok() && !self.hard.is_cancelled();
         self.hard.cancel();
         if !finished {
             self.tracker.wait().await;
@@ -133,6 +135,17 @@ mod tests {
         tasks.spawn(std::future::pending());
 
         let finished = tasks.stop(Duration::from_millis(10)).await;
+
+        assert!(!finished);
+    }
+
+    #[tokio::test]
+    async fn the_hard_signal_ends_the_grace_early() {
+        let tasks = Tasks::new();
+        tasks.spawn(std::future::pending());
+        tasks.hard().cancel();
+
+        let finished = tasks.stop(Duration::from_hours(1)).await;
 
         assert!(!finished);
     }

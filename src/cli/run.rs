@@ -14,6 +14,7 @@ use crate::telemetry;
 
 /// Take events in and deliver them, until SIGTERM or Ctrl-C.
 ///
+/// The first such signal finishes what is being sent, up to `send.grace`; a second one does not wait.
 /// SIGHUP reads settings, event types and templates anew; what has a fault changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  loa run --config /etc/loa/loa.toml")]
@@ -42,7 +43,15 @@ impl Run {
         while signals.next().await == Wish::Reload {
             app.reload(&sources).await;
         }
-        app.stop().await;
+        let tasks = app.tasks.clone();
+        let mut stop = std::pin::pin!(app.stop());
+        tokio::select! {
+            () = &mut stop => {}
+            () = signals.stop() => {
+                tasks.hard().cancel();
+                stop.await;
+            }
+        }
         Ok(ExitCode::SUCCESS)
     }
 
