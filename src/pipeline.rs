@@ -141,9 +141,11 @@ impl Pipeline {
     pub async fn run_until_idle(&self) -> Result<Option<Timestamp>, StoreError> {
         loop {
             let now = self.clock.now();
-            let next = self.store.next_due().await?;
             let backlog = self.store.backlog().await?;
-            if backlog.pages == 0 && self.in_flight() == 0 {
+            let agenda = self.store.agenda().await?;
+            let next = agenda.next_due;
+            // What is claimed is not due any more, and this process may not know yet that it has it.
+            if backlog.pages == 0 && agenda.claimed == 0 && self.in_flight() == 0 {
                 let pauses = self.desks.stations().filter_map(|station| station.desk.opens_at());
                 let pause = pauses.filter(|opens| *opens > now).min();
                 match next {

@@ -45,7 +45,7 @@ use engine::sqlite::Sqlite;
 
 pub use api_keys::ApiKey;
 pub use claim::Claimed;
-pub use counters::{Backlog, Counters, Discrepancy};
+pub use counters::{Agenda, Backlog, Counters, Discrepancy};
 pub use error::StoreError;
 pub use events::{EventFilter, EventRow, RejectedFilter};
 pub use finish::{Finish, Finished};

@@ -27,6 +27,15 @@ pub struct Backlog {
     pub pages: u64,
 }
 
+/// What lies before the claims at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Agenda {
+    /// When the first delivery that nobody has claimed is due; none of a provider on hold.
+    pub next_due: Option<Timestamp>,
+    /// How many deliveries are claimed, by whichever process.
+    pub claimed: u64,
+}
+
 /// A counter that does not agree with the rows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Discrepancy {
@@ -97,18 +106,21 @@ impl Store {
         self.write(move |tx| Box::pin(beat(tx, run))).await
     }
 
-    /// When something is due or a lease ends next; `None` when nothing waits at all.
+    /// What lies before the claims, all at one moment.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn next_due(&self) -> Result<Option<Timestamp>, StoreError> {
+    pub async fn agenda(&self) -> Result<Agenda, StoreError> {
         self.read(|tx| {
             Box::pin(async move {
-                let sql = "SELECT MIN(due_at) FROM delivery WHERE state = 'waiting' \
+                let sql = "SELECT (SELECT MIN(due_at) FROM delivery WHERE state = 'waiting' \
                            AND lease_token IS NULL AND (provider IS NULL OR provider NOT IN \
-                           (SELECT provider FROM provider_hold))";
-                let row = tx.query_one(sql, &[]).await?;
-                row.map_or(Ok(None), |row| row.opt_time(0))
+                           (SELECT provider FROM provider_hold))), \
+                           (SELECT COUNT(*) FROM delivery WHERE lease_token IS NOT NULL)";
+                let none = Agenda { next_due: None, claimed: 0 };
+                tx.query_one(sql, &[]).await?.map_or(Ok(none), |row| {
+                    Ok(Agenda { next_due: row.opt_time(0)?, claimed: row.count(1)? })
+                })
             })
         })
         .await
