@@ -11,8 +11,8 @@ use tokio::sync::watch;
 
 use crate::stage::PATIENCE;
 
-pub(crate) use gateway::{Gateway, Reply, Request};
-pub(crate) use relay::{Mail, Manner, Relay};
+pub(crate) use gateway::{Gateway, Reply};
+pub(crate) use relay::{Manner, Relay};
 
 /// What arrived, in its order; clones share it.
 #[derive(Clone)]

@@ -2,18 +2,25 @@
 
 mod client;
 mod clocked;
+mod lock;
 mod people;
+mod proxy;
 mod rabbit;
 mod running;
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+
+use tempfile::TempDir;
 
 use crate::receiver::{Gateway, Relay};
 
 pub(crate) use clocked::Clocked;
-pub(crate) use people::{company, delay, delayed, event, partner};
-pub(crate) use rabbit::{Rabbit, binary_headers};
+pub(crate) use lock::Lock;
+pub(crate) use people::{company, delay, delayed, event, hooked, mailed, partner};
+pub(crate) use proxy::Proxy;
+pub(crate) use rabbit::{Heard, Rabbit, binary_headers};
 pub(crate) use running::Running;
 
 /// How long anything may take before the test fails.
@@ -60,6 +67,30 @@ pub(crate) fn outside(relay: &Relay, gateway: &Gateway, (hook, more): (&str, &st
     )
 }
 
+/// Settings with a catalogue of the test's own in `folder`: the usual one, but `edit` changes the file
+/// of each type.
+pub(crate) fn with_catalogue(
+    folder: &TempDir,
+    settings: &str,
+    edit: impl Fn(&str, String) -> String,
+) -> String {
+    let own = folder.path().join("event-types");
+    std::fs::create_dir_all(&own).unwrap();
+    let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/event-types");
+    for file in std::fs::read_dir(usual).unwrap() {
+        let path = file.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let text = edit(name, std::fs::read_to_string(&path).unwrap());
+        std::fs::write(own.join(path.file_name().unwrap()), text).unwrap();
+    }
+    format!("catalogue_dir = \"{}\"\n{settings}", own.display())
+}
+
+/// Changes of a catalogue by which late orders are told again soon after a fault.
+pub(crate) fn hurried(_: &str, text: String) -> String {
+    text.replace("first = \"5s\"", "first = \"200ms\"")
+}
+
 /// Looks again and again until `look` finds something.
 pub(crate) async fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = tokio::time::Instant::now() + PATIENCE;
@@ -77,6 +108,13 @@ pub(crate) async fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>)
 pub(crate) fn service(variable: &str) -> String {
     let found = std::env::var(variable);
     found.unwrap_or_else(|_| panic!("{variable} is not set; run ./test, which starts the service"))
+}
+
+/// Disturbs a service by its control program, and returns once it is done.
+pub(crate) async fn control(variable: &str, verb: &str) {
+    let program = service(variable);
+    let done = tokio::process::Command::new(program).arg(verb).status().await.unwrap();
+    assert!(done.success(), "{verb} failed");
 }
 
 /// A database of the test's own on the shared PostgreSQL.

@@ -1,7 +1,6 @@
 //! A gateway behind chat and SMS providers, answering as scripted.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use loa::lifecycle::Tasks;
@@ -50,8 +49,6 @@ pub(crate) struct Request {
     pub(crate) headers: BTreeMap<String, String>,
     /// The body; a text if it is no JSON.
     pub(crate) body: Value,
-    /// How many requests were under way then, this one included.
-    pub(crate) at_once: usize,
 }
 
 impl Request {
@@ -71,6 +68,8 @@ pub(crate) struct Gateway {
     port: u16,
     /// What arrived, whatever was answered.
     pub(crate) requests: Arrivals<Request>,
+    /// The path of each request that was answered and not cut off.
+    pub(crate) answers: Arrivals<String>,
     script: Arc<Script>,
     tasks: Tasks,
 }
@@ -79,7 +78,6 @@ struct Script {
     next: Mutex<VecDeque<Reply>>,
     usual: Mutex<Reply>,
     gate: Semaphore,
-    under_way: AtomicUsize,
 }
 
 impl Gateway {
@@ -91,17 +89,19 @@ impl Gateway {
             next: Mutex::default(),
             usual: Mutex::new(Reply::ok()),
             gate: Semaphore::new(0),
-            under_way: AtomicUsize::new(0),
         });
-        let (requests, tasks) = (Arrivals::none(), Tasks::new());
-        let (kept, followed, carriers) = (requests.clone(), Arc::clone(&script), tasks.clone());
+        let (requests, answers, tasks) = (Arrivals::none(), Arrivals::none(), Tasks::new());
+        let (kept, followed, carriers) =
+            ((requests.clone(), answers.clone()), Arc::clone(&script), tasks.clone());
         tasks.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (kept, followed) = (kept.clone(), Arc::clone(&followed));
-                carriers.spawn(async move { drop(serve(stream, kept, followed).await) });
+                carriers.spawn(async move {
+                    serve(stream, kept, followed).await;
+                });
             }
         });
-        Self { port, requests, script, tasks }
+        Self { port, requests, answers, script, tasks }
     }
 
     /// Where it listens.
@@ -115,7 +115,7 @@ impl Gateway {
     }
 
     /// The reply for every request that no script has one for.
-    pub(crate) fn from_now_on(&self, reply: Reply) {
+    pub(crate) fn usually(&self, reply: Reply) {
         *self.script.usual.lock().unwrap() = reply;
     }
 
@@ -132,7 +132,11 @@ impl Drop for Gateway {
 }
 
 /// Takes requests one after the other until the connection ends, by either side.
-async fn serve(stream: TcpStream, kept: Arrivals<Request>, script: Arc<Script>) -> Option<()> {
+async fn serve(
+    stream: TcpStream,
+    (requests, answers): (Arrivals<Request>, Arrivals<String>),
+    script: Arc<Script>,
+) -> Option<()> {
     let (read, mut write) = stream.into_split();
     let mut read = BufReader::new(read);
     loop {
@@ -146,11 +150,9 @@ async fn serve(stream: TcpStream, kept: Arrivals<Request>, script: Arc<Script>) 
         }
         let body = serde_json::from_slice(&body)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
-        let at_once = script.under_way.fetch_add(1, Ordering::SeqCst) + 1;
-        kept.put(Request { path, headers, body, at_once });
-        let answered = answer(reply, &script, &mut write).await;
-        script.under_way.fetch_sub(1, Ordering::SeqCst);
-        answered?;
+        requests.put(Request { path: path.clone(), headers, body });
+        answer(reply, &script, &mut write).await?;
+        answers.put(path);
     }
 }
 

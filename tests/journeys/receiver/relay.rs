@@ -16,8 +16,6 @@ pub(crate) enum Manner {
     Takes,
     /// Says at RCPT that nobody has this address.
     KnowsNobody,
-    /// Asks at RCPT to come again later.
-    AsksForTime,
     /// Takes the whole message and cuts the connection instead of answering.
     CutsAfterTheDot,
     /// Takes the whole message, and answers once [`Relay::release`] lets it.
@@ -51,6 +49,7 @@ pub(crate) struct Relay {
 
 struct Script {
     next: Mutex<VecDeque<Manner>>,
+    usual: Mutex<Manner>,
     gate: Semaphore,
 }
 
@@ -59,13 +58,19 @@ impl Relay {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let script = Arc::new(Script { next: Mutex::default(), gate: Semaphore::new(0) });
+        let script = Arc::new(Script {
+            next: Mutex::default(),
+            usual: Mutex::new(Manner::Takes),
+            gate: Semaphore::new(0),
+        });
         let (mails, tasks) = (Arrivals::none(), Tasks::new());
         let (kept, followed, carriers) = (mails.clone(), Arc::clone(&script), tasks.clone());
         tasks.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (kept, followed) = (kept.clone(), Arc::clone(&followed));
-                carriers.spawn(async move { drop(converse(stream, kept, followed).await) });
+                carriers.spawn(async move {
+                    converse(stream, kept, followed).await;
+                });
             }
         });
         Self { port, mails, script, tasks }
@@ -74,6 +79,11 @@ impl Relay {
     /// Manners for the next messages, one each.
     pub(crate) fn script(&self, manners: impl IntoIterator<Item = Manner>) {
         self.script.next.lock().unwrap().extend(manners);
+    }
+
+    /// The manner for every message that no script has one for.
+    pub(crate) fn usually(&self, manner: Manner) {
+        *self.script.usual.lock().unwrap() = manner;
     }
 
     /// Lets `count` messages that are held be answered.
@@ -99,7 +109,8 @@ async fn converse(stream: TcpStream, kept: Arrivals<Mail>, script: Arc<Script>) 
         let answer = match verb.as_str() {
             "EHLO" => "250-relay.test\r\n250 PIPELINING\r\n",
             "MAIL" => {
-                manner = script.next.lock().unwrap().pop_front().unwrap_or(Manner::Takes);
+                let next = script.next.lock().unwrap().pop_front();
+                manner = next.unwrap_or_else(|| *script.usual.lock().unwrap());
                 "250 2.1.0 ok\r\n"
             }
             "RCPT" => {
@@ -107,15 +118,12 @@ async fn converse(stream: TcpStream, kept: Arrivals<Mail>, script: Arc<Script>) 
                 address.trim_end_matches('>').clone_into(&mut to);
                 match manner {
                     Manner::KnowsNobody => "550 5.1.1 no such user\r\n",
-                    Manner::AsksForTime => "450 4.2.0 come again later\r\n",
                     Manner::Takes | Manner::CutsAfterTheDot | Manner::HoldsAfterTheDot => {
                         "250 2.1.5 ok\r\n"
                     }
                 }
             }
-            "DATA" if matches!(manner, Manner::KnowsNobody | Manner::AsksForTime) => {
-                "554 5.5.1 no valid recipients\r\n"
-            }
+            "DATA" if manner == Manner::KnowsNobody => "554 5.5.1 no valid recipients\r\n",
             "DATA" => {
                 write.write_all(b"354 go on\r\n").await.ok()?;
                 let text = read_message(&mut lines).await?;
@@ -123,7 +131,7 @@ async fn converse(stream: TcpStream, kept: Arrivals<Mail>, script: Arc<Script>) 
                 match manner {
                     Manner::CutsAfterTheDot => return None,
                     Manner::HoldsAfterTheDot => script.gate.acquire().await.ok()?.forget(),
-                    Manner::Takes | Manner::KnowsNobody | Manner::AsksForTime => {}
+                    Manner::Takes | Manner::KnowsNobody => {}
                 }
                 "250 2.0.0 queued\r\n"
             }

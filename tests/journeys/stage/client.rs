@@ -106,6 +106,12 @@ impl Client {
         self.until("Loa to be ready", is_ready).await;
     }
 
+    /// Waits until something that it needs is away.
+    pub(crate) async fn unready(&self) {
+        let is_unready = async || self.get("/readyz").await["ready"] == json!(false);
+        self.until("Loa not to be ready", is_unready).await;
+    }
+
     /// Waits until `path`, which counts deliveries, counts this many.
     pub(crate) async fn wait_for_count(&self, path: &str, wanted: u64) {
         let what = format!("{path} to count {wanted}");

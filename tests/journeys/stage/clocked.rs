@@ -8,6 +8,7 @@ use loa::app::App;
 use loa::clock::Clock;
 use loa::config::{self, Sources};
 use loa::lifecycle::Tasks;
+use loa::pipeline::Station;
 use tempfile::TempDir;
 
 use super::client::Client;
@@ -71,10 +72,39 @@ impl Clocked {
         self.rest().await;
     }
 
-    /// What the providers are called by, for tests that look at one.
+    /// Moves the clock and lets whoever waits for it wake up, without waiting for what they do.
+    pub(crate) async fn move_on(&self, time: Duration) {
+        self.app.pipeline.desks().wake_all();
+        self.app.clock.advance(time);
+        tokio::task::yield_now().await;
+    }
+
+    /// Lets time pass until the breaker of `provider` has opened.
+    pub(crate) async fn breaks(&self, provider: &str) {
+        for _ in 0..100 {
+            self.rest().await;
+            if self.breaker(provider) == "open" {
+                return;
+            }
+            self.app.clock.advance(Duration::from_secs(1));
+        }
+        panic!("the breaker of {provider} does not open");
+    }
+
+    /// Moves the clock to where the breaker of `provider` lets a probe through.
+    pub(crate) async fn until_opens(&self, provider: &str) {
+        let opens_at = self.station(provider).desk.opens_at().unwrap();
+        self.app.clock.advance_to(opens_at);
+        self.move_on(Duration::ZERO).await;
+    }
+
+    /// The state of the breaker of `provider`.
     pub(crate) fn breaker(&self, provider: &str) -> &'static str {
-        let station = self.app.pipeline.desks().find(&provider.into()).unwrap();
-        station.desk.breaker_state().as_str()
+        self.station(provider).desk.breaker_state().as_str()
+    }
+
+    fn station(&self, provider: &str) -> &Station {
+        self.app.pipeline.desks().find(&provider.into()).unwrap()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Exchanges and queues of one test alone, and a publisher and listener beside Loa.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use lapin::options::{
@@ -8,7 +9,7 @@ use lapin::options::{
     QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
 };
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer};
+use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer};
 use serde_json::Value;
 
 use super::{PATIENCE, service};
@@ -50,29 +51,39 @@ impl Rabbit {
         )
     }
 
-    /// Connects again, after the broker was away.
-    pub(crate) async fn reconnect(&mut self) {
-        self.channel = channel(&self.url).await;
+    /// Publishes CloudEvents until the broker has each of them, however often it goes away meanwhile.
+    pub(crate) async fn publish_stubbornly(&mut self, events: &[Value]) {
+        for event in events {
+            let (key, body) = (event["type"].as_str().unwrap(), event.to_string());
+            while self.try_publish(key, &body, structured()).await.is_none() {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                if let Some(channel) = try_channel(&self.url).await {
+                    self.channel = channel;
+                }
+            }
+        }
     }
 
     /// Publishes one message, and returns once the broker has it.
     pub(crate) async fn publish(&self, key: &str, body: &str, properties: BasicProperties) {
+        assert!(self.try_publish(key, body, properties).await.is_some());
+    }
+
+    async fn try_publish(&self, key: &str, body: &str, properties: BasicProperties) -> Option<()> {
         let exchange = format!("{}.events", self.name).into();
-        let options = BasicPublishOptions::default();
+        let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
         // What the broker shall keep over a restart must say so.
         let properties = properties.with_delivery_mode(2);
-        let sent =
-            self.channel.basic_publish(exchange, key.into(), options, body.as_bytes(), properties);
-        assert!(sent.await.unwrap().await.unwrap().is_ack());
+        let body = body.as_bytes();
+        let sent = self.channel.basic_publish(exchange, key.into(), options, body, properties);
+        matches!(sent.await.ok()?.await.ok()?, Confirmation::Ack(None)).then_some(())
     }
 
     /// Publishes CloudEvents in structured mode.
     pub(crate) async fn publish_events(&self, events: &[Value]) {
         for event in events {
             let key = event["type"].as_str().unwrap();
-            let properties =
-                BasicProperties::default().with_content_type("application/cloudevents+json".into());
-            self.publish(key, &event.to_string(), properties).await;
+            self.publish(key, &event.to_string(), structured()).await;
         }
     }
 
@@ -162,9 +173,17 @@ pub(crate) fn binary_headers(event: &Value) -> FieldTable {
     FieldTable::from(pairs.collect::<BTreeMap<_, _>>())
 }
 
+fn structured() -> BasicProperties {
+    BasicProperties::default().with_content_type("application/cloudevents+json".into())
+}
+
 async fn channel(url: &str) -> Channel {
-    let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
-    let channel = connection.create_channel().await.unwrap();
-    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-    channel
+    try_channel(url).await.unwrap()
+}
+
+async fn try_channel(url: &str) -> Option<Channel> {
+    let connection = Connection::connect(url, ConnectionProperties::default()).await.ok()?;
+    let channel = connection.create_channel().await.ok()?;
+    channel.confirm_select(ConfirmSelectOptions::default()).await.ok()?;
+    Some(channel)
 }

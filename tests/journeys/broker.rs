@@ -1,0 +1,149 @@
+//! A broker and a store that go away under load and come back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tempfile::TempDir;
+
+use crate::receiver::{Gateway, Relay};
+use crate::stage::{
+    Heard, Proxy, Rabbit, Running, company, control, hooked, hurried, outside, postgres,
+    with_catalogue,
+};
+
+#[tokio::test]
+async fn a_connection_that_is_cut_or_silent_and_a_deleted_queue_lose_nothing_rabbitmq_sqlite() {
+    disturb("").await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_cut_or_silent_and_a_deleted_queue_lose_nothing_rabbitmq_postgres() {
+    disturb(&postgres("journey_disturbed").await).await;
+}
+
+async fn disturb(store: &str) {
+    let (relay, gateway) = (Relay::start().await, Gateway::start().await);
+    let (rabbit, proxy) = (Rabbit::corner().await, Proxy::open_way().await);
+    let folder = TempDir::new().unwrap();
+    let way = rabbit.settings_through(&proxy.url);
+    let more = format!("{store}{way}heartbeat = \"1s\"\n");
+    let loa = Running::start(&folder, &outside(&relay, &gateway, ("", &more))).await;
+    loa.ready().await;
+    loa.publish(&company()).await.unwrap();
+    let events: Vec<_> = (0..100).map(hooked).collect();
+
+    rabbit.publish_events(&events[..20]).await;
+    proxy.close();
+    rabbit.publish_events(&events[20..40]).await;
+    loa.unready().await;
+    proxy.open();
+    rabbit.publish_events(&events[40..60]).await;
+    loa.ready().await;
+    proxy.freeze();
+    rabbit.publish_events(&events[60..80]).await;
+    loa.unready().await;
+    proxy.open();
+    loa.ready().await;
+    gateway.requests.wait_for(80).await;
+    rabbit.delete_queue().await;
+    loa.wait_for_log("was the queue deleted?", 1).await;
+    loa.ready().await;
+    rabbit.publish_events(&events[80..]).await;
+    gateway.requests.wait_for(100).await;
+    loa.drain().await;
+
+    assert_told_once(&gateway, events.len());
+    loa.closes().await;
+    rabbit.remove().await;
+}
+
+#[tokio::test]
+async fn exclusive_a_rabbitmq_restarted_under_load_loses_nothing_sqlite() {
+    restart_broker("").await;
+}
+
+#[tokio::test]
+async fn exclusive_a_rabbitmq_restarted_under_load_loses_nothing_postgres() {
+    restart_broker(&postgres("journey_rabbit_restart").await).await;
+}
+
+async fn restart_broker(store: &str) {
+    let (relay, gateway) = (Relay::start().await, Gateway::start().await);
+    let mut rabbit = Rabbit::corner().await;
+    let folder = TempDir::new().unwrap();
+    let more = format!("{store}{}", rabbit.settings());
+    let loa = Running::start(&folder, &outside(&relay, &gateway, ("", &more))).await;
+    loa.ready().await;
+    loa.publish(&company()).await.unwrap();
+    drop(rabbit.listen("status.chat.sent.#").await);
+    let events: Vec<_> = (0..300).map(hooked).collect();
+
+    let restart = async {
+        gateway.requests.wait_for(20).await;
+        control("TEST_RABBITMQ_CONTROL", "restart").await;
+    };
+    tokio::join!(rabbit.publish_stubbornly(&events), restart);
+    gateway.requests.wait_for(events.len()).await;
+    loa.drain().await;
+
+    assert_told_once(&gateway, events.len());
+    loa.closes().await;
+    // The publisher heard of each, before or after.
+    let mut listener = rabbit.listen_again().await;
+    let mut heard = BTreeSet::new();
+    let enough = |told: &Heard| {
+        heard.insert(told.body["business_key"].to_string());
+        heard.len() == events.len()
+    };
+    listener.until(enough).await;
+    rabbit.remove().await;
+}
+
+#[tokio::test]
+async fn exclusive_a_postgres_restarted_under_load_loses_nothing_from_rabbitmq() {
+    let (relay, gateway) = (Relay::start().await, Gateway::start().await);
+    let mut rabbit = Rabbit::corner().await;
+    let folder = TempDir::new().unwrap();
+    let more = format!("{}{}", postgres("journey_postgres_restart").await, rabbit.settings());
+    let settings = with_catalogue(&folder, &outside(&relay, &gateway, ("", &more)), hurried);
+    let loa = Running::start(&folder, &settings).await;
+    loa.ready().await;
+    loa.publish(&company()).await.unwrap();
+    let events: Vec<_> = (0..300).map(hooked).collect();
+
+    let restart = async {
+        gateway.requests.wait_for(20).await;
+        control("TEST_POSTGRES_CONTROL", "restart").await;
+    };
+    tokio::join!(rabbit.publish_stubbornly(&events), restart);
+    loa.until("all events", async || {
+        loa.get("/v1/ledger").await["ledger"]["events"]["received"].as_u64()
+            >= Some((events.len() + company().len()) as u64)
+    })
+    .await;
+    loa.drain().await;
+
+    loa.closes().await;
+    assert_eq!(loa.count("provider=hook&state=sent").await, events.len());
+    for (key, times) in told(&gateway) {
+        let story = loa.story(&format!("business_key={key}&provider=hook")).await;
+        let attempts = story["attempts"].as_array().unwrap();
+        let unknown = attempts.iter().filter(|attempt| attempt["class"] == "unknown");
+        assert!(times <= 1 + unknown.count(), "{key} was told {times} times: {story}");
+    }
+    rabbit.remove().await;
+}
+
+/// How often each order was told of.
+fn told(gateway: &Gateway) -> BTreeMap<String, usize> {
+    let mut told = BTreeMap::new();
+    for request in gateway.requests.all() {
+        *told.entry(request.business_key().to_owned()).or_insert(0) += 1;
+    }
+    told
+}
+
+fn assert_told_once(gateway: &Gateway, count: usize) {
+    let told = told(gateway);
+    assert_eq!(told.len(), count);
+    assert!(told.values().all(|times| *times == 1), "{told:?}");
+}
