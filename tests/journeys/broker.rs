@@ -57,21 +57,12 @@ async fn disturb(store: &str) {
 }
 
 #[tokio::test]
-async fn exclusive_a_rabbitmq_restarted_under_load_loses_nothing_sqlite() {
-    restart_broker("").await;
-}
-
-#[tokio::test]
-async fn exclusive_a_rabbitmq_restarted_under_load_loses_nothing_postgres() {
-    restart_broker(&postgres("journey_rabbit_restart").await).await;
-}
-
-async fn restart_broker(store: &str) {
+async fn exclusive_a_rabbitmq_restarted_under_load_loses_nothing() {
     let (relay, gateway) = (Relay::start().await, Gateway::start().await);
     let mut rabbit = Rabbit::corner().await;
     let folder = TempDir::new().unwrap();
-    let more = format!("{store}{}", rabbit.settings());
-    let loa = Running::start(&folder, &outside(&relay, &gateway, ("", &more))).await;
+    let settings = outside(&relay, &gateway, ("", &rabbit.settings()));
+    let loa = Running::start(&folder, &settings).await;
     loa.ready().await;
     loa.publish(&company()).await.unwrap();
     drop(rabbit.listen("status.chat.sent.#").await);
