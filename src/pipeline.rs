@@ -16,6 +16,7 @@ mod reread;
 mod rulebook;
 mod sweep;
 mod tell;
+mod trial;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ pub use desks::{Desks, Station};
 pub use rehearse::Rehearsal;
 pub use reread::Reread;
 pub use rulebook::Rulebook;
+pub use trial::Trial;
 
 /// How many held deliveries are released in one transaction.
 const ROUND: usize = 500;

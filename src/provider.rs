@@ -11,19 +11,24 @@ use futures_util::future::BoxFuture;
 
 use crate::clock::Clock;
 use crate::config::{Config, ProviderSettings};
-use crate::model::address::Channel;
+use crate::model::address::{Address, Channel};
 use crate::model::message::{Dialect, Envelope};
-use crate::model::outcome::Outcome;
+use crate::model::outcome::{Answer, Outcome, Verdict};
 
+#[cfg(test)]
+mod conformance;
 mod egress;
 mod gateway;
+mod handbook;
 pub mod sandbox;
+mod secrets;
 mod slack;
 mod sms_http;
 mod smtp;
 mod webhook;
 
 pub use crate::provider::egress::Egress;
+pub use crate::provider::handbook::handbook;
 use crate::provider::sandbox::Outages;
 
 /// Every kind, in the order in which the handbook tells of them.
@@ -39,6 +44,12 @@ pub trait Provider: Send + Sync {
 
     /// How long one call takes at most; the provider itself ends what takes longer.
     fn longest_call(&self) -> Duration;
+
+    /// Whether a message to this address goes to a gateway of the address's own, so that its
+    /// failures say nothing about the provider.
+    fn leads_elsewhere(&self, _to: &Address) -> bool {
+        false
+    }
 }
 
 /// A sort of provider: what its settings are and how one is made from them.
@@ -51,6 +62,8 @@ pub struct Kind {
     pub dialect: Dialect,
     /// What it is for, in a sentence or two of Markdown.
     pub about: &'static str,
+    /// What the gateway may say, and which class of answer that is.
+    pub answers: &'static [(&'static str, &'static str)],
     /// Every setting of the kind in one commented `[providers.NAME]` table that can be read.
     pub example: &'static str,
     /// Makes a provider; faults go to the section, which is read to its end either way.
@@ -75,6 +88,20 @@ impl Surroundings {
         let egress = Egress::new(own_host, config.send.allow_private_addresses);
         Self { clock, egress, outages: Outages::default() }
     }
+}
+
+/// The URL that a chat address brings along, if it does.
+fn own_url(to: &Address) -> Option<&str> {
+    match to {
+        Address::Chat { target, .. } => target.as_deref(),
+        Address::Email { .. } | Address::Sms { .. } => None,
+    }
+}
+
+/// What becomes of a message that cannot be made fit for its provider: only it is at fault.
+fn unfit(text: &str) -> Outcome {
+    let answer = Answer::new(Some("not sent".to_owned()), text);
+    Outcome { verdict: Verdict::Refused, answer, captured: None }
 }
 
 /// The kind called `name`.

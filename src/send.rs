@@ -152,8 +152,10 @@ impl Desk {
                 Err(_) => no_answer(deadline),
             },
         };
-        let now = self.clock.now();
-        self.breaker().learn(&outcome.verdict, now, fastrand::f64());
+        if !self.provider.leads_elsewhere(&envelope.to) {
+            let now = self.clock.now();
+            self.breaker().learn(&outcome.verdict, now, fastrand::f64());
+        }
         outcome
     }
 
@@ -178,4 +180,62 @@ fn captured_by_only_to(envelope: &Envelope) -> Outcome {
 fn no_answer(deadline: Duration) -> Outcome {
     let text = format!("no answer within {} s; it may have been sent", deadline.as_secs());
     Outcome { verdict: Verdict::Unknown, answer: Answer::new(None, &text), captured: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Sources};
+    use crate::model::address::Address;
+    use crate::model::id::DeliveryId;
+    use crate::model::message::{ChatMessage, Message};
+    use crate::provider::{self, Surroundings};
+
+    /// The desk of a webhook whose receiver is away.
+    fn desk(url: &str) -> Desk {
+        let text = format!(
+            "[send]\nallow_private_addresses = true\n\
+             [providers.hook]\nkind = \"webhook\"\nurl = \"{url}\"\n"
+        );
+        let (config, _) = config::read(&Sources::defaults().with_text("loa.toml", &text));
+        let settings = config.providers[&"hook".into()].clone();
+        let surroundings = Surroundings::new(Clock::system(), &config);
+        let built = provider::build(&settings, &surroundings).unwrap();
+        Desk::new(settings, (built, Dialect::CommonMark), OnlyTo::default(), Clock::system())
+    }
+
+    fn envelope(to: &str) -> Envelope {
+        let at = Timestamp::UNIX_EPOCH;
+        let text = "Trễ".to_owned();
+        Envelope {
+            delivery: DeliveryId::new(at),
+            attempt: 1,
+            event_type: "order.delayed".into(),
+            at,
+            business_key: None,
+            to: Address::chat(to).unwrap(),
+            to_name: None,
+            data: Arc::new(json!({})),
+            message: Message::Chat(ChatMessage { plain: text.clone(), text }),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_partners_own_url_that_fails_says_nothing_about_the_provider() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", free.local_addr().unwrap());
+        drop(free);
+        let desk = desk(&url);
+
+        for _ in 0..20 {
+            desk.send(&envelope(&format!("hook:{url}"))).await;
+        }
+        let after_own = desk.breaker_state();
+        for _ in 0..20 {
+            desk.send(&envelope("hook")).await;
+        }
+
+        assert_eq!(after_own, BreakerState::Closed);
+        assert_eq!(desk.breaker_state(), BreakerState::Open);
+    }
 }

@@ -56,6 +56,11 @@ impl Escaping {
         }
     }
 
+    /// Writes `text` so that it is harmless in this place.
+    pub fn escape(self, text: &str) -> String {
+        self.function()(text)
+    }
+
     /// Whether `{{{x}}}` would let data become markup.
     fn forbids_raw(self) -> bool {
         matches!(self, Self::Html | Self::CommonMark)

@@ -1,14 +1,15 @@
-//! `loa providers`: how they do, held and released.
+//! `loa providers`: how they do, held, released and tested; and which kinds there are.
 
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::client::Server;
 use super::{Failure, Output, cell};
+use crate::provider;
 
-/// See how providers do; hold and release them.
+/// See how providers do; hold, release and test them.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  loa providers list\n  loa providers hold relay --reason incident"
@@ -37,6 +38,21 @@ enum Command {
         #[command(flatten)]
         server: Server,
     },
+    /// Send one test message, and show what was answered.
+    #[command(after_help = "Example:\n  loa providers test relay --to me@us.example")]
+    Test {
+        /// The provider; it is tested even while it is on hold.
+        name: String,
+        /// An email address, a phone number, or the id or URL of a chat; by default the chat that
+        /// the provider itself names.
+        #[arg(long, value_name = "ADDRESS")]
+        to: Option<String>,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Print the handbook of all kinds: their settings, and what their answers mean.
+    #[command(after_help = "Example:\n  loa providers kinds")]
+    Kinds,
     /// End a hold.
     #[command(after_help = "Example:\n  loa providers release relay")]
     Release {
@@ -74,7 +90,24 @@ impl Providers {
                 let value = json!({ "provider": name, "held": false });
                 super::print_as(server.output, &format!("provider {name} is released"), &value);
             }
+            Command::Test { name, to, server } => return test(&name, to, &server).await,
+            Command::Kinds => super::print(provider::handbook().trim_end()),
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Sends a test message; anything but an acceptance is a failure.
+async fn test(name: &str, to: Option<String>, server: &Server) -> Result<ExitCode, Failure> {
+    let body = ("application/json", json!({ "to": to }).to_string().into_bytes());
+    let answer = server.connect()?.post(&format!("/v1/providers/{name}/test"), &[], body).await?;
+    let outcome = cell(&answer, "outcome");
+    super::print_as(server.output, &told(name, &answer), &answer);
+    Ok(if outcome == "accepted" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn told(name: &str, answer: &Value) -> String {
+    let (outcome, took) = (cell(answer, "outcome"), cell(answer, "took_ms"));
+    let words = [cell(answer, "code"), cell(answer, "answer")].join(" ");
+    format!("provider {name}: {outcome} after {took} ms\nits answer: {}", words.trim())
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
-use reqwest::{Client, StatusCode};
+use reqwest::{Client, Method, StatusCode};
+use secrecy::SecretString;
 
 use crate::model::outcome::{Answer, Outcome, Verdict};
 use crate::provider::egress::{Egress, Refusal};
+use crate::provider::secrets::Secrets;
 
 /// How long a connection may take, TLS included.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -25,19 +27,34 @@ const RETRY_BOUNDS: (Duration, Duration) = (Duration::from_secs(1), Duration::fr
 pub(super) struct Gateway {
     http: Client,
     egress: Egress,
+    secrets: Secrets,
 }
 
-/// What a gateway answered.
+/// What a gateway answered, without the provider's secrets.
 #[derive(Clone, Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
     pub(super) retry_after: Option<Duration>,
     pub(super) body: String,
+    /// Whether the body came to its end, or was too long to be read to it.
+    pub(super) is_whole: bool,
+    pub(super) blame: Blame,
+}
+
+/// Whose fault it is if the URL of a call does not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The provider's: the URL stands in its settings.
+    Provider,
+    /// The address's: it brought the URL along.
+    Address,
 }
 
 /// A request to make; the URL is kept like a secret.
 pub(super) struct Call<'a> {
+    pub(super) method: Method,
     pub(super) url: &'a str,
+    pub(super) blame: Blame,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
     /// When the call is made, for times that a gateway gives as a date.
@@ -45,11 +62,15 @@ pub(super) struct Call<'a> {
 }
 
 impl Gateway {
-    /// A client whose calls end within `deadline`.
+    /// A client whose calls end within `deadline`, and whose answers never hold `secrets`.
     ///
     /// # Errors
     /// When the system has no root certificates.
-    pub(super) fn new(egress: Egress, deadline: Duration) -> Result<Self, String> {
+    pub(super) fn new(
+        egress: Egress,
+        deadline: Duration,
+        secrets: Secrets,
+    ) -> Result<Self, String> {
         // A second call in the same process changes nothing.
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = Client::builder()
@@ -65,27 +86,42 @@ impl Gateway {
             .user_agent(concat!("Loa/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| format!("no HTTP client: {error}"))?;
-        Ok(Self { http, egress })
+        Ok(Self { http, egress, secrets })
     }
 
-    /// Posts once; `Err` is an outcome that needs no reading.
-    pub(super) async fn post(&self, call: Call<'_>) -> Result<Reply, Box<Outcome>> {
-        let url = self.egress.url(call.url).map_err(|refusal| Box::new(refused(&refusal)))?;
-        let request = self.http.post(url).headers(call.headers).body(call.body);
-        let mut answer = request.send().await.map_err(|error| Box::new(broken(&error)))?;
+    /// Calls once; `Err` is an outcome that needs no reading.
+    pub(super) async fn call(&self, call: Call<'_>) -> Result<Reply, Box<Outcome>> {
+        let blame = call.blame;
+        let secrets = self.secrets_of(&call);
+        let broken = |error: &reqwest::Error| Box::new(broken(error, blame, &secrets));
+        let url =
+            self.egress.url(call.url).map_err(|refusal| Box::new(refused(&refusal, blame)))?;
+        let request = self.http.request(call.method, url).headers(call.headers).body(call.body);
+        let mut answer = request.send().await.map_err(|error| broken(&error))?;
         let status = answer.status();
         let retry_after = retry_after(answer.headers(), call.at);
         let mut body = Vec::new();
-        // Of a body that breaks off the status still holds.
-        while let Ok(Some(chunk)) = answer.chunk().await {
-            body.extend_from_slice(&chunk);
+        let is_whole = loop {
+            match answer.chunk().await {
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break true,
+                Err(_) => break false,
+            }
             if body.len() >= MAX_ANSWER {
                 body.truncate(MAX_ANSWER);
-                break;
+                break true;
             }
+        };
+        let body = secrets.hide(&String::from_utf8_lossy(&body)).into_owned();
+        Ok(Reply { status, retry_after, body, is_whole, blame })
+    }
+
+    /// What an answer to this call must not hold: an address's own URL is its owner's secret.
+    fn secrets_of(&self, call: &Call<'_>) -> Secrets {
+        match call.blame {
+            Blame::Provider => self.secrets.clone(),
+            Blame::Address => Secrets::new(&[SecretString::from(call.url)]),
         }
-        let body = String::from_utf8_lossy(&body).into_owned();
-        Ok(Reply { status, retry_after, body })
     }
 }
 
@@ -95,39 +131,53 @@ impl Reply {
         Answer::new(Some(self.status.as_u16().to_string()), &self.body)
     }
 
-    /// What the status alone says; `own_url` means that the URL is the address's own.
-    pub(super) fn verdict(&self, own_url: bool) -> Verdict {
+    /// What the status alone says.
+    pub(super) fn verdict(&self) -> Verdict {
+        let is_own = self.blame == Blame::Address;
         let later = |whole_provider| Verdict::Later { after: self.retry_after, whole_provider };
         match self.status.as_u16() {
             200..=299 => Verdict::accepted(),
-            429 | 503 => later(true),
+            429 | 503 => later(!is_own),
             408 | 425 | 500..=599 => later(false),
-            404 | 410 if own_url => Verdict::BadAddress,
-            401 | 403 if own_url => Verdict::Refused,
-            300..=399 | 401 | 403 | 404 | 410 => Verdict::Misconfigured,
+            404 | 410 if is_own => Verdict::BadAddress,
+            300..=399 | 401 | 403 | 404 | 410 => blame_for_url(self.blame),
             _ => Verdict::Refused,
         }
     }
+
+    /// What a success says that is told by its body: of one that broke off nobody knows.
+    pub(super) fn is_cut_off_success(&self) -> bool {
+        self.status.is_success() && !self.is_whole
+    }
 }
 
-fn refused(refusal: &Refusal) -> Outcome {
+/// The verdict on a URL that cannot be called as it is.
+fn blame_for_url(blame: Blame) -> Verdict {
+    match blame {
+        Blame::Provider => Verdict::Misconfigured,
+        Blame::Address => Verdict::Refused,
+    }
+}
+
+fn refused(refusal: &Refusal, blame: Blame) -> Outcome {
     let answer = Answer::new(Some("not called".to_owned()), &refusal.to_string());
-    Outcome { verdict: Verdict::Misconfigured, answer, captured: None }
+    Outcome { verdict: blame_for_url(blame), answer, captured: None }
 }
 
 /// What a broken call says: before the connection stands nothing was sent, after it nobody knows.
-fn broken(error: &reqwest::Error) -> Outcome {
-    let text = causes(error);
-    let refusal = find_refusal(error);
-    let (verdict, code) = match refusal {
-        Some(_) => (Verdict::Misconfigured, "not called"),
-        None if error.is_connect() => (Verdict::later(), "no connection"),
-        None if error.is_builder() => (Verdict::Misconfigured, "not called"),
-        None if error.is_timeout() => (Verdict::Unknown, "timeout"),
-        None => (Verdict::Unknown, "cut"),
+fn broken(error: &reqwest::Error, blame: Blame, secrets: &Secrets) -> Outcome {
+    if let Some(refusal) = find_refusal(error) {
+        return refused(refusal, blame);
+    }
+    let (verdict, code) = match error {
+        error if error.is_connect() => (Verdict::later(), "no connection"),
+        error if error.is_builder() => (blame_for_url(blame), "not called"),
+        error if error.is_timeout() => (Verdict::Unknown, "timeout"),
+        _ => (Verdict::Unknown, "cut"),
     };
-    let text = refusal.map_or(text, ToString::to_string);
-    Outcome { verdict, answer: Answer::new(Some(code.to_owned()), &text), captured: None }
+    let text = causes(error);
+    let answer = Answer::new(Some(code.to_owned()), &secrets.hide(&text));
+    Outcome { verdict, answer, captured: None }
 }
 
 fn find_refusal<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Refusal> {
@@ -188,18 +238,31 @@ mod tests {
     }
 
     #[test]
-    fn statuses_have_classes() {
-        let verdict = |status: u16, own| {
+    fn statuses_have_classes_and_blame_whose_url_it_is() {
+        let verdict = |status: u16, blame| {
             let status = StatusCode::from_u16(status).unwrap();
-            Reply { status, retry_after: None, body: String::new() }.verdict(own).class()
+            Reply { status, retry_after: None, body: String::new(), is_whole: true, blame }
+                .verdict()
         };
-        assert_eq!(verdict(204, false), Class::Accepted);
-        assert_eq!(verdict(302, false), Class::Misconfigured);
-        assert_eq!(verdict(400, false), Class::Refused);
-        assert_eq!(verdict(401, false), Class::Misconfigured);
-        assert_eq!(verdict(410, true), Class::BadAddress);
-        assert_eq!(verdict(410, false), Class::Misconfigured);
-        assert_eq!(verdict(429, false), Class::Later);
-        assert_eq!(verdict(500, false), Class::Later);
+        let (provider, address) = (Blame::Provider, Blame::Address);
+        let class = |status, blame| verdict(status, blame).class();
+
+        assert_eq!(class(204, provider), Class::Accepted);
+        assert_eq!(class(400, provider), Class::Refused);
+        assert_eq!(class(500, provider), Class::Later);
+        for status in [302, 401, 403, 404, 410] {
+            assert_eq!(class(status, provider), Class::Misconfigured, "{status}");
+        }
+        for status in [302, 401, 403] {
+            assert_eq!(class(status, address), Class::Refused, "{status}");
+        }
+        for status in [404, 410] {
+            assert_eq!(class(status, address), Class::BadAddress, "{status}");
+        }
+        for status in [429, 503] {
+            let later = |whole_provider| Verdict::Later { after: None, whole_provider };
+            assert_eq!(verdict(status, provider), later(true));
+            assert_eq!(verdict(status, address), later(false));
+        }
     }
 }

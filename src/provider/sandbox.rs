@@ -28,6 +28,15 @@ pub(super) const KIND: Kind = Kind {
             would see it. Addresses that begin with `refuse`, `bounce`, `later`, `hang`, \
             `recover` or `unknown` (phone numbers that end in 0001 to 0006, in this order) \
             misbehave as their name says; `recover` works at the third try.",
+    answers: &[
+        ("any other address", "accepted"),
+        ("`refuse…`, …0001", "refused"),
+        ("`bounce…`, …0002", "bad address"),
+        ("`later…`, …0003", "later at the first try, in 30 seconds"),
+        ("`hang…`, …0004", "unknown at the first try, after the timeout; then refused"),
+        ("`recover…`, …0005", "later, until the third try"),
+        ("`unknown…`, …0006", "unknown at the first try, although the message was captured"),
+    ],
     example: "[providers.sandbox]\nkind = \"sandbox\"\n",
     build,
 };

@@ -1,20 +1,24 @@
 //! Slack incoming webhooks: Block Kit sections, and what their answers mean.
 
+mod sections;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::gateway::{Call, Gateway, Reply};
+use super::gateway::{Blame, Call, Gateway, Reply};
+use super::secrets::Secrets;
 use crate::config::ProviderSettings;
 use crate::model::address::{Address, Channel};
 use crate::model::message::{Dialect, Envelope, Message};
-use crate::model::outcome::{Answer, Outcome, Verdict};
-use crate::provider::{Kind, Provider, Surroundings};
+use crate::model::outcome::{Outcome, Verdict};
+use crate::provider::{Kind, Provider, Surroundings, own_url, unfit};
 
 /// The kind `slack`.
 pub(super) const KIND: Kind = Kind {
@@ -23,15 +27,24 @@ pub(super) const KIND: Kind = Kind {
     dialect: Dialect::SlackMrkdwn,
     about: "Posts to a Slack incoming webhook. The URL is a secret; an address may bring its own. \
             Slack takes about one message a second.",
+    answers: &[
+        ("200 `ok`", "accepted"),
+        ("200 with other words", "refused"),
+        ("200 whose body breaks off", "unknown"),
+        ("429, 503", "later, for the whole provider; `Retry-After` is honoured"),
+        ("408, 425, other 5xx", "later"),
+        (
+            "3xx, 401, 403, 404, 410, `invalid_token`, `no_service`, `channel_not_found` and their like",
+            "misconfigured",
+        ),
+        ("404, 410 of an address's own URL", "bad address"),
+        ("3xx, 401, 403 of an address's own URL, or one that must not be called", "refused"),
+        ("any other status", "refused"),
+    ],
     example: "[providers.team-chat]\nkind = \"slack\"\n\
               url_file = \"/run/secrets/slack\"\nrate = \"1/s\"\n",
     build,
 };
-
-/// The longest text of one section, in characters (Slack allows 3,000).
-const SECTION: usize = 2_900;
-/// The longest text of one message: above about 13,000 Slack refuses the blocks.
-const MESSAGE: usize = 12_000;
 
 struct Slack {
     gateway: Gateway,
@@ -47,7 +60,7 @@ fn build(settings: &ProviderSettings, surroundings: &Surroundings) -> Option<Arc
     {
         section.fault("url", refusal.to_string(), "copy the webhook's URL from Slack");
     }
-    let gateway = Gateway::new(surroundings.egress.clone(), settings.timeout)
+    let gateway = Gateway::new(surroundings.egress.clone(), settings.timeout, Secrets::new(&url))
         .map_err(|fault| section.fault("kind", fault, "install the package ca-certificates"))
         .ok()?;
     Some(Arc::new(Slack { gateway, url, deadline: settings.timeout }))
@@ -61,33 +74,30 @@ impl Provider for Slack {
     fn longest_call(&self) -> Duration {
         self.deadline
     }
+
+    fn leads_elsewhere(&self, to: &Address) -> bool {
+        own_url(to).is_some()
+    }
 }
 
 impl Slack {
     async fn post(&self, envelope: &Envelope) -> Outcome {
-        let own = match &envelope.to {
-            Address::Chat { target: Some(target), .. } => Some(target.as_str()),
-            Address::Chat { target: None, .. } | Address::Email { .. } | Address::Sms { .. } => {
-                None
-            }
-        };
+        let own = own_url(&envelope.to);
         let Some(url) = own.or_else(|| self.url.as_ref().map(ExposeSecret::expose_secret)) else {
-            let answer = Answer::new(None, "neither the provider nor the address has a URL");
-            return Outcome { verdict: Verdict::Misconfigured, answer, captured: None };
+            return unfit("neither the provider nor the address has a URL");
         };
         let Message::Chat(chat) = &envelope.message else {
-            let answer = Answer::new(None, "only chat messages go to Slack");
-            return Outcome { verdict: Verdict::Refused, answer, captured: None };
+            return unfit("only chat messages go to Slack");
         };
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let body = body(&chat.text, &chat.plain).to_string().into_bytes();
-        match self.gateway.post(Call { url, headers, body, at: envelope.at }).await {
-            Ok(reply) => Outcome {
-                verdict: verdict(&reply, own.is_some()),
-                answer: reply.answer(),
-                captured: None,
-            },
+        let blame = if own.is_some() { Blame::Address } else { Blame::Provider };
+        let call = Call { method: Method::POST, url, blame, headers, body, at: envelope.at };
+        match self.gateway.call(call).await {
+            Ok(reply) => {
+                Outcome { verdict: verdict(&reply), answer: reply.answer(), captured: None }
+            }
             Err(outcome) => *outcome,
         }
     }
@@ -95,20 +105,17 @@ impl Slack {
 
 /// Sections of the text, and the plain text for notifications.
 fn body(text: &str, plain: &str) -> Value {
-    let letters: Vec<char> = text.chars().take(MESSAGE).collect();
-    let blocks: Vec<Value> = letters
-        .chunks(SECTION)
-        .map(|part| {
-            let text: String = part.iter().collect();
-            json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } })
-        })
-        .collect();
-    json!({ "text": plain, "blocks": blocks })
+    let section = |text| json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } });
+    let blocks: Vec<Value> = sections::sections(text).into_iter().map(section).collect();
+    json!({ "text": sections::notice(plain), "blocks": blocks })
 }
 
 /// What Slack says (api.slack.com, incoming webhooks): success is 200 with exactly `ok`.
-fn verdict(reply: &Reply, own_url: bool) -> Verdict {
+fn verdict(reply: &Reply) -> Verdict {
     let text = reply.body.trim();
+    if reply.is_cut_off_success() {
+        return Verdict::Unknown;
+    }
     if reply.status.is_success() {
         return if text == "ok" { Verdict::accepted() } else { Verdict::Refused };
     }
@@ -120,11 +127,11 @@ fn verdict(reply: &Reply, own_url: bool) -> Verdict {
         | "no_service"
         | "no_team"
         | "team_disabled"
-            if !own_url =>
+            if reply.blame == Blame::Provider =>
         {
             Verdict::Misconfigured
         }
-        _ => reply.verdict(own_url),
+        _ => reply.verdict(),
     }
 }
 
@@ -137,8 +144,8 @@ mod tests {
 
     fn class(status: u16, body: &str) -> VerdictClass {
         let status = StatusCode::from_u16(status).unwrap();
-        let reply = Reply { status, retry_after: None, body: body.to_owned() };
-        verdict(&reply, false).class()
+        let (body, blame) = (body.to_owned(), Blame::Provider);
+        verdict(&Reply { status, retry_after: None, body, is_whole: true, blame }).class()
     }
 
     #[test]
@@ -154,15 +161,10 @@ mod tests {
     }
 
     #[test]
-    fn a_long_text_is_cut_into_sections_that_slack_takes() {
-        let body = body(&"à".repeat(20_000), "plain");
+    fn nothing_in_a_message_calls_people_but_what_the_template_wrote() {
+        let body = body("*Trễ* &lt;!channel&gt;", "<!channel> trễ");
 
-        let blocks = body["blocks"].as_array().unwrap();
-        let lengths: Vec<usize> = blocks
-            .iter()
-            .map(|block| block["text"]["text"].as_str().unwrap().chars().count())
-            .collect();
-        assert!(lengths.iter().all(|length| *length <= SECTION), "{lengths:?}");
-        assert_eq!(lengths.iter().sum::<usize>(), MESSAGE);
+        assert_eq!(body["text"], "&lt;!channel&gt; trễ");
+        assert_eq!(body["blocks"][0]["text"]["text"], "*Trễ* &lt;!channel&gt;");
     }
 }

@@ -4,9 +4,11 @@
 //! something breaks; it is dropped on any timeout, since an answer that comes late would be taken
 //! for the answer to the next command.
 
+mod broken;
 mod classes;
 mod mail;
 mod session;
+mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,14 +16,17 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::TlsParameters;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::config::ProviderSettings;
 use crate::model::address::{Address, Channel};
 use crate::model::message::{Dialect, Envelope, Message};
 use crate::model::outcome::{Answer, Outcome, Verdict};
-use crate::provider::{Kind, Provider, Surroundings};
-use session::{Broken, Session, Step};
+use crate::provider::secrets::Secrets;
+use crate::provider::{Kind, Provider, Surroundings, unfit};
+use broken::Broken;
+use session::Session;
 
 /// The kind `smtp`.
 pub(super) const KIND: Kind = Kind {
@@ -29,23 +34,46 @@ pub(super) const KIND: Kind = Kind {
     channels: &[Channel::Email],
     dialect: Dialect::Plain,
     about: "Hands emails to an SMTP relay, one recipient a message, over kept sessions.",
+    answers: &[
+        ("2xx to the message", "accepted"),
+        ("no connection, or one that breaks before the message's end", "later"),
+        ("no answer to the message's end", "unknown"),
+        ("4xx", "later; 421 for the whole provider"),
+        (
+            "a certificate that is not trusted, a sign-in that is refused, 530, 534, 535, 538",
+            "misconfigured",
+        ),
+        ("5xx to MAIL, \"relaying denied\"", "misconfigured"),
+        ("5.1.1, 5.1.2, 5.1.3, 5.1.6, 5.1.10, 5.2.1, or \"user unknown\" to RCPT", "bad address"),
+        ("5.2.2 or 552 to RCPT, a mailbox that is full", "later"),
+        ("letters beyond ASCII before the @, if the relay has no SMTPUTF8", "bad address"),
+        ("any other 5xx", "refused"),
+    ],
     example: "[providers.relay]\nkind = \"smtp\"\nhost = \"smtp.example.com\"\n\
               port = 587\n\
               # \"starttls\" (587), \"tls\" (465), or \"none\" for a relay on this machine.\n\
               tls = \"starttls\"\n\
               # username = \"loa\"\n\
               # password_file = \"/run/secrets/relay\"\n\
-              # How long the relay may take to take a whole message over.\n\
-              data_timeout = \"2 min\"\n",
+              # How long writing a whole message may take, and the answer to its end.\n\
+              data_timeout = \"2 min\"\n\
+              answer_timeout = \"2 min\"\n",
     build,
 };
 
-/// How a session is made secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tls {
-    None,
+/// The words of the setting `tls`.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Open,
     Upgraded,
     Implicit,
+}
+
+/// How a session is made secret, with the certificates that are trusted.
+enum Tls {
+    None,
+    Upgraded(TlsParameters),
+    Implicit(TlsParameters),
 }
 
 /// Where the relay is and how it is spoken to.
@@ -56,28 +84,29 @@ struct Relay {
     credentials: Option<Credentials>,
     command_timeout: Duration,
     data_timeout: Duration,
+    answer_timeout: Duration,
 }
 
 struct Smtp {
     relay: Relay,
+    secrets: Secrets,
     idle: Mutex<Vec<Session>>,
 }
 
 fn build(settings: &ProviderSettings, _: &Surroundings) -> Option<Arc<dyn Provider>> {
     let section = &settings.section;
     let host = section.required_text("host");
-    let tls = section
-        .choice("tls", &[("none", Tls::None), ("starttls", Tls::Upgraded), ("tls", Tls::Implicit)])
-        .unwrap_or(Tls::Upgraded);
-    let usual = match tls {
-        Tls::None => 25,
-        Tls::Upgraded => 587,
-        Tls::Implicit => 465,
+    let ways = [("none", Way::Open), ("starttls", Way::Upgraded), ("tls", Way::Implicit)];
+    let way = section.choice("tls", &ways).unwrap_or(Way::Upgraded);
+    let usual = match way {
+        Way::Open => 25,
+        Way::Upgraded => 587,
+        Way::Implicit => 465,
     };
     let port = section.number("port", 1, 65_535).unwrap_or(usual);
-    let username = section.text("username");
-    let password = section.secret("password");
-    let data_timeout = section.duration("data_timeout").unwrap_or(Duration::from_mins(2));
+    let (username, password) = (section.text("username"), section.secret("password"));
+    let wait = |key| section.duration(key).unwrap_or(Duration::from_mins(2));
+    let (data_timeout, answer_timeout) = (wait("data_timeout"), wait("answer_timeout"));
     if username.is_some() != password.is_some() {
         section.fault(
             "username",
@@ -85,12 +114,29 @@ fn build(settings: &ProviderSettings, _: &Surroundings) -> Option<Arc<dyn Provid
             "give username and password, or neither",
         );
     }
+    let signed_in = username.as_deref().zip(password.as_ref()).map(|(name, password)| {
+        SecretString::from(format!("\0{name}\0{}", password.expose_secret()))
+    });
+    let secrets = Secrets::new(password.iter().chain(&signed_in));
     let credentials = username.zip(password).map(|(name, password): (String, SecretString)| {
         Credentials::new(name, password.expose_secret().to_owned())
     });
     let command_timeout = settings.timeout;
-    let relay = Relay { host: host?, port, tls, credentials, command_timeout, data_timeout };
-    Some(Arc::new(Smtp { relay, idle: Mutex::default() }))
+    let host = host?;
+    // Here, and not for each session: it reads all certificates of the system.
+    let parameters = || {
+        let made = TlsParameters::new_rustls(host.clone());
+        let help = "install the package ca-certificates, and check `host`";
+        made.map_err(|error| section.fault("tls", format!("no TLS: {error}"), help)).ok()
+    };
+    let tls = match way {
+        Way::Open => Tls::None,
+        Way::Upgraded => Tls::Upgraded(parameters()?),
+        Way::Implicit => Tls::Implicit(parameters()?),
+    };
+    let relay =
+        Relay { host, port, tls, credentials, command_timeout, data_timeout, answer_timeout };
+    Some(Arc::new(Smtp { relay, secrets, idle: Mutex::default() }))
 }
 
 impl Provider for Smtp {
@@ -99,8 +145,8 @@ impl Provider for Smtp {
     }
 
     fn longest_call(&self) -> Duration {
-        // A kept session that broke, then a new one, its commands and the message.
-        self.relay.command_timeout * 4 + self.relay.data_timeout
+        // A kept session that ended, then a new one, its envelope, and the reset after a refusal.
+        self.relay.command_timeout * 4 + self.relay.data_timeout + self.relay.answer_timeout
     }
 }
 
@@ -109,22 +155,22 @@ impl Smtp {
         let (Message::Email(email), Address::Email { email: to }) =
             (&envelope.message, &envelope.to)
         else {
-            return refused("only emails go by SMTP");
+            return unfit("only emails go by SMTP");
         };
         let mail = match mail::compose(email, to, envelope) {
             Ok(mail) => mail,
-            Err(fault) => return refused(&fault),
+            Err(fault) => return unfit(&fault),
         };
         if let Some(session) = self.take_idle() {
             match self.attempt(session, &mail).await {
-                // A kept session may have died meanwhile; nothing was handed over yet.
-                Err(Broken { step: Step::Envelope, answer: None, .. }) => {}
-                result => return outcome(result),
+                // It had ended meanwhile, which says nothing about a new one.
+                Err(broken) if broken.is_end_of_session() => {}
+                result => return self.outcome(result),
             }
         }
         match Session::open(&self.relay).await {
-            Ok(session) => outcome(self.attempt(session, &mail).await),
-            Err(broken) => outcome(Err(broken)),
+            Ok(session) => self.outcome(self.attempt(session, &mail).await),
+            Err(broken) => self.outcome(Err(broken)),
         }
     }
 
@@ -146,19 +192,13 @@ impl Smtp {
         idle.retain(|session| !session.is_stale());
         idle.pop()
     }
-}
-
-fn outcome(result: Result<Answer, Broken>) -> Outcome {
-    let (verdict, answer) = match result {
-        Ok(answer) => (Verdict::accepted(), answer),
-        Err(broken) => (classes::verdict(&broken), broken.into_answer()),
-    };
-    Outcome { verdict, answer, captured: None }
-}
-
-fn refused(text: &str) -> Outcome {
-    let answer = Answer::new(Some("not sent".to_owned()), text);
-    Outcome { verdict: Verdict::Refused, answer, captured: None }
+    fn outcome(&self, result: Result<Answer, Broken>) -> Outcome {
+        let (verdict, answer) = match result {
+            Ok(answer) => (Verdict::accepted(), answer),
+            Err(broken) => (classes::verdict(&broken), broken.answer(&self.secrets)),
+        };
+        Outcome { verdict, answer, captured: None }
+    }
 }
 
 #[cfg(test)]

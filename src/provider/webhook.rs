@@ -8,17 +8,19 @@ use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use handlebars::Context;
+use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::gateway::{Call, Gateway};
+use super::gateway::{Blame, Call, Gateway};
+use super::secrets::Secrets;
 use crate::config::ProviderSettings;
 use crate::model::address::{Address, Channel};
 use crate::model::message::{Dialect, Envelope, Message};
-use crate::model::outcome::{Answer, Outcome, Verdict};
-use crate::provider::{Kind, Provider, Surroundings};
+use crate::model::outcome::Outcome;
+use crate::provider::{Kind, Provider, Surroundings, own_url, unfit};
 use crate::text::{self, Engine, Escaping};
 
 /// The kind `webhook`.
@@ -29,6 +31,16 @@ pub(super) const KIND: Kind = Kind {
     about: "Posts JSON to any receiver, signed by the Standard Webhooks scheme: `webhook-id` stays \
             the same over all tries, so that a receiver can drop a duplicate. An address may \
             bring its own URL.",
+    answers: &[
+        ("2xx", "accepted, whatever the body says"),
+        ("429, 503", "later, for the whole provider; `Retry-After` is honoured"),
+        ("408, 425, other 5xx", "later"),
+        ("3xx, 401, 403, 404, 410", "misconfigured"),
+        ("404, 410 of an address's own URL", "bad address"),
+        ("3xx, 401, 403 of an address's own URL, or one that must not be called", "refused"),
+        ("any other status", "refused"),
+        ("a body that does not render", "refused; nothing is called"),
+    ],
     example: "[providers.partner-hook]\nkind = \"webhook\"\n\
               url = \"https://hooks.example.com/loa\"\n\
               # Two secrets while one replaces the other; each 24 to 64 bytes as base64.\n\
@@ -98,7 +110,8 @@ fn build(settings: &ProviderSettings, surroundings: &Surroundings) -> Option<Arc
         }
         None => None,
     };
-    let gateway = Gateway::new(egress, settings.timeout)
+    let hidden = Secrets::new(url.iter().chain(secrets.iter().flatten()));
+    let gateway = Gateway::new(egress, settings.timeout, hidden)
         .map_err(|fault| section.fault("kind", fault, "install the package ca-certificates"))
         .ok()?;
     Some(Arc::new(Webhook { gateway, url, keys, body, deadline: settings.timeout }))
@@ -125,31 +138,30 @@ impl Provider for Webhook {
     fn longest_call(&self) -> Duration {
         self.deadline
     }
+
+    fn leads_elsewhere(&self, to: &Address) -> bool {
+        own_url(to).is_some()
+    }
 }
 
 impl Webhook {
     async fn post(&self, envelope: &Envelope) -> Outcome {
-        let own = match &envelope.to {
-            Address::Chat { target: Some(target), .. } => Some(target.as_str()),
-            Address::Chat { target: None, .. } | Address::Email { .. } | Address::Sms { .. } => {
-                None
-            }
-        };
+        let own = own_url(&envelope.to);
         let Some(url) = own.or_else(|| self.url.as_ref().map(ExposeSecret::expose_secret)) else {
-            return misconfigured("neither the provider nor the address has a URL");
+            return unfit("neither the provider nor the address has a URL");
         };
         let body = match self.body(envelope) {
             Ok(body) => body,
-            Err(fault) => return misconfigured(&format!("its body does not render: {fault}")),
+            Err(fault) => return unfit(&format!("the body does not render: {fault}")),
         };
         let headers = self.headers(envelope, &body);
-        let call = Call { url, headers, body: body.into_bytes(), at: envelope.at };
-        match self.gateway.post(call).await {
-            Ok(reply) => Outcome {
-                verdict: reply.verdict(own.is_some()),
-                answer: reply.answer(),
-                captured: None,
-            },
+        let blame = if own.is_some() { Blame::Address } else { Blame::Provider };
+        let (method, body) = (Method::POST, body.into_bytes());
+        let call = Call { method, url, blame, headers, body, at: envelope.at };
+        match self.gateway.call(call).await {
+            Ok(reply) => {
+                Outcome { verdict: reply.verdict(), answer: reply.answer(), captured: None }
+            }
             Err(outcome) => *outcome,
         }
     }
@@ -205,11 +217,6 @@ fn signatures(keys: &[hmac::Key], (id, at): (&str, &str), body: &str) -> String 
     let one =
         |key: &hmac::Key| format!("v1,{}", STANDARD.encode(hmac::sign(key, signed.as_bytes())));
     keys.iter().map(one).collect::<Vec<_>>().join(" ")
-}
-
-fn misconfigured(text: &str) -> Outcome {
-    let answer = Answer::new(Some("not called".to_owned()), text);
-    Outcome { verdict: Verdict::Misconfigured, answer, captured: None }
 }
 
 #[cfg(test)]

@@ -1,38 +1,106 @@
 //! What a relay's answer means (RFC 5321, 4.2; RFC 3463): for the message, the address, the relay.
 
-use super::session::{Broken, Step};
+use super::broken::{Broken, Cause, Step};
 use crate::model::outcome::Verdict;
+
+/// How relays say that nobody is at an address, where they give no enhanced code that says so.
+const UNKNOWN_USER: &[&str] = &[
+    "user unknown",
+    "unknown user",
+    "no such user",
+    "user not found",
+    "user doesn't exist",
+    "recipient unknown",
+    "unknown recipient",
+    "no such recipient",
+    "recipient not found",
+    "no such mailbox",
+    "mailbox not found",
+    "no mailbox here",
+    "address does not exist",
+    "account does not exist",
+    "mailbox does not exist",
+    "user does not exist",
+    "recipient does not exist",
+    "unknown address",
+    "address unknown",
+    "invalid mailbox",
+    "invalid recipient",
+];
+
+/// How relays say that they do not know us.
+const RELAY_DENIED: &[&str] = &[
+    "relay access denied",
+    "relaying denied",
+    "relay denied",
+    "relay not permitted",
+    "relay not allowed",
+    "relaying not permitted",
+    "relaying not allowed",
+    "relaying is not allowed",
+    "relaying prohibited",
+    "relaying is prohibited",
+    "unable to relay",
+    "not permitted to relay",
+    "not allowed to relay",
+    "do not relay",
+];
 
 /// The class of what broke.
 pub(super) fn verdict(broken: &Broken) -> Verdict {
-    let Some((code, text)) = &broken.answer else {
-        return match broken.step {
-            // The message was on its way; whether it arrived nobody knows.
-            Step::Message => Verdict::Unknown,
-            Step::Trust => Verdict::Misconfigured,
-            Step::Open | Step::Envelope => Verdict::later(),
-        };
-    };
-    if broken.step == Step::Trust && *code >= 500 {
-        return Verdict::Misconfigured;
+    match &broken.cause {
+        Cause::Answer(code, text) => answered(broken.step, *code, text),
+        Cause::Untrusted(_) => Verdict::Misconfigured,
+        Cause::Unspeakable(_) => Verdict::BadAddress,
+        Cause::Lost(_) => match broken.step {
+            // The whole message was on its way; whether it arrived nobody knows.
+            Step::End => Verdict::Unknown,
+            Step::Open | Step::Trust | Step::Sender | Step::Receiver | Step::Data | Step::Body => {
+                Verdict::later()
+            }
+        },
     }
+}
+
+fn answered(step: Step, code: u16, text: &str) -> Verdict {
+    match code {
+        // The relay itself is busy or closing.
+        421 => return Verdict::Later { after: None, whole_provider: true },
+        400..=499 => return Verdict::later(),
+        530 | 534 | 535 | 538 => return Verdict::Misconfigured,
+        _ => {}
+    }
+    match step {
+        // No service here at the moment (RFC 5321, 3.1; RFC 1846).
+        Step::Open if matches!(code, 521 | 554) => Verdict::later(),
+        // The relay will not speak to us, or not in this way, or not for this sender.
+        Step::Open | Step::Trust | Step::Sender => Verdict::Misconfigured,
+        Step::Receiver => receiver_refused(code, text),
+        Step::Data if matches!(code, 500..=504) => Verdict::Misconfigured,
+        Step::Data | Step::Body | Step::End => Verdict::Refused,
+    }
+}
+
+/// What a refusal of the receiver means. Only words about the address itself blame it: a policy, a
+/// block list or a full mailbox says nothing about whether somebody is there.
+fn receiver_refused(code: u16, text: &str) -> Verdict {
     let enhanced = enhanced(text).unwrap_or_default();
     let mut parts = enhanced.split('.').skip(1);
     let (subject, detail) = (parts.next().unwrap_or(""), parts.next().unwrap_or(""));
-    match (*code, subject, detail) {
-        (400..=499, _, _) => Verdict::Later {
-            after: None,
-            // The relay itself is busy or closing.
-            whole_provider: *code == 421,
-        },
-        (530 | 534 | 535 | 538, _, _) => Verdict::Misconfigured,
-        // Protocol or parameters: we speak wrongly to this relay.
-        (500..=504, _, _) if broken.step != Step::Message => Verdict::Misconfigured,
-        (554, _, _) if broken.step == Step::Open => Verdict::later(),
-        // Mailbox full: the address is good, and may have room tomorrow.
-        (_, "2", "2") => Verdict::later(),
+    let says = |phrases: &[&str]| {
+        let text = text.to_lowercase();
+        phrases.iter().any(|phrase| text.contains(phrase))
+    };
+    match (code, subject, detail) {
         (_, "1", "1" | "2" | "3" | "6" | "10") | (_, "2", "1") => Verdict::BadAddress,
-        (550 | 551 | 553, "", _) if broken.step == Step::Envelope => Verdict::BadAddress,
+        // Full: the address is good, and may have room tomorrow.
+        (_, "2", "2") | (552, "", _) => Verdict::later(),
+        // The sender's address, not the receiver's.
+        (_, "1", "7" | "8") => Verdict::Misconfigured,
+        _ if says(RELAY_DENIED) => Verdict::Misconfigured,
+        (_, "" | "0" | "5", _) if says(UNKNOWN_USER) => Verdict::BadAddress,
+        // We speak wrongly to this relay.
+        (500 | 502..=504, _, _) => Verdict::Misconfigured,
         _ => Verdict::Refused,
     }
 }
@@ -56,36 +124,58 @@ mod tests {
     use crate::model::outcome::VerdictClass;
 
     fn class(step: Step, code: u16, text: &str) -> VerdictClass {
-        let answer = Some((code, text.to_owned()));
-        verdict(&Broken { step, answer, text: String::new(), keeps_session: true }).class()
+        verdict(&Broken::at(step, Cause::Answer(code, text.to_owned()))).class()
     }
 
     #[test]
     fn answers_mean_what_the_standard_says() {
-        use Step::{Envelope, Message, Open, Trust};
+        use Step::{Data, End, Open, Receiver, Sender, Trust};
         use VerdictClass::{BadAddress, Later, Misconfigured, Refused};
 
-        assert_eq!(class(Envelope, 550, "5.1.1 no such user"), BadAddress);
-        assert_eq!(class(Envelope, 550, "no such user"), BadAddress);
-        assert_eq!(class(Envelope, 450, "4.2.0 greylisted"), Later);
-        assert_eq!(class(Envelope, 552, "5.2.2 mailbox full"), Later);
-        assert_eq!(class(Envelope, 550, "5.7.1 relaying denied"), Refused);
-        assert_eq!(class(Message, 554, "5.7.1 looks like spam"), Refused);
-        assert_eq!(class(Message, 552, "5.3.4 too big"), Refused);
-        assert_eq!(class(Trust, 535, "5.7.8 bad credentials"), Misconfigured);
-        assert_eq!(class(Envelope, 530, "5.7.0 authenticate first"), Misconfigured);
-        assert_eq!(class(Open, 421, "busy"), Later);
+        let cases = [
+            (Receiver, 550, "5.1.1 no such user", BadAddress),
+            (Receiver, 550, "5.2.1 mailbox disabled", BadAddress),
+            (Receiver, 550, "no such user", BadAddress),
+            (Receiver, 550, "5.5.0 user unknown", BadAddress),
+            (Receiver, 450, "4.2.0 greylisted", Later),
+            (Receiver, 552, "5.2.2 mailbox full", Later),
+            (Receiver, 552, "mailbox full", Later),
+            // Good addresses behind a policy.
+            (Receiver, 550, "5.7.1 looks like spam", Refused),
+            (Receiver, 554, "5.7.1 host blocked, user unknown to us", Refused),
+            (Receiver, 550, "mailbox unavailable", Refused),
+            (Receiver, 501, "syntax", Refused),
+            (Receiver, 550, "5.7.1 relaying denied", Misconfigured),
+            (Receiver, 554, "5.7.1 <an@b.test>: Relay access denied", Misconfigured),
+            (Receiver, 553, "5.1.8 sender's domain not found", Misconfigured),
+            (Receiver, 530, "5.7.0 authenticate first", Misconfigured),
+            (Sender, 550, "no", Misconfigured),
+            (Sender, 550, "5.1.1 no such user", Misconfigured),
+            (Sender, 452, "4.3.1 disk full", Later),
+            (Data, 554, "5.5.1 no valid recipients", Refused),
+            (Data, 503, "5.5.1 bad sequence", Misconfigured),
+            (End, 554, "5.7.1 looks like spam", Refused),
+            (End, 550, "5.1.1 no such user", Refused),
+            (End, 552, "5.3.4 too big", Refused),
+            (Trust, 535, "5.7.8 bad credentials", Misconfigured),
+            (Trust, 454, "4.7.0 try again", Later),
+            (Open, 421, "busy", Later),
+            (Open, 554, "no service here", Later),
+            (Open, 550, "go away", Misconfigured),
+        ];
+        for (step, code, text, expected) in cases {
+            assert_eq!(class(step, code, text), expected, "{step:?} {code} {text}");
+        }
     }
 
     #[test]
-    fn a_connection_lost_after_the_message_is_unknown_and_before_it_is_not() {
-        let lost = |step| {
-            let text = String::new();
-            verdict(&Broken { step, answer: None, text, keeps_session: false }).class()
-        };
+    fn a_connection_is_lost_without_doubt_until_the_message_has_ended() {
+        let lost = |step| verdict(&Broken::at(step, Cause::Lost("cut".to_owned()))).class();
 
-        assert_eq!(lost(Step::Message), VerdictClass::Unknown);
-        assert_eq!(lost(Step::Envelope), VerdictClass::Later);
-        assert_eq!(lost(Step::Open), VerdictClass::Later);
+        assert_eq!(lost(Step::End), VerdictClass::Unknown);
+        for step in [Step::Open, Step::Trust, Step::Sender, Step::Receiver, Step::Data, Step::Body]
+        {
+            assert_eq!(lost(step), VerdictClass::Later, "{step:?}");
+        }
     }
 }

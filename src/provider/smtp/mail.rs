@@ -1,6 +1,5 @@
 //! An email as bytes.
 
-use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
 use lettre::message::header::{HeaderName, HeaderValue};
@@ -17,9 +16,8 @@ pub(super) struct Mail {
 
 /// Composes the message; a fault never names an address.
 pub(super) fn compose(email: &EmailMessage, to: &str, envelope: &Envelope) -> Result<Mail, String> {
-    let from = lettre::Address::from_str(&email.from)
-        .map_err(|_| "the sender (email.from) is no email address".to_owned())?;
-    let to = lettre::Address::from_str(to).map_err(|_| "the receiver is no email address")?;
+    let from = address(&email.from).ok_or("the sender (email.from) is no email address")?;
+    let to = address(to).ok_or("the receiver is no email address")?;
     let date = u64::try_from(envelope.at.as_second()).unwrap_or(0);
     let mut builder = lettre::Message::builder()
         .from(Mailbox::new(email.from_name.as_deref().map(one_line), from.clone()))
@@ -28,9 +26,7 @@ pub(super) fn compose(email: &EmailMessage, to: &str, envelope: &Envelope) -> Re
         .message_id(Some(email.message_id.clone()))
         .date(SystemTime::UNIX_EPOCH + Duration::from_secs(date));
     if let Some(reply_to) = &email.reply_to {
-        let reply_to =
-            Mailbox::from_str(reply_to).map_err(|_| "Reply-To is no email address".to_owned())?;
-        builder = builder.reply_to(reply_to);
+        builder = builder.reply_to(mailbox(reply_to).ok_or("Reply-To is no email address")?);
     }
     // RFC 3834: keeps out-of-office programs quiet.
     builder = builder.raw_header(header("Auto-Submitted", "auto-generated"));
@@ -40,9 +36,48 @@ pub(super) fn compose(email: &EmailMessage, to: &str, envelope: &Envelope) -> Re
             .raw_header(header("List-Unsubscribe", &format!("<{url}>")))
             .raw_header(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
     }
-    let parts = MultiPart::alternative_plain_html(email.text.clone(), email.html.clone());
+    let parts = MultiPart::alternative_plain_html(lines(&email.text), lines(&email.html));
     let message = builder.multipart(parts).map_err(|error| format!("no message: {error}"))?;
     Ok(Mail { from, to, bytes: message.formatted() })
+}
+
+/// An email address whose domain is spelled in ASCII, as relays and DNS take it.
+fn address(text: &str) -> Option<lettre::Address> {
+    let (local, domain) = text.trim().rsplit_once('@')?;
+    if domain.is_ascii() {
+        return lettre::Address::new(local, domain).ok();
+    }
+    let url::Host::Domain(domain) = url::Host::parse(domain).ok()? else { return None };
+    lettre::Address::new(local, domain).ok()
+}
+
+/// `Name <address>` or an address alone. lettre would take a comma in a bare name for the end of
+/// an address.
+fn mailbox(text: &str) -> Option<Mailbox> {
+    let Some((name, rest)) = text.rsplit_once('<') else {
+        return Some(Mailbox::new(None, address(text)?));
+    };
+    let address = address(rest.trim_end().strip_suffix('>')?)?;
+    let name = name.trim();
+    let quoted = name.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    let name = quoted.map_or_else(|| name.to_owned(), unquoted);
+    Some(Mailbox::new(Some(one_line(&name)).filter(|name| !name.is_empty()), address))
+}
+
+/// The text of a quoted string (RFC 5322, 3.2.4), whose backslashes protect what follows.
+fn unquoted(text: &str) -> String {
+    let mut letters = text.chars();
+    let next = || match letters.next()? {
+        '\\' => letters.next(),
+        letter => Some(letter),
+    };
+    std::iter::from_fn(next).collect()
+}
+
+/// The text with every line break as SMTP wants it: a lone CR or LF is no line break to some
+/// relays and one to others, by which messages are smuggled.
+fn lines(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n")
 }
 
 /// A text for a header: a line break in it would begin another header, and makes lettre panic.
@@ -52,4 +87,38 @@ fn one_line(text: &str) -> String {
 
 fn header(name: &'static str, value: &str) -> HeaderValue {
     HeaderValue::new(HeaderName::new_from_ascii_str(name), value.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_is_spelled_in_ascii() {
+        let spelled = |text| address(text).map(|address| address.to_string());
+
+        assert_eq!(spelled("an@bücher.test").as_deref(), Some("an@xn--bcher-kva.test"));
+        assert_eq!(spelled("an@partner.test").as_deref(), Some("an@partner.test"));
+        assert_eq!(spelled("an@[192.0.2.1]").as_deref(), Some("an@[192.0.2.1]"));
+        assert_eq!(spelled("an"), None);
+    }
+
+    #[test]
+    fn a_name_with_a_comma_stays_one_name() {
+        for text in ["Lê, An <an@x.test>", "\"Lê, An\" <an@x.test>"] {
+            let mailbox = mailbox(text).unwrap();
+
+            assert_eq!(mailbox.name.as_deref(), Some("Lê, An"), "{text}");
+            assert_eq!(mailbox.email.to_string(), "an@x.test");
+        }
+        let quoted = mailbox(r#""An \"Boss\" Lê" <an@x.test>"#).unwrap();
+        assert_eq!(quoted.name.as_deref(), Some("An \"Boss\" Lê"));
+        assert_eq!(mailbox("an@x.test").unwrap().name, None);
+        assert!(mailbox("An <an>").is_none());
+    }
+
+    #[test]
+    fn every_line_break_becomes_the_one_of_smtp() {
+        assert_eq!(lines("a\rb\nc\r\nd\n\re"), "a\r\nb\r\nc\r\nd\r\n\r\ne");
+    }
 }

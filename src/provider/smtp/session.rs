@@ -1,82 +1,29 @@
 //! One connection to a relay, kept over many messages, every wait bounded.
 
 use std::fmt::Display;
+use std::pin::pin;
 use std::time::Duration;
 
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Mechanism;
-use lettre::transport::smtp::client::{AsyncSmtpConnection, TlsParameters};
+use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Ehlo, Mail as MailCommand, Rcpt, Rset};
-use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use lettre::transport::smtp::response::Response;
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::broken::{Broken, Cause, Step};
 use super::mail::Mail;
-use super::{Relay, Tls};
+use super::{Relay, Tls, wire};
 use crate::model::outcome::Answer;
 
 /// How long an idle session is kept: shorter than relays do.
 const IDLE: Duration = Duration::from_secs(30);
 /// How many messages go over one session.
 const MESSAGES: u32 = 200;
-
-/// How far a message got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
-    /// The session could not be opened.
-    Open,
-    /// The relay does not know us: TLS or credentials.
-    Trust,
-    /// Sender, receiver, or the wish to send data.
-    Envelope,
-    /// The message was handed over, and what came of it is not known for sure.
-    Message,
-}
-
-/// What broke, and what the relay said.
-#[derive(Debug)]
-pub(super) struct Broken {
-    pub(super) step: Step,
-    /// Code and text of the relay; none if it did not answer.
-    pub(super) answer: Option<(u16, String)>,
-    pub(super) text: String,
-    /// Whether the session may be used again.
-    pub(super) keeps_session: bool,
-}
-
-impl Broken {
-    fn lost(step: Step, text: impl Into<String>) -> Self {
-        Self { step, answer: None, text: text.into(), keeps_session: false }
-    }
-
-    fn of(step: Step, error: &Error) -> Self {
-        let answer = error.status().map(|code| (u16::from(code), causes(error)));
-        Self { step, answer, text: causes(error), keeps_session: false }
-    }
-
-    pub(super) fn into_answer(self) -> Answer {
-        match self.answer {
-            Some((code, text)) => {
-                let enhanced = super::classes::enhanced(&text);
-                let code = enhanced.map_or(code.to_string(), |more| format!("{code} {more}"));
-                Answer::new(Some(code), &text)
-            }
-            None => Answer::new(None, &self.text),
-        }
-    }
-}
-
-/// The relay's own words behind lettre's.
-fn causes(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = error.to_string();
-        cause = error.source();
-    }
-    text
-}
+/// How much of a message is written at once, in bytes.
+const PIECE: usize = 64 << 10;
 
 /// A connection to a relay.
 pub(super) struct Session {
@@ -90,34 +37,15 @@ impl Session {
     /// Connects, and makes itself known.
     pub(super) async fn open(relay: &Relay) -> Result<Self, Broken> {
         let opened = timeout(relay.command_timeout, Self::open_unbounded(relay)).await;
-        opened.unwrap_or_else(|_| Err(Broken::lost(Step::Open, "no answer in time")))
+        opened.unwrap_or_else(|_| Err(Broken::silent(Step::Open)))
     }
 
     async fn open_unbounded(relay: &Relay) -> Result<Self, Broken> {
         let hello = ClientId::default();
-        let open = |error: Error| Broken::of(Step::Open, &error);
+        let mut connection = wire::connect(relay, &hello).await?;
         let trust = |error: Error| Broken::of(Step::Trust, &error);
-        let mut connection = match relay.tls {
-            Tls::Implicit => {
-                let tls = tls(relay)?;
-                let place = (relay.host.as_str(), relay.port);
-                AsyncSmtpConnection::connect_tokio1(place, None, &hello, Some(tls), None)
-                    .await
-                    .map_err(open)?
-            }
-            Tls::None | Tls::Upgraded => {
-                let place = (relay.host.as_str(), relay.port);
-                let lost = |error: std::io::Error| Broken::lost(Step::Open, error.to_string());
-                let stream = TcpStream::connect(place).await.map_err(lost)?;
-                // Without this each message waits 40 ms for an acknowledgement.
-                stream.set_nodelay(true).map_err(lost)?;
-                AsyncSmtpConnection::connect_with_transport(Box::new(stream), &hello)
-                    .await
-                    .map_err(open)?
-            }
-        };
-        if relay.tls == Tls::Upgraded {
-            connection.starttls(tls(relay)?, &hello).await.map_err(trust)?;
+        if let Tls::Upgraded(parameters) = &relay.tls {
+            connection.starttls(parameters.clone(), &hello).await.map_err(trust)?;
         }
         if let Some(credentials) = &relay.credentials {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];
@@ -127,7 +55,7 @@ impl Session {
         let pipelines = match connection.command(Ehlo::new(hello)).await {
             Ok(features) => features.message().any(|line| line.eq_ignore_ascii_case("PIPELINING")),
             Err(error) if error.status().is_some() => false,
-            Err(error) => return Err(open(error)),
+            Err(error) => return Err(Broken::of(Step::Open, &error)),
         };
         Ok(Self { connection, pipelines, messages: 0, idle_since: Instant::now() })
     }
@@ -145,44 +73,91 @@ impl Session {
     /// Hands one message over, once.
     pub(super) async fn send(&mut self, mail: &Mail, relay: &Relay) -> Result<Answer, Broken> {
         self.messages += 1;
+        let result = self.send_all(mail, relay).await;
         self.idle_since = Instant::now();
-        let sender = MailCommand::new(Some(mail.from.clone()), Vec::new());
+        result
+    }
+
+    async fn send_all(&mut self, mail: &Mail, relay: &Relay) -> Result<Answer, Broken> {
+        let parameters = self.parameters(mail)?;
+        let sender = MailCommand::new(Some(mail.from.clone()), parameters);
         let receiver = Rcpt::new(mail.to.clone(), Vec::new());
+        let deadline = Instant::now() + relay.command_timeout;
         if self.pipelines {
-            self.envelope_at_once(&sender, &receiver, relay).await?;
+            self.envelope_at_once(&sender, &receiver, (deadline, relay)).await?;
         } else {
-            self.envelope_step(&sender, relay).await?;
-            self.envelope_step(&receiver, relay).await?;
-            self.envelope_step(&Data, relay).await?;
+            self.envelope_step(Step::Sender, &sender, (deadline, relay)).await?;
+            self.envelope_step(Step::Receiver, &receiver, (deadline, relay)).await?;
+            self.envelope_step(Step::Data, &Data, (deadline, relay)).await?;
         }
-        let handed_over = timeout(relay.data_timeout, self.connection.message(&mail.bytes)).await;
-        self.idle_since = Instant::now();
-        match handed_over {
-            Ok(Ok(response)) if response.code().is_positive() && is_final(&response) => {
+        self.hand_over(&mail.bytes, relay).await
+    }
+
+    /// What the sender's command says besides: SMTPUTF8 (RFC 6531), if an address needs it.
+    fn parameters(&self, mail: &Mail) -> Result<Vec<MailParameter>, Broken> {
+        let speaks = self.connection.server_info().supports_feature(Extension::SmtpUtfEight);
+        match (mail.from.user().is_ascii(), mail.to.user().is_ascii()) {
+            (true, true) => Ok(Vec::new()),
+            _ if speaks => Ok(vec![MailParameter::SmtpUtfEight]),
+            (false, _) => Err(Broken::kept(Step::Sender, Cause::Untrusted(NO_UTF8_SENDER.into()))),
+            (true, false) => {
+                Err(Broken::kept(Step::Receiver, Cause::Unspeakable(NO_UTF8_RECEIVER.into())))
+            }
+        }
+    }
+
+    /// Writes the message, then waits for the answer to its end; each has its own time.
+    async fn hand_over(&mut self, bytes: &[u8], relay: &Relay) -> Result<Answer, Broken> {
+        let (ends, mut ended) = oneshot::channel();
+        let pieces = Pieces { pieces: bytes.chunks(PIECE), ends: Some(ends) };
+        let mut exchange = pin!(self.connection.message_iter(pieces));
+        let written = async {
+            tokio::select! {
+                biased;
+                answer = &mut exchange => Some(answer),
+                _ = &mut ended => None,
+            }
+        };
+        let (step, answer) = match timeout(relay.data_timeout, written).await {
+            Err(_) => return Err(Broken::silent(Step::Body)),
+            Ok(Some(answer)) => {
+                (if ended.try_recv().is_ok() { Step::End } else { Step::Body }, answer)
+            }
+            Ok(None) => match timeout(relay.answer_timeout, exchange).await {
+                Err(_) => return Err(Broken::silent(Step::End)),
+                Ok(answer) => (Step::End, answer),
+            },
+        };
+        match answer {
+            Ok(response) if is_final(&response) => {
                 let code = u16::from(response.code()).to_string();
                 let text = response.message().collect::<Vec<_>>().join(" ");
                 Ok(Answer::new(Some(code), &text))
             }
-            Ok(Ok(response)) => {
+            Ok(response) => {
                 let code = u16::from(response.code());
-                Err(Broken::lost(Step::Message, format!("the relay answered {code} to a message")))
+                let text = format!("the relay answered {code} to a message");
+                Err(Broken::at(Step::End, Cause::Lost(text)))
             }
-            Ok(Err(error)) => {
-                let broken = Broken::of(Step::Message, &error);
-                let keeps_session = broken.answer.as_ref().is_some_and(|(code, _)| *code != 421);
+            Err(error) => {
+                let broken = Broken::of(step, &error);
+                let keeps_session = broken.code().is_some_and(|code| code != 421);
                 Err(Broken { keeps_session, ..broken })
             }
-            Err(_) => Err(Broken::lost(Step::Message, "no answer to the message in time")),
         }
     }
 
     /// One command of the envelope; after a refusal the session is made good again.
-    async fn envelope_step(&mut self, command: &impl Display, relay: &Relay) -> Result<(), Broken> {
-        let answered = timeout(relay.command_timeout, self.connection.command(command)).await;
-        match answered {
+    async fn envelope_step(
+        &mut self,
+        step: Step,
+        command: &impl Display,
+        (deadline, relay): (Instant, &Relay),
+    ) -> Result<(), Broken> {
+        match timeout_at(deadline, self.connection.command(command)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(self.refused(&error, relay).await),
-            Err(_) => Err(Broken::lost(Step::Envelope, "no answer in time")),
+            Ok(Err(error)) => Err(self.refused(Broken::of(step, &error), relay).await),
+            Err(_) => Err(Broken::silent(step)),
         }
     }
 
@@ -191,39 +166,43 @@ impl Session {
         &mut self,
         sender: &MailCommand,
         receiver: &Rcpt,
-        relay: &Relay,
+        (deadline, relay): (Instant, &Relay),
     ) -> Result<(), Broken> {
+        let commands = format!("{sender}{receiver}{Data}");
         let exchange = async {
-            let commands = format!("{sender}{receiver}{Data}");
-            let sender = self.connection.command(commands).await;
-            if broke(&sender) {
-                return (sender, None, None);
+            let mut first_fault = None;
+            for step in [Step::Sender, Step::Receiver, Step::Data] {
+                let answer = if step == Step::Sender {
+                    self.connection.command(&commands).await
+                } else {
+                    self.connection.read_response().await
+                };
+                match (answer, step) {
+                    (Ok(_), Step::Data) => return (first_fault, true),
+                    (Ok(_), _) => {}
+                    (Err(error), _) => {
+                        let broken = Broken::of(step, &error);
+                        let is_over = broken.code().is_none_or(|code| code == 421);
+                        first_fault = first_fault.or(Some(broken));
+                        if is_over {
+                            break;
+                        }
+                    }
+                }
             }
-            let receiver = self.connection.read_response().await;
-            if broke(&receiver) {
-                return (sender, Some(receiver), None);
-            }
-            let data = self.connection.read_response().await;
-            (sender, Some(receiver), Some(data))
+            (first_fault, false)
         };
-        let Ok((sender, receiver, data)) = timeout(relay.command_timeout, exchange).await else {
-            return Err(Broken::lost(Step::Envelope, "no answer in time"));
-        };
-        let waits_for_data = matches!(&data, Some(Ok(_)));
-        let first_fault =
-            [Some(sender), receiver, data].into_iter().flatten().find_map(Result::err);
-        match first_fault {
-            None => Ok(()),
+        match timeout_at(deadline, exchange).await {
+            Err(_) => Err(Broken::silent(Step::Sender)),
+            Ok((None, _)) => Ok(()),
             // The relay waits for a message that must not come: only closing helps.
-            Some(error) if waits_for_data => Err(Broken::of(Step::Envelope, &error)),
-            Some(error) => Err(self.refused(&error, relay).await),
+            Ok((Some(broken), true)) => Err(broken),
+            Ok((Some(broken), false)) => Err(self.refused(broken, relay).await),
         }
     }
 
-    async fn refused(&mut self, error: &Error, relay: &Relay) -> Broken {
-        let broken = Broken::of(Step::Envelope, error);
-        let is_answer = broken.answer.as_ref().is_some_and(|(code, _)| *code != 421);
-        if !is_answer {
+    async fn refused(&mut self, broken: Broken, relay: &Relay) -> Broken {
+        if broken.code().is_none_or(|code| code == 421) {
             return broken;
         }
         let reset = timeout(relay.command_timeout, self.connection.command(Rset)).await;
@@ -231,16 +210,33 @@ impl Session {
     }
 }
 
-/// Whether an answer is missing altogether, so that no further one comes.
-fn broke(answer: &Result<Response, Error>) -> bool {
-    matches!(answer, Err(error) if error.status().is_none())
+const NO_UTF8_SENDER: &str = "the sender (email.from) has letters beyond ASCII before the @, and \
+                              the relay does not take those (it lacks SMTPUTF8)";
+const NO_UTF8_RECEIVER: &str = "the address has letters beyond ASCII before the @, and the relay \
+                                does not take those (it lacks SMTPUTF8)";
+
+/// The pieces of a message; says when the last one is written.
+struct Pieces<'a> {
+    pieces: std::slice::Chunks<'a, u8>,
+    ends: Option<oneshot::Sender<()>>,
+}
+
+impl<'a> Iterator for Pieces<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let piece = self.pieces.next();
+        if piece.is_none()
+            && let Some(ends) = self.ends.take()
+        {
+            // Whoever listens no more waits no more.
+            ends.send(()).ok();
+        }
+        piece
+    }
 }
 
 /// Whether a positive answer ends the exchange; a 3yz asks for more.
 fn is_final(response: &Response) -> bool {
     (200..300).contains(&u16::from(response.code()))
-}
-
-fn tls(relay: &Relay) -> Result<TlsParameters, Broken> {
-    TlsParameters::new_rustls(relay.host.clone()).map_err(|error| Broken::of(Step::Trust, &error))
 }

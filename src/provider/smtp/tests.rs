@@ -12,15 +12,28 @@ use crate::model::id::DeliveryId;
 use crate::model::message::EmailMessage;
 use crate::model::outcome::VerdictClass;
 
-/// What the relay does at each command.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What the relay does that is out of the ordinary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Manner {
     Takes,
-    RefusesReceiver,
-    RefusesMessage,
+    /// Answers a command by these words.
+    Says(&'static str, &'static str),
+    /// Closes the connection at a command, without a word.
+    CutsAt(&'static str),
+    /// Says `220` to STARTTLS and closes the connection.
+    CutsInTls,
+    /// Closes the connection when the first line of a message has come.
+    CutsInBody,
+    /// Reads no further than the first line of a message.
+    HangsInBody,
     CutsAfterTheDot,
     HangsAfterTheDot,
+    RefusesMessage,
     GreetsOnce,
+    /// Closes each connection after its first message.
+    ClosesAfterOne,
+    /// Says 421 to whatever comes after the first message of a connection.
+    IsBusyAfterOne,
 }
 
 /// A relay that serves connections until it is dropped, and keeps what it got.
@@ -33,7 +46,7 @@ struct ScriptedRelay {
 
 impl ScriptedRelay {
     #[expect(clippy::disallowed_methods, reason = "a test's own relay outlives no test")]
-    async fn start(manner: Manner, pipelines: bool) -> Self {
+    async fn start(manner: Manner, features: &'static [&'static str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let mails: Arc<Mutex<Vec<String>>> = Arc::default();
@@ -43,22 +56,14 @@ impl ScriptedRelay {
             while let Ok((stream, _)) = listener.accept().await {
                 *counted.lock().unwrap() += 1;
                 let kept = Arc::clone(&kept);
-                tokio::spawn(async move { converse(stream, manner, pipelines, kept).await });
+                tokio::spawn(async move { converse(stream, manner, features, kept).await });
             }
         });
         Self { port, task, mails, connections }
     }
 
     fn smtp(&self) -> Smtp {
-        let relay = Relay {
-            host: "127.0.0.1".to_owned(),
-            port: self.port,
-            tls: Tls::None,
-            credentials: None,
-            command_timeout: Duration::from_secs(5),
-            data_timeout: Duration::from_millis(300),
-        };
-        Smtp { relay, idle: Mutex::default() }
+        smtp(self.port, Tls::None)
     }
 }
 
@@ -68,61 +73,104 @@ impl Drop for ScriptedRelay {
     }
 }
 
+fn smtp(port: u16, tls: Tls) -> Smtp {
+    let relay = Relay {
+        host: "127.0.0.1".to_owned(),
+        port,
+        tls,
+        credentials: None,
+        command_timeout: Duration::from_secs(5),
+        data_timeout: Duration::from_millis(300),
+        answer_timeout: Duration::from_millis(300),
+    };
+    Smtp { relay, secrets: Secrets::default(), idle: Mutex::default() }
+}
+
+fn tls() -> TlsParameters {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    TlsParameters::new_rustls("127.0.0.1".to_owned()).unwrap()
+}
+
 async fn converse(
     stream: tokio::net::TcpStream,
     manner: Manner,
-    pipelines: bool,
+    features: &[&str],
     mails: Arc<Mutex<Vec<String>>>,
 ) -> Option<()> {
     let (read, mut write) = stream.into_split();
     let mut lines = BufReader::new(read).lines();
     write.write_all(b"220 relay.test ready\r\n").await.ok()?;
-    let (mut has_receiver, mut said_hello) = (false, false);
+    let (mut has_receiver, mut said_hello, mut messages) = (false, false, 0);
     while let Some(line) = lines.next_line().await.ok()? {
         let verb = line.split(' ').next()?.to_uppercase();
-        let answer = match verb.as_str() {
-            "EHLO" if said_hello && manner == Manner::GreetsOnce => "503 5.5.1 duplicate EHLO\r\n",
-            "EHLO" if pipelines => "250-relay.test\r\n250 PIPELINING\r\n",
-            "EHLO" => "250 relay.test\r\n",
-            "RCPT" if manner == Manner::RefusesReceiver => {
-                has_receiver = false;
-                "550 5.1.1 no such user\r\n"
+        let hello = || {
+            let features = features.iter().map(|feature| format!("250-{feature}\r\n"));
+            format!("250-relay.test\r\n{}250 HELP\r\n", features.collect::<String>())
+        };
+        let is_over = messages > 0 && verb != "QUIT";
+        let answer = match (verb.as_str(), manner) {
+            (_, Manner::CutsAt(command)) if command == verb => return None,
+            (_, Manner::Says(command, words)) if command == verb => format!("{words}\r\n"),
+            (_, Manner::IsBusyAfterOne) if is_over => "421 4.3.2 closing\r\n".to_owned(),
+            ("EHLO", Manner::GreetsOnce) if said_hello => "503 5.5.1 duplicate\r\n".to_owned(),
+            ("EHLO", _) => hello(),
+            ("STARTTLS", Manner::CutsInTls) => {
+                write.write_all(b"220 go\r\n").await.ok()?;
+                return None;
             }
-            "RCPT" => {
-                has_receiver = true;
-                "250 2.1.5 ok\r\n"
-            }
-            "DATA" if !has_receiver => "554 5.5.1 no valid recipients\r\n",
-            "DATA" => {
+            ("DATA", _) if !has_receiver => "554 5.5.1 no valid recipients\r\n".to_owned(),
+            ("DATA", _) => {
                 write.write_all(b"354 go\r\n").await.ok()?;
                 let mut mail = String::new();
                 while let Some(line) = lines.next_line().await.ok()? {
-                    if line == "." {
-                        break;
+                    match manner {
+                        Manner::CutsInBody => return None,
+                        Manner::HangsInBody => std::future::pending().await,
+                        _ if line == "." => break,
+                        _ => mail.push_str(&line),
                     }
-                    mail.push_str(&line);
                     mail.push('\n');
                 }
                 mails.lock().unwrap().push(mail);
+                messages += 1;
                 match manner {
                     Manner::CutsAfterTheDot => return None,
                     Manner::HangsAfterTheDot => std::future::pending().await,
-                    Manner::RefusesMessage => "554 5.7.1 looks like spam\r\n",
-                    Manner::Takes | Manner::RefusesReceiver | Manner::GreetsOnce => {
-                        "250 2.0.0 queued\r\n"
-                    }
+                    Manner::RefusesMessage => "554 5.7.1 looks like spam\r\n".to_owned(),
+                    _ => "250 2.0.0 queued\r\n".to_owned(),
                 }
             }
-            "QUIT" => return None,
-            _ => "250 2.0.0 ok\r\n",
+            ("QUIT", _) => return None,
+            _ => "250 2.0.0 ok\r\n".to_owned(),
         };
         said_hello |= verb == "EHLO";
+        has_receiver = (has_receiver || verb == "RCPT") && !answer.starts_with('5');
         write.write_all(answer.as_bytes()).await.ok()?;
+        if manner == Manner::ClosesAfterOne && messages > 0 {
+            return None;
+        }
     }
     Some(())
 }
 
+fn email() -> EmailMessage {
+    EmailMessage {
+        from_name: Some("Cà phê\r\nBcc: evil@x.test".into()),
+        from: "tin@saomai.test".into(),
+        reply_to: Some("Lê, Bảo <bao@saomai.test>".into()),
+        subject: "Đơn hàng giao chậm".into(),
+        html: "<p>Xin lỗi</p>".into(),
+        text: "Xin lỗi\n.\nRCPT TO:<evil@x.test>".into(),
+        message_id: "<1@saomai.test>".into(),
+        unsubscribe_url: Some("https://loa.test/u/x".into()),
+    }
+}
+
 fn envelope() -> Envelope {
+    envelope_of(email())
+}
+
+fn envelope_of(email: EmailMessage) -> Envelope {
     let at: jiff::Timestamp = "2026-11-23T05:00:00Z".parse().unwrap();
     Envelope {
         delivery: DeliveryId::new(at),
@@ -133,29 +181,141 @@ fn envelope() -> Envelope {
         to: Address::email("an@partner.test").unwrap(),
         to_name: Some("Lê An".into()),
         data: Arc::new(json!({})),
-        message: Message::Email(Box::new(EmailMessage {
-            from_name: Some("Cà phê\r\nBcc: evil@x.test".into()),
-            from: "tin@saomai.test".into(),
-            reply_to: None,
-            subject: "Đơn hàng giao chậm".into(),
-            html: "<p>Xin lỗi</p>".into(),
-            text: "Xin lỗi\n.\nRCPT TO:<evil@x.test>".into(),
-            message_id: "<1@saomai.test>".into(),
-            unsubscribe_url: Some("https://loa.test/u/x".into()),
-        })),
+        message: Message::Email(Box::new(email)),
     }
 }
 
-async fn outcome_of(manner: Manner, pipelines: bool) -> (Outcome, ScriptedRelay) {
-    let relay = ScriptedRelay::start(manner, pipelines).await;
+const FEATURES: [&[&str]; 2] = [&[], &["PIPELINING"]];
+
+async fn outcome_of(manner: Manner) -> (Outcome, ScriptedRelay) {
+    let relay = ScriptedRelay::start(manner, FEATURES[1]).await;
     let outcome = relay.smtp().deliver(&envelope()).await;
     (outcome, relay)
 }
 
+/// Each outside failure that is known, and the class that it must have.
+const FAILURES: &[(Manner, VerdictClass)] = {
+    use VerdictClass::{BadAddress, Later, Misconfigured, Refused, Unknown};
+    &[
+        (Manner::Takes, VerdictClass::Accepted),
+        (Manner::CutsAt("EHLO"), Later),
+        (Manner::CutsAt("MAIL"), Later),
+        (Manner::CutsAt("DATA"), Later),
+        (Manner::Says("MAIL", "550 not you"), Misconfigured),
+        (Manner::Says("MAIL", "421 4.3.2 closing"), Later),
+        (Manner::Says("RCPT", "550 5.1.1 no such user"), BadAddress),
+        (Manner::Says("RCPT", "550 5.7.1 blocked"), Refused),
+        (Manner::Says("RCPT", "554 5.7.1 Relay access denied"), Misconfigured),
+        (Manner::Says("RCPT", "450 4.2.0 greylisted"), Later),
+        (Manner::Says("DATA", "554 5.7.1 no"), Refused),
+        (Manner::CutsInBody, Later),
+        (Manner::HangsInBody, Later),
+        (Manner::RefusesMessage, Refused),
+        (Manner::CutsAfterTheDot, Unknown),
+        (Manner::HangsAfterTheDot, Unknown),
+    ]
+};
+
+#[tokio::test]
+async fn each_failure_has_its_class_whether_commands_are_pipelined_or_not() {
+    // More than the buffers of both ends hold, so that what is cut or hangs is felt.
+    let text = "Xin lỗi, đơn hàng giao chậm.\n".repeat(400_000);
+    for (manner, expected) in FAILURES {
+        for features in FEATURES {
+            let relay = ScriptedRelay::start(*manner, features).await;
+            let is_long = matches!(manner, Manner::CutsInBody | Manner::HangsInBody);
+            let text = if is_long { text.clone() } else { email().text };
+            let envelope = envelope_of(EmailMessage { text, ..email() });
+
+            let outcome = relay.smtp().deliver(&envelope).await;
+
+            let (class, answer) = (outcome.verdict.class(), &outcome.answer);
+            assert_eq!(class, *expected, "{manner:?} {features:?}: {answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cut_while_trust_is_built_is_temporary() {
+    let relay = ScriptedRelay::start(Manner::CutsInTls, &["STARTTLS"]).await;
+    let in_tls = smtp(relay.port, Tls::Upgraded(tls())).deliver(&envelope()).await;
+
+    let relay = ScriptedRelay::start(Manner::CutsAt("AUTH"), &["AUTH PLAIN"]).await;
+    let mut smtp = relay.smtp();
+    smtp.relay.credentials = Some(Credentials::new("loa".into(), "hush-hush-42".into()));
+    let in_auth = smtp.deliver(&envelope()).await;
+
+    assert_eq!(in_tls.verdict.class(), VerdictClass::Later, "{:?}", in_tls.answer);
+    assert_eq!(in_auth.verdict.class(), VerdictClass::Later, "{:?}", in_auth.answer);
+}
+
+#[tokio::test]
+async fn tls_that_fails_by_itself_is_a_misconfiguration() {
+    let relay = ScriptedRelay::start(Manner::Takes, FEATURES[0]).await;
+
+    // What the relay says in the clear is no TLS; a bad certificate fails in the same way.
+    let implicit = smtp(relay.port, Tls::Implicit(tls())).deliver(&envelope()).await;
+    let upgraded = smtp(relay.port, Tls::Upgraded(tls())).deliver(&envelope()).await;
+
+    assert_eq!(implicit.verdict, Verdict::Misconfigured, "{:?}", implicit.answer);
+    assert_eq!(upgraded.verdict, Verdict::Misconfigured, "{:?}", upgraded.answer);
+}
+
+#[tokio::test]
+async fn credentials_that_a_relay_repeats_are_not_kept() {
+    let manner = Manner::Says("AUTH", "535 5.7.8 wrong password hush-hush-42");
+    let relay = ScriptedRelay::start(manner, &["AUTH PLAIN"]).await;
+    let mut smtp = relay.smtp();
+    smtp.relay.credentials = Some(Credentials::new("loa".into(), "hush-hush-42".into()));
+    smtp.secrets = Secrets::new(&[SecretString::from("hush-hush-42")]);
+
+    let outcome = smtp.deliver(&envelope()).await;
+
+    assert_eq!(outcome.verdict, Verdict::Misconfigured);
+    assert_eq!(outcome.answer.text, "5.7.8 wrong password [secret]");
+}
+
+#[tokio::test]
+async fn a_kept_session_that_ended_is_replaced_at_once() {
+    for manner in [Manner::ClosesAfterOne, Manner::IsBusyAfterOne] {
+        for features in FEATURES {
+            let relay = ScriptedRelay::start(manner, features).await;
+            let smtp = relay.smtp();
+
+            for _ in 0..3 {
+                let outcome = smtp.deliver(&envelope()).await;
+                assert_eq!(outcome.verdict, Verdict::accepted(), "{manner:?} {features:?}");
+            }
+
+            assert_eq!(*relay.connections.lock().unwrap(), 3);
+        }
+    }
+}
+
+#[tokio::test]
+async fn letters_beyond_ascii_need_a_relay_that_takes_them() {
+    let mut envelope = envelope();
+    envelope.to = Address::email("lê.an@bücher.test").unwrap();
+    let old = ScriptedRelay::start(Manner::Takes, FEATURES[0]).await;
+    let new = ScriptedRelay::start(Manner::Takes, &["SMTPUTF8"]).await;
+
+    let refused = old.smtp().deliver(&envelope).await;
+    let taken = new.smtp().deliver(&envelope).await;
+
+    assert_eq!(refused.verdict, Verdict::BadAddress);
+    assert!(refused.answer.text.contains("SMTPUTF8"), "{}", refused.answer.text);
+    assert_eq!(taken.verdict, Verdict::accepted());
+    assert!(
+        new.mails.lock().unwrap()[0]
+            .contains("To: =?utf-8?b?TMOqIEFu?= <lê.an@xn--bcher-kva.test>")
+    );
+}
+
 #[tokio::test]
 async fn a_message_is_taken_with_every_header_it_needs() {
-    for pipelines in [false, true] {
-        let (outcome, relay) = outcome_of(Manner::Takes, pipelines).await;
+    for features in FEATURES {
+        let relay = ScriptedRelay::start(Manner::Takes, features).await;
+        let outcome = relay.smtp().deliver(&envelope()).await;
 
         assert_eq!(outcome.verdict, Verdict::accepted());
         let mails = relay.mails.lock().unwrap();
@@ -166,6 +326,7 @@ async fn a_message_is_taken_with_every_header_it_needs() {
             "List-Unsubscribe: <https://loa.test/u/x>",
             "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
             "Date: Mon, 23 Nov 2026 05:00:00 +0000",
+            "Reply-To: =?utf-8?b?TMOqLCBC4bqjbw==?= <bao@saomai.test>",
         ] {
             assert!(mail.contains(header), "{header} in {mail}");
         }
@@ -176,8 +337,9 @@ async fn a_message_is_taken_with_every_header_it_needs() {
 
 #[tokio::test]
 async fn a_refused_receiver_is_a_bad_address_and_the_session_is_kept() {
-    for pipelines in [false, true] {
-        let relay = ScriptedRelay::start(Manner::RefusesReceiver, pipelines).await;
+    for features in FEATURES {
+        let manner = Manner::Says("RCPT", "550 5.1.1 no such user");
+        let relay = ScriptedRelay::start(manner, features).await;
         let smtp = relay.smtp();
 
         let first = smtp.deliver(&envelope()).await;
@@ -191,22 +353,8 @@ async fn a_refused_receiver_is_a_bad_address_and_the_session_is_kept() {
 }
 
 #[tokio::test]
-async fn a_refused_message_is_refused_for_good() {
-    let (outcome, _relay) = outcome_of(Manner::RefusesMessage, true).await;
-
-    assert_eq!(outcome.verdict, Verdict::Refused);
-}
-
-#[tokio::test]
-async fn a_cut_after_the_dot_leaves_the_outcome_unknown() {
-    let (outcome, _relay) = outcome_of(Manner::CutsAfterTheDot, true).await;
-
-    assert_eq!(outcome.verdict.class(), VerdictClass::Unknown);
-}
-
-#[tokio::test]
 async fn a_late_answer_is_unknown_and_never_taken_for_the_next_messages() {
-    let relay = ScriptedRelay::start(Manner::HangsAfterTheDot, false).await;
+    let relay = ScriptedRelay::start(Manner::HangsAfterTheDot, FEATURES[0]).await;
     let smtp = relay.smtp();
 
     let first = smtp.deliver(&envelope()).await;
@@ -219,7 +367,7 @@ async fn a_late_answer_is_unknown_and_never_taken_for_the_next_messages() {
 
 #[tokio::test]
 async fn one_session_carries_many_messages() {
-    let relay = ScriptedRelay::start(Manner::Takes, true).await;
+    let relay = ScriptedRelay::start(Manner::Takes, FEATURES[1]).await;
     let smtp = relay.smtp();
 
     for _ in 0..5 {
@@ -231,16 +379,8 @@ async fn one_session_carries_many_messages() {
 
 #[tokio::test]
 async fn a_relay_that_is_away_is_tried_later() {
-    let port = ScriptedRelay::start(Manner::Takes, true).await.port;
-    let relay = Relay {
-        host: "127.0.0.1".to_owned(),
-        port,
-        tls: Tls::None,
-        credentials: None,
-        command_timeout: Duration::from_secs(5),
-        data_timeout: Duration::from_secs(5),
-    };
-    let smtp = Smtp { relay, idle: Mutex::default() };
+    let port = ScriptedRelay::start(Manner::Takes, FEATURES[1]).await.port;
+    let smtp = smtp(port, Tls::None);
 
     // The listener is gone, or takes nobody: either way nothing was handed over.
     let outcome = smtp.deliver(&envelope()).await;
@@ -250,7 +390,7 @@ async fn a_relay_that_is_away_is_tried_later() {
 
 #[tokio::test]
 async fn a_relay_that_greets_only_once_still_gets_its_mail() {
-    let (outcome, relay) = outcome_of(Manner::GreetsOnce, true).await;
+    let (outcome, relay) = outcome_of(Manner::GreetsOnce).await;
 
     assert_eq!(outcome.verdict, Verdict::accepted());
     assert_eq!(relay.mails.lock().unwrap().len(), 1);

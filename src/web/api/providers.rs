@@ -1,11 +1,17 @@
-//! Providers: how they do, held and released.
+//! Providers: how they do, held, released and tested.
 
 use axum::Json;
 use axum::extract::{Path, State};
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
+use crate::model::address::{Address, Channel};
 use crate::model::id::ProviderName;
+use crate::model::outcome::{Answer, Verdict};
+use crate::pipeline::Trial;
+use crate::provider::find_kind;
 use crate::web::Surroundings;
 use crate::web::problem::Problem;
 
@@ -52,6 +58,64 @@ pub(in crate::web) async fn release(
     let was_held = surroundings.store.release_provider(name.clone()).await?;
     surroundings.pipeline.desks().heed_hold(&name, false);
     Ok(Json(json!({ "held": false, "was_held": was_held })))
+}
+
+/// Whom a test message is for.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::web) struct TestBody {
+    /// An email address, a phone number, or the id or URL of a chat; none for a chat whose place
+    /// is the provider's own.
+    #[serde(default)]
+    to: Option<String>,
+}
+
+/// Sends one test message, even if the provider is on hold.
+pub(in crate::web) async fn test(
+    State(surroundings): State<Surroundings>,
+    Path(name): Path<String>,
+    Json(body): Json<TestBody>,
+) -> Result<Json<Value>, Problem> {
+    let name = known(&surroundings, name)?;
+    let to = address(&surroundings, &name, body.to.as_deref().unwrap_or_default().trim())?;
+    let tried = surroundings.pipeline.try_provider(&name, to).await;
+    let Trial { outcome, took } = tried.ok_or_else(|| Problem::not_found("provider"))?;
+    let class = outcome.verdict.class().as_str();
+    tracing::info!(provider = %name, "sent a test message by provider {name}: {class}");
+    let message_id = match outcome.verdict {
+        Verdict::Accepted { message_id } => message_id,
+        Verdict::Refused
+        | Verdict::Later { .. }
+        | Verdict::BadAddress
+        | Verdict::Misconfigured
+        | Verdict::Unknown => None,
+    };
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let Answer { code, text } = outcome.answer;
+    Ok(Json(json!({
+        "provider": name, "outcome": class, "code": code, "answer": text,
+        "message_id": message_id, "took_ms": took_ms,
+    })))
+}
+
+/// The address that `to` means on the channel of a provider; one that serves several channels gets
+/// what the text looks like.
+fn address(surroundings: &Surroundings, name: &ProviderName, to: &str) -> Result<Address, Problem> {
+    let station = surroundings.pipeline.desks().find(name);
+    let kind = station.and_then(|station| find_kind(&station.desk.settings().kind));
+    let channel = match kind.map(|kind| kind.channels) {
+        Some([only]) => *only,
+        _ if to.contains('@') => Channel::Email,
+        _ if to.starts_with(['+', '0']) => Channel::Sms,
+        _ => Channel::Chat,
+    };
+    let read = match channel {
+        Channel::Email => Address::email(to),
+        Channel::Sms => Address::phone(to, &surroundings.config.defaults.region),
+        Channel::Chat if to.is_empty() => Address::chat(name.as_str()),
+        Channel::Chat => Address::chat(&format!("{name}:{to}")),
+    };
+    read.map_err(|error| Problem::bad_request("/to", error.to_string()))
 }
 
 /// The name of a provider of this process.

@@ -258,6 +258,14 @@ const DISCREPANCY: Shape = Shape {
 pub(super) const PROVIDERS: &[Member] = &[("providers", Many(&PROVIDER), "every provider")];
 pub(super) const HELD: &[Member] =
     &[("held", Truth, "whether it is now"), ("was_held", Truth, "whether it was before")];
+pub(super) const TRIED: &[Member] = &[
+    ("provider", Text, "the provider"),
+    ("outcome", Text, "the class of the answer, such as `accepted`"),
+    ("code?", Text, "the provider's code"),
+    ("answer", Text, "the provider's words"),
+    ("message_id?", Text, "the provider's own id of the message"),
+    ("took_ms", Count, "how long it took, in milliseconds"),
+];
 pub(super) const TEMPLATES: &[Member] = &[("templates", Many(&TEMPLATE), "every template")];
 pub(super) const SHOWN: &[Member] = &[
     ("message", Object, "the message"),
