@@ -152,9 +152,13 @@ async fn converse(mut stream: TcpStream, manner: Manner) -> Option<()> {
         }
     }
     match manner {
-        Says(answer) => stream.write_all(answer.as_bytes()).await.ok()?,
+        Says(answer) => {
+            // A connection that ends is not to be used again.
+            let answer = answer.replacen("\r\n", "\r\nConnection: close\r\n", 1);
+            stream.write_all(answer.as_bytes()).await.ok()?;
+        }
         SaysTooMuch => {
-            let head = "HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n";
+            let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 1048576\r\n\r\n";
             stream.write_all(head.as_bytes()).await.ok()?;
             stream.write_all(&vec![b'x'; 1 << 20]).await.ok()?;
         }
@@ -175,14 +179,22 @@ fn is_whole(request: &[u8]) -> bool {
 
 /// One provider of each kind that speaks HTTP, all with the same gateway.
 fn providers(port: u16, allows_private: bool) -> BTreeMap<String, Arc<dyn Provider>> {
+    providers_within("20s", port, allows_private)
+}
+
+fn providers_within(
+    timeout: &str,
+    port: u16,
+    allows_private: bool,
+) -> BTreeMap<String, Arc<dyn Provider>> {
     let text = format!(
         "[send]\nallow_private_addresses = {allows_private}\n\
-         [providers.slack]\nkind = \"slack\"\ntimeout = \"300ms\"\n\
+         [providers.slack]\nkind = \"slack\"\ntimeout = \"{timeout}\"\n\
          url = \"https://127.0.0.1:{port}/secret-hook\"\n\
-         [providers.hook]\nkind = \"webhook\"\ntimeout = \"300ms\"\n\
+         [providers.hook]\nkind = \"webhook\"\ntimeout = \"{timeout}\"\n\
          url = \"https://127.0.0.1:{port}/secret-hook\"\n\
          body = '{{\"text\":\"{{{{text}}}}\",\"order\":\"{{{{event.order}}}}\"}}'\n\
-         [providers.gateway]\nkind = \"sms_http\"\ntimeout = \"300ms\"\n\
+         [providers.gateway]\nkind = \"sms_http\"\ntimeout = \"{timeout}\"\n\
          url = \"https://127.0.0.1:{port}/send?key={{{{secret.key}}}}\"\n\
          body = '{{\"to\":\"{{{{to}}}}\",\"text\":\"{{{{text}}}}\"}}'\n\
          codes.ok = [\"ok\"]\nsecrets.key = \"secret-hook\"\n"
@@ -231,20 +243,18 @@ fn address(provider: &str, own_url: Option<&str>) -> Address {
 }
 
 fn told(verdict: &Verdict) -> String {
-    match verdict {
-        Verdict::Later { after, whole_provider } => {
-            let after = after.map(|after| format!(" {} s", after.as_secs())).unwrap_or_default();
-            format!("later{after}{}", if *whole_provider { ", all" } else { "" })
-        }
-        other => other.class().as_str().to_owned(),
-    }
+    let class = verdict.class().as_str();
+    let Verdict::Later { after, whole_provider } = verdict else { return class.to_owned() };
+    let after = after.map(|after| format!(" {} s", after.as_secs())).unwrap_or_default();
+    format!("{class}{after}{}", if *whole_provider { ", all" } else { "" })
 }
 
 #[tokio::test]
 async fn each_failure_has_its_class_at_each_kind() {
     for (failure, manner, expected) in TABLE {
         let gateway = ScriptedGateway::start(*manner).await;
-        let providers = providers(gateway.port, true);
+        let timeout = if matches!(manner, Hangs) { "300ms" } else { "20s" };
+        let providers = providers_within(timeout, gateway.port, true);
         let own_url = format!("http://127.0.0.1:{}/partner", gateway.port);
         for ((name, is_own), expected) in TRIED.iter().zip(expected) {
             let to = address(name, is_own.then_some(own_url.as_str()));
