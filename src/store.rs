@@ -6,6 +6,7 @@
 mod api_keys;
 mod changes;
 mod claim;
+mod conditions;
 #[cfg(test)]
 mod contract;
 mod counters;

@@ -1,36 +1,35 @@
-//! What a store promises, tested on both engines.
+//! What both stores must do alike: each contract is one function that appears as two tests.
 //!
-//! Each contract is one function over an empty [`Store`] and appears as two tests, on a SQLite file
-//! and on a PostgreSQL database of its own, whose text does not sort by bytes.
+//! A contract gets a [`stage::Stage`], an empty store of its own on a clock moved by hand; that on
+//! PostgreSQL does not sort text by bytes. It uses what callers of the store use.
 
-mod claims;
-mod directory;
-mod inbox;
-mod ledger;
-mod stage;
-
-/// Makes two tests of each contract.
+/// Makes two tests of each function: one on a SQLite file, one on PostgreSQL.
 macro_rules! on_both_stores {
-    ($($name:ident),+ $(,)?) => {
+    ($($name:ident),* $(,)?) => {
         mod sqlite {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    let stage = super::super::stage::Stage::sqlite().await;
-                    super::$name(stage.store.clone()).await;
-                }
-            )+
+            use crate::store::contract::stage::Stage;
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(Stage::sqlite().await).await;
+            })*
         }
-
         mod postgres {
-            $(
-                #[tokio::test]
-                async fn $name() {
-                    let stage = super::super::stage::Stage::postgres(stringify!($name)).await;
-                    super::$name(stage.store.clone()).await;
-                }
-            )+
+            use crate::store::contract::stage::Stage;
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(Stage::postgres(stringify!($name)).await).await;
+            })*
         }
     };
 }
-use on_both_stores;
+
+mod accepting;
+mod claims;
+mod directory;
+mod histories;
+mod pages;
+mod places;
+mod repairs;
+mod search;
+mod stage;
+mod upkeep;

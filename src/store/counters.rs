@@ -205,6 +205,10 @@ async fn audit(tx: &mut Tx<'_>) -> Result<Vec<Discrepancy>, StoreError> {
 }
 
 async fn fold_counters(tx: &mut Tx<'_>) -> Result<(), StoreError> {
+    // Locked in the order in which transactions count, so that nobody waits in a circle.
+    let lock = "SELECT 1 FROM counter WHERE slot <> 'all' \
+                ORDER BY slot, event_type {in_bytes}, name {in_bytes} {for_update}";
+    tx.query(lock, &[]).await?;
     let fold = "DELETE FROM counter WHERE slot <> 'all' RETURNING event_type, name, value";
     let rows = tx.query(fold, &[]).await?;
     let mut sums = Counters::new();

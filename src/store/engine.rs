@@ -1,7 +1,7 @@
 //! One small engine with two variants, so that each statement stands once.
 //!
 //! Statements are written with `$1`, `$2` … and a few tokens that the dialects write differently:
-//! `{skip_locked}`, and `{any $1}` for "one of the list in `$1`". Times are microseconds since
+//! `{skip_locked}`, and `{any $1}` for "one of the list in `$1`" (`dialect.rs` lists them). Times are microseconds since
 //! 1970 as `BIGINT`, booleans 0 and 1, JSON is text, ids are UUIDs.
 
 mod dialect;

@@ -6,6 +6,7 @@ use serde_json::Value as Json;
 
 use crate::model::event::{RejectReason, RejectedEvent};
 use crate::model::id::EventId;
+use crate::store::conditions::Conditions;
 use crate::store::engine::{Row, Value};
 use crate::store::rejected::{REJECTED, read_rejected};
 use crate::store::rows::read_json;
@@ -94,44 +95,7 @@ impl Store {
         self.read(move |tx| {
             Box::pin(async move {
                 let with_data = filter.loa_id.is_some();
-                let mut clauses = vec!["1 = 1".to_owned()];
-                let mut params: Vec<Value> = Vec::new();
-                let equals = [
-                    ("id", filter.loa_id.map(|id| Value::from(id.0))),
-                    ("external_id", filter.id.map(Value::from)),
-                    ("business_key", filter.business_key.map(Value::from)),
-                    ("event_type", filter.event_type.map(Value::from)),
-                    ("partner", filter.partner.map(Value::from)),
-                    ("state", filter.state.map(Value::from)),
-                ];
-                let equals = equals.map(|(column, value)| (format!("{column} ="), value));
-                let times = [
-                    ("received_at >=".to_owned(), filter.since.map(Value::from)),
-                    ("received_at <".to_owned(), filter.until.map(Value::from)),
-                ];
-                for (condition, value) in equals.into_iter().chain(times) {
-                    if let Some(value) = value {
-                        params.push(value);
-                        clauses.push(format!("{condition} ${}", params.len()));
-                    }
-                }
-                if filter.repeated {
-                    clauses.push("repeats > 0".to_owned());
-                }
-                if let Some(after) = after {
-                    params.extend([after.at.into(), after.id.into()]);
-                    let (at, id) = (params.len() - 1, params.len());
-                    clauses.push(format!(
-                        "(received_at < ${at} OR (received_at = ${at} AND id < ${id}))"
-                    ));
-                }
-                params.push(limit.into());
-                let sql = format!(
-                    "SELECT {EVENT} FROM event WHERE {} \
-                     ORDER BY received_at DESC, id DESC LIMIT ${}",
-                    clauses.join(" AND "),
-                    params.len()
-                );
+                let (sql, params) = list(&filter, after, limit);
                 let rows = tx.query(&sql, &params).await?;
                 rows.iter().map(|row| read_event(row, with_data)).collect()
             })
@@ -163,34 +127,59 @@ impl Store {
     ) -> Result<Vec<RejectedEvent>, StoreError> {
         self.read(move |tx| {
             Box::pin(async move {
-                let (at, id) = match after {
-                    Some(after) => (after.at, after.id),
-                    None => (Timestamp::MAX, uuid::Uuid::max()),
-                };
-                let mut params: Vec<Value> = vec![at.into(), id.into(), limit.into()];
-                let mut clauses = String::new();
-                let equals = [
-                    ("reason", filter.reason.map(|reason| reason.as_str().into())),
-                    ("event_type", filter.event_type.map(Value::from)),
-                    ("external_id", filter.id.map(Value::from)),
-                ];
-                for (column, value) in equals {
-                    if let Some(value) = value {
-                        params.push(value);
-                        clauses.push_str(&format!(" AND {column} = ${}", params.len()));
-                    }
-                }
-                let sql = format!(
-                    "SELECT {REJECTED} FROM rejected \
-                     WHERE (at < $1 OR (at = $1 AND id < $2)){clauses} \
-                     ORDER BY at DESC, id DESC LIMIT $3"
-                );
+                let (sql, params) = list_rejected(&filter, after, limit);
                 let rows = tx.query(&sql, &params).await?;
                 rows.iter().map(read_rejected).collect()
             })
         })
         .await
     }
+}
+
+/// The statement of a list of events, and its parameters.
+pub(super) fn list(
+    filter: &EventFilter,
+    after: Option<Cursor>,
+    limit: u32,
+) -> (String, Vec<Value>) {
+    let mut query = Conditions::default();
+    query.compare("id =", filter.loa_id.map(|id| id.0));
+    query.compare("external_id =", filter.id.clone());
+    query.compare("business_key =", filter.business_key.clone());
+    query.compare("event_type =", filter.event_type.clone());
+    query.compare("partner =", filter.partner.clone());
+    query.compare("state =", filter.state.clone());
+    query.compare("received_at >=", filter.since);
+    query.compare("received_at <", filter.until);
+    if filter.repeated {
+        query.add("repeats > 0".to_owned());
+    }
+    query.behind(("received_at", "id"), after);
+    let limit = query.param(limit);
+    let sql = format!(
+        "SELECT {EVENT} FROM event {} ORDER BY received_at DESC, id DESC LIMIT {limit}",
+        query.where_clause()
+    );
+    (sql, query.params)
+}
+
+/// The statement of a list of rejected events, and its parameters.
+pub(super) fn list_rejected(
+    filter: &RejectedFilter,
+    after: Option<Cursor>,
+    limit: u32,
+) -> (String, Vec<Value>) {
+    let mut query = Conditions::default();
+    query.compare("reason =", filter.reason.map(RejectReason::as_str));
+    query.compare("event_type =", filter.event_type.clone());
+    query.compare("external_id =", filter.id.clone());
+    query.behind(("at", "id"), after);
+    let limit = query.param(limit);
+    let sql = format!(
+        "SELECT {REJECTED} FROM rejected {} ORDER BY at DESC, id DESC LIMIT {limit}",
+        query.where_clause()
+    );
+    (sql, query.params)
 }
 
 fn read_event(row: &Row, with_data: bool) -> Result<EventRow, StoreError> {

@@ -64,7 +64,7 @@ async fn finish(
     finishes: &[Finish],
 ) -> Result<Vec<Finished>, StoreError> {
     let now = tx.now();
-    let rows = lock_rows(tx, finishes).await?;
+    let mut rows = lock_rows(tx, finishes).await?;
     let mut changes = Changes::new(store, now);
     let events = match changes.tells() {
         true => events_of(tx, &rows.values().cloned().collect::<Vec<_>>()).await?,
@@ -73,7 +73,7 @@ async fn finish(
     let mut book = Book::default();
     let mut finished = Vec::with_capacity(finishes.len());
     for finish in finishes {
-        let Some(row) = rows.get(&finish.delivery) else {
+        let Some(row) = rows.get_mut(&finish.delivery) else {
             // Purged meanwhile: there is nothing left to say about it.
             let Settlement { state, reason, .. } = finish.settlement;
             finished.push(Finished { state, reason, was_claimed: false });
@@ -116,7 +116,7 @@ type Surroundings<'a> = (&'a mut Changes, &'a HashMap<EventId, Arc<EventFacts>>)
 impl Book {
     fn enter(
         &mut self,
-        row: &DeliveryRow,
+        row: &mut DeliveryRow,
         finish: &Finish,
         now: Timestamp,
         (changes, events): Surroundings<'_>,
@@ -150,7 +150,12 @@ impl Book {
         let correlation = event.and_then(|event| event.correlation_id.as_deref());
         changes.tell(&told, event.map(|event| &event.key), correlation);
         self.note_consequences(delivery, &settlement, now);
-        Finished { state: settlement.state, reason: settlement.reason, was_claimed }
+        // A batch may hold another answer for the same delivery: it meets the delivery as it is now.
+        let Settlement { state, reason, due_at, .. } = settlement;
+        let (version, attempts) = (told.version, told.attempts);
+        let moved = Delivery { state, reason, due_at, attempts, version, ..delivery.clone() };
+        *row = DeliveryRow { delivery: moved, token: None, intent: None, ..row.clone() };
+        Finished { state, reason, was_claimed }
     }
 
     fn note_attempt(&mut self, row: &DeliveryRow, finish: &Finish, now: Timestamp) {

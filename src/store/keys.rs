@@ -20,7 +20,6 @@ pub(super) async fn take_keys(
     store: &Store,
     batch: &[Acceptance],
 ) -> Result<Vec<Key>, StoreError> {
-    let now = tx.now();
     let planned: Vec<&PlannedEvent> = batch
         .iter()
         .filter_map(|acceptance| match acceptance {
@@ -28,6 +27,24 @@ pub(super) async fn take_keys(
             Acceptance::Rejected(_) => None,
         })
         .collect();
+    // In the order of the keys, so that two batches with the same events never wait in a circle;
+    // stable, so that of the same key twice the first one takes it.
+    let mut order: Vec<usize> = (0..planned.len()).collect();
+    order.sort_by_key(|index| planned.get(*index).map(|planned| &planned.event.key));
+    let sorted: Vec<&PlannedEvent> =
+        order.iter().filter_map(|index| planned.get(*index).copied()).collect();
+    let keys = take_in_order(tx, store, &sorted).await?;
+    let mut keys: Vec<(usize, Key)> = order.into_iter().zip(keys).collect();
+    keys.sort_by_key(|(index, _)| *index);
+    Ok(keys.into_iter().map(|(_, key)| key).collect())
+}
+
+async fn take_in_order(
+    tx: &mut Tx<'_>,
+    store: &Store,
+    planned: &[&PlannedEvent],
+) -> Result<Vec<Key>, StoreError> {
+    let now = tx.now();
     let take = "INSERT INTO event_key (source, external_id, digest, event, expires_at) \
                 VALUES ($1, $2, $3, $4, $5) \
                 ON CONFLICT (source, external_id) DO UPDATE \

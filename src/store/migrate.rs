@@ -26,7 +26,8 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: &[Migration] = migrations![1 "0001_ledger", 2 "0002_directory", 3 "0003_access"];
+const MIGRATIONS: &[Migration] =
+    migrations![1 "0001_ledger", 2 "0002_directory", 3 "0003_access", 4 "0004_search"];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (
     number   BIGINT PRIMARY KEY,

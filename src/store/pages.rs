@@ -10,7 +10,7 @@ use crate::model::delivery::{Reason, State};
 use crate::model::event::{Digest, Event, EventKey, Transport};
 use crate::model::id::{ContactId, EventId, LeaseToken, StepName};
 use crate::store::changes::Changes;
-use crate::store::engine::{Tx, Value};
+use crate::store::engine::Tx;
 use crate::store::inbox::{NewDelivery, micros};
 use crate::store::overtake::{find_markers, is_overtaken};
 use crate::store::rows::{INSERT_DELIVERY, delivery_params, read_json};
@@ -134,21 +134,21 @@ async fn finish_page(
     let mut changes = Changes::new(store, tx.now());
     let keys: Vec<&String> = page.event.business_key.iter().collect();
     let markers = find_markers(tx, &keys).await?;
-    let mut inserted = 0;
+    let (mut planned, mut rows) = (Vec::new(), Vec::new());
     for new in deliveries {
         let mut delivery = new.delivery.clone();
         if delivery.state == State::Waiting && is_overtaken(&page.event, &new.unless, &markers) {
             (delivery.state, delivery.reason) = (State::Cancelled, Reason::Overtaken);
         }
-        let params = delivery_params(&delivery, &new.unless, None)?;
-        // A recipient that an earlier page or audience of the step had already is not planned twice.
-        if tx.execute(INSERT_DELIVERY, &params).await? == 1 {
-            changes.planned(&delivery);
-            inserted += 1;
-        }
+        rows.push(delivery_params(&delivery, &new.unless, None)?);
+        planned.push(delivery);
     }
+    let written = tx.execute_many(INSERT_DELIVERY, &rows).await?;
+    // A recipient that an earlier page or audience of the step had already is not planned twice.
+    let fresh = planned.iter().zip(written).filter(|(_, rows)| *rows == 1);
+    let inserted = fresh.map(|(delivery, _)| changes.planned(delivery)).count();
     let counted = "UPDATE event SET deliveries = deliveries + $2 WHERE id = $1";
-    tx.execute(counted, &[page.event.id.0.into(), Value::Int(inserted)]).await?;
+    tx.execute(counted, &[page.event.id.0.into(), inserted.into()]).await?;
     match next {
         Some(next) => {
             let update = "UPDATE page SET after_contact = $2, lease_token = NULL, \

@@ -9,6 +9,7 @@ use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::fold::fold;
 use crate::model::id::{DeliveryId, EventId};
 use crate::model::outcome::{Answer, Attempt, VerdictClass};
+use crate::store::conditions::Conditions;
 use crate::store::engine::{Row, Tx, Value};
 use crate::store::rows::{DELIVERY, EventFacts, FACTS, read_delivery, read_facts, read_json};
 use crate::store::{Store, StoreError};
@@ -137,22 +138,8 @@ impl Store {
     ) -> Result<Vec<Delivery>, StoreError> {
         self.read(move |tx| {
             Box::pin(async move {
-                let mut query = Conditions::of(&filter);
-                if let Some(after) = after {
-                    let at = query.param(after.at.into());
-                    let id = query.param(after.id.into());
-                    query.clauses.push(format!(
-                        "(delivery.created_at < {at} \
-                         OR (delivery.created_at = {at} AND delivery.id < {id}))"
-                    ));
-                }
-                let limit = query.param(limit.into());
-                let sql = format!(
-                    "SELECT {DELIVERY} FROM delivery {} \
-                     ORDER BY delivery.created_at DESC, delivery.id DESC LIMIT {limit}",
-                    query.where_clause()
-                );
-                let rows = tx.query(&sql, &query.params).await?;
+                let (sql, params) = list(&filter, after, limit);
+                let rows = tx.query(&sql, &params).await?;
                 rows.iter().map(|row| read_delivery(row).map(|row| row.delivery)).collect()
             })
         })
@@ -166,7 +153,7 @@ impl Store {
     pub async fn count_deliveries(&self, filter: DeliveryFilter) -> Result<u64, StoreError> {
         self.read(move |tx| {
             Box::pin(async move {
-                let query = Conditions::of(&filter);
+                let query = conditions(&filter);
                 let sql = format!("SELECT COUNT(*) FROM delivery {}", query.where_clause());
                 super::counters::count(tx, &sql, &query.params).await
             })
@@ -185,7 +172,7 @@ impl Store {
     ) -> Result<Vec<(Vec<String>, u64)>, StoreError> {
         self.read(move |tx| {
             Box::pin(async move {
-                let query = Conditions::of(&filter);
+                let query = conditions(&filter);
                 let columns: Vec<&str> = by.iter().map(|by| by.column()).collect();
                 let columns = columns.join(", ");
                 let sql = format!(
@@ -255,71 +242,59 @@ fn read_attempt(delivery: DeliveryId, row: &Row) -> Result<Attempt, StoreError> 
     })
 }
 
-/// A filter as conditions; values only ever as parameters.
-#[derive(Default)]
-struct Conditions {
-    clauses: Vec<String>,
-    params: Vec<Value>,
+/// Every name in an index, one step of the index a name; so a part of a name is looked for among
+/// names, not among deliveries.
+const NAMES: &str = "WITH RECURSIVE names (name) AS (SELECT MIN(recipient_folded) FROM delivery \
+     UNION ALL SELECT (SELECT MIN(recipient_folded) FROM delivery \
+     WHERE recipient_folded > names.name) FROM names WHERE names.name IS NOT NULL)";
+
+/// The statement of a list, and its parameters.
+pub(super) fn list(
+    filter: &DeliveryFilter,
+    after: Option<Cursor>,
+    limit: u32,
+) -> (String, Vec<Value>) {
+    let mut query = conditions(filter);
+    query.behind(("delivery.created_at", "delivery.id"), after);
+    let limit = query.param(limit);
+    let sql = format!(
+        "SELECT {DELIVERY} FROM delivery {} \
+         ORDER BY delivery.created_at DESC, delivery.id DESC LIMIT {limit}",
+        query.where_clause()
+    );
+    (sql, query.params)
 }
 
-impl Conditions {
-    fn of(filter: &DeliveryFilter) -> Self {
-        let mut query = Self::default();
-        let equals = [
-            ("delivery.event", filter.event.map(|id| Value::from(id.0))),
-            ("delivery.business_key", filter.business_key.clone().map(Value::from)),
-            ("delivery.partner", filter.partner.clone().map(Value::from)),
-            ("delivery.recipient_key", filter.contact.clone().map(Value::from)),
-            ("delivery.address", filter.address.clone().map(Value::from)),
-            ("delivery.event_type", filter.event_type.clone().map(Value::from)),
-            ("delivery.step", filter.step.clone().map(Value::from)),
-            ("delivery.channel", filter.channel.map(|channel| channel.as_str().into())),
-            ("delivery.provider", filter.provider.clone().map(Value::from)),
-            ("delivery.reason", filter.reason.map(|reason| reason.as_str().into())),
-            ("delivery.last_code", filter.code.clone().map(Value::from)),
-        ];
-        for (column, value) in equals {
-            if let Some(value) = value {
-                let param = query.param(value);
-                query.clauses.push(format!("{column} = {param}"));
-            }
-        }
-        if let Some(id) = &filter.event_id {
-            let param = query.param(id.as_str().into());
-            query.clauses.push(format!(
-                "delivery.event IN (SELECT id FROM event WHERE external_id = {param})"
-            ));
-        }
-        if !filter.states.is_empty() {
-            let states = filter.states.iter().map(|state| state.as_str());
-            let param = query.param(Value::texts(states));
-            query.clauses.push(format!("delivery.state {{any {param}}}"));
-        }
-        if let Some(name) = &filter.name {
-            let folded = fold(name).replace(['%', '_'], "");
-            let param = query.param(format!("%{folded}%").into());
-            query.clauses.push(format!("delivery.recipient_folded LIKE {param}"));
-        }
-        if let Some(since) = filter.since {
-            let param = query.param(since.into());
-            query.clauses.push(format!("delivery.created_at >= {param}"));
-        }
-        if let Some(until) = filter.until {
-            let param = query.param(until.into());
-            query.clauses.push(format!("delivery.created_at < {param}"));
-        }
-        query
+fn conditions(filter: &DeliveryFilter) -> Conditions {
+    let mut query = Conditions::default();
+    query.compare("delivery.event =", filter.event.map(|id| id.0));
+    query.compare("delivery.business_key =", filter.business_key.clone());
+    query.compare("delivery.partner =", filter.partner.clone());
+    query.compare("delivery.recipient_key =", filter.contact.clone());
+    query.compare("delivery.address =", filter.address.clone());
+    query.compare("delivery.event_type =", filter.event_type.clone());
+    query.compare("delivery.step =", filter.step.clone());
+    query.compare("delivery.channel =", filter.channel.map(Channel::as_str));
+    query.compare("delivery.provider =", filter.provider.clone());
+    query.compare("delivery.reason =", filter.reason.map(Reason::as_str));
+    query.compare("delivery.last_code =", filter.code.clone());
+    query.compare("delivery.created_at >=", filter.since);
+    query.compare("delivery.created_at <", filter.until);
+    if let Some(id) = &filter.event_id {
+        let id = query.param(id);
+        query.add(format!("delivery.event IN (SELECT id FROM event WHERE external_id = {id})"));
     }
-
-    fn param(&mut self, value: Value) -> String {
-        self.params.push(value);
-        format!("${}", self.params.len())
+    if !filter.states.is_empty() {
+        let states = Value::texts(filter.states.iter().map(|state| state.as_str()));
+        let states = query.param(states);
+        query.add(format!("delivery.state {{any {states}}}"));
     }
-
-    fn where_clause(&self) -> String {
-        match self.clauses.is_empty() {
-            true => String::new(),
-            false => format!("WHERE {}", self.clauses.join(" AND ")),
-        }
+    if let Some(name) = &filter.name {
+        let part = query.param(fold(name));
+        query.add(format!(
+            "delivery.recipient_folded {{in_rows}} \
+             {NAMES} SELECT name FROM names WHERE {{contains name {part}}} {{end_rows}}"
+        ));
     }
+    query
 }

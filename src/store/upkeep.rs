@@ -72,7 +72,7 @@ async fn purge(
     let states = State::ALL.iter().filter(|state| state.is_final()).map(|state| state.as_str());
     let old = "DELETE FROM delivery WHERE id IN (SELECT id FROM delivery \
                WHERE created_at < $1 AND updated_at < $1 AND state {any $2} \
-               ORDER BY created_at LIMIT $3) RETURNING id, event_type, state";
+               ORDER BY created_at LIMIT $3 {skip_locked}) RETURNING id, event_type, state";
     let params = [before(ages.deliveries).into(), Value::texts(states), limit.into()];
     let rows = tx.query(old, &params).await?;
     let mut ids = Vec::with_capacity(rows.len());
@@ -92,10 +92,19 @@ async fn purge(
                   ORDER BY received_at LIMIT $2)";
     let count = tx.execute(events, &[before(ages.deliveries).into(), limit.into()]).await?;
     is_full |= count == limit as u64;
-    tx.execute("DELETE FROM rejected WHERE at < $1", &[before(ages.rejected).into()]).await?;
-    tx.execute("DELETE FROM captured WHERE at < $1", &[before(ages.captured).into()]).await?;
-    tx.execute("DELETE FROM event_key WHERE expires_at < $1", &[now.into()]).await?;
-    tx.execute("DELETE FROM marker WHERE expires_at < $1", &[now.into()]).await?;
+    let more = [
+        ("rejected", "id", "at", before(ages.rejected)),
+        ("captured", "delivery, attempt", "at", before(ages.captured)),
+        ("event_key", "source, external_id", "expires_at", now),
+        ("marker", "business_key, event_type", "expires_at", now),
+    ];
+    for (table, key, time, before) in more {
+        let sql = format!(
+            "DELETE FROM {table} WHERE ({key}) IN (SELECT {key} FROM {table} \
+             WHERE {time} < $1 ORDER BY {time} LIMIT $2 {{skip_locked}})"
+        );
+        is_full |= tx.execute(&sql, &[before.into(), limit.into()]).await? == limit as u64;
+    }
     tx.execute("DELETE FROM login_link WHERE expires_at < $1", &[now.into()]).await?;
     tx.execute("DELETE FROM session WHERE expires_at < $1", &[now.into()]).await?;
     changes.write(tx).await?;

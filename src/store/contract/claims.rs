@@ -1,132 +1,211 @@
-//! Claims: one holder at a time, and only the holder records.
+//! A delivery is held by one at a time, and ended once.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::on_both_stores;
-use super::stage::{LEASE, RELAY, accept, assert_closed, claim, delivery, event, finish, planned};
+use super::stage::{LEASE, Stage, relay};
 use crate::model::catalogue::Lane;
 use crate::model::delivery::{Reason, State};
-use crate::store::{Repair, Repaired, Store};
+use crate::model::id::DeliveryId;
+use crate::model::outcome::VerdictClass;
+use crate::store::{Finished, Repair};
 
 on_both_stores!(
-    two_claims_at_once_share_the_work,
-    a_claim_takes_urgent_lanes_first,
-    a_lease_that_is_over_is_lost_to_its_holder,
-    a_lease_that_is_renewed_is_not_over,
-    an_acceptance_that_comes_too_late_still_wins,
-    what_is_recorded_twice_is_recorded_once,
-    a_provider_on_hold_has_nothing_to_claim,
-    a_cancel_of_what_is_being_sent_waits_for_the_answer,
+    of_many_claimers_at_once_no_two_get_the_same_delivery,
+    urgent_deliveries_are_claimed_before_those_due_longer,
+    a_provider_on_hold_has_nothing_to_claim_until_released,
+    a_claim_whose_lease_is_over_cannot_be_ended_by_its_old_holder,
+    a_late_acceptance_is_kept_and_wins,
+    a_renewed_claim_is_not_taken_over,
+    two_answers_for_one_delivery_in_one_batch_count_once,
+    every_outcome_moves_its_delivery_and_the_ledger_closes,
+    a_finish_that_is_written_again_changes_nothing,
+    what_a_suppressing_answer_says_stands_at_the_gate_of_the_next_claim,
+    what_was_asked_for_while_sending_takes_effect_at_the_end,
 );
 
-async fn two_claims_at_once_share_the_work(store: Store) {
-    let names: Vec<String> = (0..200).map(|number| format!("p{number}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    accept(&store, "1", &names).await;
+async fn of_many_claimers_at_once_no_two_get_the_same_delivery(stage: Stage) {
+    stage.plan("1", 60).await;
+    let relay = relay();
 
-    let claims = futures_util::future::join_all((0..10).map(|_| claim(&store, 50))).await;
+    let claims = (0..12).map(|_| stage.store.claim(&relay, 7, LEASE));
+    let claimed = futures_util::future::try_join_all(claims).await.unwrap();
 
-    let claimed: Vec<_> = claims.iter().flatten().map(|claimed| claimed.delivery.id).collect();
-    let distinct: HashSet<_> = claimed.iter().collect();
-    assert_eq!(claimed.len(), distinct.len(), "nothing is held twice");
-    assert_eq!(claimed.len() + claim(&store, 500).await.len(), 200, "nothing is left out");
+    let ids: Vec<DeliveryId> = claimed.iter().flatten().map(|claim| claim.delivery.id).collect();
+    let distinct: HashSet<&DeliveryId> = ids.iter().collect();
+    assert_eq!(ids.len(), distinct.len());
+    let rest = stage.claim().await.len();
+    assert_eq!(ids.len() + rest, 60);
+    assert_eq!(stage.store.leased().await.unwrap(), 60);
 }
 
-async fn a_claim_takes_urgent_lanes_first(store: Store) {
-    let event = event("1", "late");
-    let rows = [("bulk", Lane::Bulk), ("urgent", Lane::Urgent), ("normal", Lane::Normal)];
-    let rows = rows.map(|(name, lane)| {
-        let mut delivery = delivery(&event, name);
-        delivery.lane = lane;
-        delivery
-    });
-    store.accept(vec![planned(event, rows.to_vec())]).await.unwrap();
-
-    let mut order = Vec::new();
-    for _ in 0..3 {
-        order.extend(claim(&store, 1).await.into_iter().map(|one| one.delivery.recipient_key));
+async fn urgent_deliveries_are_claimed_before_those_due_longer(stage: Stage) {
+    let mut planned = stage.planned("1", 3);
+    for (new, lane) in planned.deliveries.iter_mut().zip([Lane::Bulk, Lane::Normal, Lane::Urgent]) {
+        new.delivery.lane = lane;
     }
+    planned.deliveries[0].delivery.due_at -= Duration::from_hours(1);
+    stage.accept(planned).await;
 
-    assert_eq!(order, ["urgent", "normal", "bulk"]);
+    let claimed = stage.store.claim(&relay(), 2, LEASE).await.unwrap();
+
+    let lanes: Vec<Lane> = claimed.iter().map(|claim| claim.delivery.lane).collect();
+    assert_eq!(lanes, [Lane::Urgent, Lane::Normal]);
 }
 
-async fn a_lease_that_is_over_is_lost_to_its_holder(store: Store) {
-    accept(&store, "1", &["an"]).await;
-    let lost = store.claim(&RELAY.into(), 1, Duration::ZERO).await.unwrap();
-    let taken = store.claim_expired(10, LEASE).await.unwrap();
-    assert_eq!(taken.len(), 1);
+async fn a_provider_on_hold_has_nothing_to_claim_until_released(stage: Stage) {
+    stage.plan("1", 1).await;
+    let hold = |by: &str| stage.store.hold_provider(relay(), "broken".to_owned(), by.to_owned());
+    assert!(hold("lan").await.unwrap());
+    assert!(!hold("hoa").await.unwrap());
 
-    let late = finish(&lost[0], State::Failed, Reason::Refused);
-    let late = store.finish(vec![late]).await.unwrap();
+    assert!(stage.claim().await.is_empty());
 
-    assert!(!late[0].was_claimed);
-    assert_eq!(late[0].state, State::Waiting, "a refusal that comes too late moves nothing");
-    let record = finish(&taken[0], State::Held, Reason::UnknownOutcome);
-    assert!(store.finish(vec![record]).await.unwrap()[0].was_claimed);
-    assert_closed(&store).await;
+    assert_eq!(stage.store.provider_holds().await.unwrap()[0].held_by, "lan");
+    assert!(stage.store.release_provider(relay()).await.unwrap());
+    assert_eq!(stage.claim().await.len(), 1);
 }
 
-async fn a_lease_that_is_renewed_is_not_over(store: Store) {
-    let ids = accept(&store, "1", &["an"]).await;
-    let held = store.claim(&RELAY.into(), 1, Duration::ZERO).await.unwrap();
+async fn a_claim_whose_lease_is_over_cannot_be_ended_by_its_old_holder(stage: Stage) {
+    let ids = stage.plan("1", 1).await;
+    let mine = stage.claim().await.remove(0);
+    assert!(stage.store.claim_expired(10, LEASE).await.unwrap().is_empty());
+    stage.clock.advance(LEASE + Duration::from_secs(1));
+    let taken = stage.store.claim_expired(10, LEASE).await.unwrap();
+    assert_eq!((taken.len(), taken[0].attempt), (1, 1));
 
-    store.renew(vec![(ids[0], held[0].token)], LEASE).await.unwrap();
+    let refused = stage.answered(&mine, VerdictClass::Refused, State::Failed, Reason::Refused);
+    let answers = stage.store.finish(vec![refused]).await.unwrap();
 
-    assert!(store.claim_expired(10, LEASE).await.unwrap().is_empty());
+    assert!(!answers[0].was_claimed);
+    assert_eq!(stage.state(ids[0]).await, State::Waiting);
+    let story = stage.store.find_delivery(ids[0]).await.unwrap().unwrap();
+    assert_eq!(story.attempts.len(), 1, "the answer is kept");
+    let held =
+        stage.answered(&taken[0], VerdictClass::Unknown, State::Held, Reason::UnknownOutcome);
+    assert!(stage.store.finish(vec![held]).await.unwrap()[0].was_claimed);
+    stage.assert_closed().await;
 }
 
-async fn an_acceptance_that_comes_too_late_still_wins(store: Store) {
-    let ids = accept(&store, "1", &["an"]).await;
-    let lost = store.claim(&RELAY.into(), 1, Duration::ZERO).await.unwrap();
-    let taken = store.claim_expired(10, LEASE).await.unwrap();
-    let record = finish(&taken[0], State::Held, Reason::UnknownOutcome);
-    store.finish(vec![record]).await.unwrap();
+async fn a_late_acceptance_is_kept_and_wins(stage: Stage) {
+    let ids = stage.plan("1", 1).await;
+    let mine = stage.claim().await.remove(0);
+    stage.clock.advance(LEASE + Duration::from_secs(1));
+    let taken = stage.store.claim_expired(10, LEASE).await.unwrap();
 
-    let late = store.finish(vec![finish(&lost[0], State::Sent, Reason::Accepted)]).await.unwrap();
+    let answers = stage.store.finish(vec![stage.sent(&mine)]).await.unwrap();
 
-    assert_eq!(late[0].state, State::Sent, "the person has the message");
-    let story = store.find_delivery(ids[0]).await.unwrap().unwrap();
-    assert_eq!(story.delivery.state, State::Sent);
-    assert_closed(&store).await;
+    let (state, reason) = (State::Sent, Reason::Accepted);
+    assert_eq!(answers, [Finished { state, reason, was_claimed: false }]);
+    let failed = stage.answered(&taken[0], VerdictClass::Refused, State::Failed, Reason::Refused);
+    stage.store.finish(vec![failed]).await.unwrap();
+    assert_eq!(stage.state(ids[0]).await, State::Sent);
+    stage.assert_closed().await;
 }
 
-async fn what_is_recorded_twice_is_recorded_once(store: Store) {
-    let ids = accept(&store, "1", &["an"]).await;
-    let claimed = claim(&store, 1).await;
-    let record = finish(&claimed[0], State::Sent, Reason::Accepted);
+async fn a_renewed_claim_is_not_taken_over(stage: Stage) {
+    stage.plan("1", 2).await;
+    let claims = stage.claim().await;
+    let renewed = claims.iter().rev().map(|claim| (claim.delivery.id, claim.token)).collect();
+    stage.clock.advance(LEASE / 2);
 
-    store.finish(vec![record.clone()]).await.unwrap();
-    store.finish(vec![record]).await.unwrap();
+    stage.store.renew(renewed, LEASE).await.unwrap();
+    stage.clock.advance(LEASE / 2 + Duration::from_secs(1));
 
-    let story = store.find_delivery(ids[0]).await.unwrap().unwrap();
-    assert_eq!(story.attempts.len(), 1);
-    assert_eq!(store.ledger().await.unwrap().deliveries.states["sent"], 1);
-    assert_closed(&store).await;
+    assert!(stage.store.claim_expired(10, LEASE).await.unwrap().is_empty());
+    stage.clock.advance(LEASE / 2);
+    assert_eq!(stage.store.claim_expired(10, LEASE).await.unwrap().len(), 2);
 }
 
-async fn a_provider_on_hold_has_nothing_to_claim(store: Store) {
-    accept(&store, "1", &["an"]).await;
-    store.hold_provider(RELAY.into(), "maintenance".to_owned(), "an".to_owned()).await.unwrap();
-    assert!(claim(&store, 1).await.is_empty());
+async fn two_answers_for_one_delivery_in_one_batch_count_once(stage: Stage) {
+    let ids = stage.plan("1", 1).await;
+    let mine = stage.claim().await.remove(0);
+    stage.clock.advance(LEASE + Duration::from_secs(1));
+    let taken = stage.store.claim_expired(10, LEASE).await.unwrap().remove(0);
+    let unknown =
+        stage.answered(&taken, VerdictClass::Unknown, State::Held, Reason::UnknownOutcome);
 
-    store.release_provider(RELAY.into()).await.unwrap();
+    let batch = vec![unknown, stage.sent(&mine), stage.sent(&mine)];
+    stage.store.finish(batch).await.unwrap();
 
-    assert_eq!(claim(&store, 1).await.len(), 1);
+    assert_eq!(stage.state(ids[0]).await, State::Sent);
+    stage.assert_closed().await;
 }
 
-async fn a_cancel_of_what_is_being_sent_waits_for_the_answer(store: Store) {
-    let ids = accept(&store, "1", &["an", "binh"]).await;
-    let claimed = claim(&store, 2).await;
+async fn every_outcome_moves_its_delivery_and_the_ledger_closes(stage: Stage) {
+    let outcomes = [
+        (VerdictClass::Accepted, State::Sent, Reason::Accepted),
+        (VerdictClass::Refused, State::Failed, Reason::Refused),
+        (VerdictClass::BadAddress, State::Bounced, Reason::BadAddress),
+        (VerdictClass::Later, State::Waiting, Reason::Retry),
+        (VerdictClass::Unknown, State::Held, Reason::UnknownOutcome),
+        (VerdictClass::Misconfigured, State::Waiting, Reason::ProviderHeld),
+    ];
+    stage.plan("1", outcomes.len()).await;
+    let claims = stage.claim().await;
+    let mut batch: Vec<_> = claims
+        .iter()
+        .zip(outcomes)
+        .map(|(claim, (class, state, reason))| stage.answered(claim, class, state, reason))
+        .collect();
+    batch[5].settlement.holds_provider = true;
+    batch[5].settlement.counts = false;
 
-    let noted = store.repair(ids, Repair::Cancel).await.unwrap();
-    let records = [(State::Sent, Reason::Accepted), (State::Waiting, Reason::Retry)];
-    let records = claimed.iter().zip(records);
-    let records = records.map(|(claimed, (state, reason))| finish(claimed, state, reason));
-    let finished = store.finish(records.collect()).await.unwrap();
+    stage.store.finish(batch).await.unwrap();
 
-    assert_eq!(noted, [Repaired::Noted, Repaired::Noted]);
-    assert_eq!(finished[0].state, State::Sent, "the person has the message");
-    assert_eq!(finished[1].state, State::Cancelled);
-    assert_closed(&store).await;
+    for (claim, (_, state, reason)) in claims.iter().zip(outcomes) {
+        let story = stage.store.find_delivery(claim.delivery.id).await.unwrap().unwrap();
+        let counted = u32::from(reason != Reason::ProviderHeld);
+        assert_eq!((story.delivery.state, story.delivery.reason), (state, reason));
+        assert_eq!(story.delivery.attempts, counted, "{reason:?}");
+        assert_eq!(story.attempts.len(), 1);
+    }
+    assert_eq!(stage.store.provider_holds().await.unwrap().len(), 1);
+    assert_eq!(stage.store.leased().await.unwrap(), 0);
+    stage.assert_closed().await;
+}
+
+async fn a_finish_that_is_written_again_changes_nothing(stage: Stage) {
+    let ids = stage.plan("1", 1).await;
+    let claim = stage.claim().await.remove(0);
+    stage.store.finish(vec![stage.sent(&claim)]).await.unwrap();
+
+    let again = stage.store.finish(vec![stage.sent(&claim)]).await.unwrap();
+
+    assert_eq!((again[0].state, again[0].was_claimed), (State::Sent, false));
+    let story = stage.store.find_delivery(ids[0]).await.unwrap().unwrap();
+    assert_eq!((story.attempts.len(), story.delivery.version), (1, 2));
+    stage.assert_closed().await;
+}
+
+async fn what_a_suppressing_answer_says_stands_at_the_gate_of_the_next_claim(stage: Stage) {
+    stage.plan("1", 1).await;
+    let claim = stage.claim().await.remove(0);
+    assert!(!claim.gate.is_suppressed);
+    let class = VerdictClass::BadAddress;
+    let mut bad = stage.answered(&claim, class, State::Bounced, Reason::BadAddress);
+    bad.settlement.suppresses = true;
+    stage.store.finish(vec![bad]).await.unwrap();
+
+    stage.plan("2", 1).await;
+    let next = stage.claim().await.remove(0);
+
+    assert!(next.gate.is_suppressed);
+}
+
+async fn what_was_asked_for_while_sending_takes_effect_at_the_end(stage: Stage) {
+    let ids = stage.plan("1", 3).await;
+    let claims = stage.claim().await;
+    stage.store.repair(vec![ids[0], ids[2]], Repair::Cancel).await.unwrap();
+    stage.store.repair(vec![ids[1]], Repair::Hold).await.unwrap();
+
+    let later = |index: usize| {
+        stage.answered(&claims[index], VerdictClass::Later, State::Waiting, Reason::Retry)
+    };
+    stage.store.finish(vec![later(0), later(1), stage.sent(&claims[2])]).await.unwrap();
+
+    assert_eq!(stage.state(ids[0]).await, State::Cancelled);
+    assert_eq!(stage.state(ids[1]).await, State::Held);
+    assert_eq!(stage.state(ids[2]).await, State::Sent, "it was accepted before it was cancelled");
+    stage.assert_closed().await;
 }

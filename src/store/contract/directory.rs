@@ -1,168 +1,192 @@
-//! The directory: nobody is lost between pages, and a withdrawal holds.
+//! Whom the directory names, in pages that lose nobody, and what it knows of consent.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::on_both_stores;
-use crate::model::address::Address;
-use crate::model::audience::{AudienceQuery, InlineRecipient, Resolution};
-use crate::model::contact::{Consent, Contact, DirectoryChange, Partner, Tier};
-use crate::model::id::ContactId;
-use crate::store::Store;
+use super::stage::{Stage, email};
+use crate::model::audience::{AudienceQuery, Recipients, Resolution};
+use crate::model::contact::{Consent, Contact, DirectoryChange, Partner};
+use crate::model::segment::SegmentFilter;
 
 on_both_stores!(
-    a_team_in_pages_loses_nobody,
-    a_partners_people_in_pages_lose_nobody,
+    every_audience_is_listed_whole_in_pages_whatever_the_case_of_its_ids,
+    an_owners_withdrawal_holds_against_a_grant_that_is_dated_later,
+    a_feed_never_brings_back_a_withdrawn_consent_but_its_owner_does,
     an_older_change_is_not_applied,
-    a_withdrawal_by_the_owner_holds_against_a_grant_dated_later,
-    hearsay_never_brings_back_what_was_withdrawn,
+    a_segment_takes_languages_without_regard_to_case_and_wildcards,
+    a_name_is_found_by_its_very_letters,
 );
 
-fn moment(text: &str) -> Timestamp {
-    text.parse().unwrap()
-}
-
-fn contact(id: &str, changed_at: &str) -> Contact {
+fn contact(id: &str, at: Timestamp) -> Contact {
     Contact {
         id: id.into(),
-        name: format!("Name of {id}"),
+        name: format!("Contact {id}"),
         partner: Some("minh-phat".into()),
-        duty: Some("buyer".to_owned()),
+        duty: None,
         locale: None,
         time_zone: None,
         region: None,
-        addresses: Vec::new(),
-        tags: Vec::new(),
+        addresses: vec![email(id)],
+        tags: vec!["fair".to_owned()],
         teams: vec!["operators".into()],
         superior: None,
         signature: None,
-        changed_at: moment(changed_at),
+        changed_at: at,
     }
 }
 
-fn partner() -> DirectoryChange {
-    DirectoryChange::Partner(Partner {
+fn partner(at: Timestamp) -> Partner {
+    Partner {
         id: "minh-phat".into(),
         name: "Minh Phát".to_owned(),
-        tier: Tier::Standard,
+        tier: Default::default(),
         manager: None,
         locale: None,
         time_zone: None,
         region: None,
         tags: Vec::new(),
         channels: Vec::new(),
-        changed_at: moment("2026-01-01T00:00:00Z"),
-    })
-}
-
-/// Ids whose order differs between bytes and the rules of a language.
-fn mixed_ids() -> Vec<String> {
-    let mixed = |number: u32| match number % 3 {
-        0 => format!("a{number:03}"),
-        1 => format!("B{number:03}"),
-        _ => format!("é-{number:03}"),
-    };
-    (0..60).map(mixed).collect()
-}
-
-async fn settle_in(store: &Store) {
-    let mut changes = vec![partner()];
-    for id in mixed_ids() {
-        let contact = contact(&id, "2026-01-01T00:00:00Z");
-        changes.push(DirectoryChange::Contact { contact, consents: Vec::new() });
+        changed_at: at,
     }
-    store.change_directory(changes).await.unwrap();
 }
 
-/// Everyone whom `query` finds, seven at a time.
-async fn all_pages(store: &Store, query: AudienceQuery) -> Vec<String> {
-    let (mut found, mut after): (Vec<String>, Option<ContactId>) = (Vec::new(), None);
+async fn put(stage: &Stage, contacts: Vec<Contact>) -> u64 {
+    let put = |contact| DirectoryChange::Contact { contact, consents: Vec::new() };
+    let mut changes = vec![DirectoryChange::Partner(partner(stage.now()))];
+    changes.extend(contacts.into_iter().map(put));
+    stage.store.change_directory(changes).await.unwrap()
+}
+
+/// All pages of an audience, by the ids of their contacts.
+async fn page_through(stage: &Stage, query: AudienceQuery, limit: u32) -> Vec<String> {
+    let (mut ids, mut after) = (Vec::new(), None);
     loop {
-        let page = store.resolve(vec![query.clone()], after, 7).await.unwrap();
-        let Some(Resolution::Recipients(page)) = page.into_iter().next() else { panic!() };
-        assert_eq!(page.total, 60);
-        found.extend(page.people.iter().map(|person| person.contact.id.as_str().to_owned()));
-        after = page.next;
+        let answers = stage.store.resolve(vec![query.clone()], after.clone(), limit).await.unwrap();
+        let [Resolution::Recipients(page)] = answers.as_slice() else { panic!("{answers:?}") };
+        ids.extend(page.people.iter().map(|person| person.contact.id.to_string()));
+        after.clone_from(&page.next);
         if after.is_none() {
-            found.sort_unstable();
-            return found;
+            return ids;
         }
     }
 }
 
-async fn assert_nobody_lost(store: &Store, query: AudienceQuery) {
-    let mut expected = mixed_ids();
-    expected.sort_unstable();
+async fn every_audience_is_listed_whole_in_pages_whatever_the_case_of_its_ids(stage: Stage) {
+    let ids = ["b", "A", "a", "B", "_c", "C-1", "c", "D", "d", "é"];
+    let contacts = ids.map(|id| contact(id, stage.now()));
+    put(&stage, contacts.to_vec()).await;
+    let filter = SegmentFilter { tags: vec!["fair".to_owned()], ..Default::default() };
+    stage.store.put_segment("fair".into(), filter).await.unwrap();
+    let staff = AudienceQuery::Partner { partner: "minh-phat".into(), duties: Vec::new() };
+    let named = AudienceQuery::Contacts(ids.map(Into::into).to_vec());
+    let mut expected = ids.map(str::to_owned);
+    expected.sort();
 
-    assert_eq!(all_pages(store, query).await, expected);
+    for query in [
+        staff,
+        named,
+        AudienceQuery::Team("operators".into()),
+        AudienceQuery::Segment("fair".into()),
+    ] {
+        let mut found = page_through(&stage, query.clone(), 3).await;
+
+        found.sort();
+        assert_eq!(found, expected, "{query:?}");
+    }
 }
 
-async fn a_team_in_pages_loses_nobody(store: Store) {
-    settle_in(&store).await;
-
-    assert_nobody_lost(&store, AudienceQuery::Team("operators".into())).await;
+fn consent(granted: bool, at: Timestamp) -> Consent {
+    Consent { address: email("lan"), granted, at, source: "test".to_owned() }
 }
 
-async fn a_partners_people_in_pages_lose_nobody(store: Store) {
-    settle_in(&store).await;
-
-    let query = AudienceQuery::Partner { partner: "minh-phat".into(), duties: Vec::new() };
-    assert_nobody_lost(&store, query).await;
+/// Whether the address may get marketing, as planning sees it.
+async fn is_granted(stage: &Stage) -> bool {
+    let query = AudienceQuery::Contacts(vec!["lan".into()]);
+    let answers = stage.store.resolve(vec![query], None, 10).await.unwrap();
+    let [Resolution::Recipients(Recipients { people, .. })] = answers.as_slice() else {
+        panic!("{answers:?}")
+    };
+    let [consent] = people[0].consents.as_slice() else { panic!("no consent is known") };
+    consent.granted
 }
 
-async fn an_older_change_is_not_applied(store: Store) {
-    let newer = contact("an", "2026-02-01T00:00:00Z");
-    let older = Contact { name: "Old name".to_owned(), ..contact("an", "2026-01-01T00:00:00Z") };
-    let change = |contact| vec![DirectoryChange::Contact { contact, consents: Vec::new() }];
-    store.change_directory(change(newer.clone())).await.unwrap();
-
-    let applied = store.change_directory(change(older)).await.unwrap();
-
-    assert_eq!(applied, 0);
-    let query = AudienceQuery::Contacts(vec!["an".into()]);
-    let found = store.resolve(vec![query], None, 10).await.unwrap();
-    let Resolution::Recipients(found) = &found[0] else { panic!("{found:?}") };
-    assert_eq!(found.people[0].contact, newer);
-}
-
-fn address() -> Address {
-    Address::email("an@example.test").unwrap()
-}
-
-fn consent(granted: bool, at: &str) -> Consent {
-    Consent { address: address(), granted, at: moment(at), source: "test".to_owned() }
-}
-
-/// What a feed says of the contact and of its consent.
-async fn feed(store: &Store, consent: Consent) {
-    let contact = Contact { addresses: vec![address()], ..contact("an", "2026-01-01T00:00:00Z") };
+/// What a feed says about consent.
+async fn feed(stage: &Stage, consent: Consent) {
+    let contact = contact("lan", stage.now());
     let change = DirectoryChange::Contact { contact, consents: vec![consent] };
-    store.change_directory(vec![change]).await.unwrap();
+    stage.store.change_directory(vec![change]).await.unwrap();
 }
 
-async fn is_granted(store: &Store) -> bool {
-    let recipient = InlineRecipient { addresses: vec![address()], ..InlineRecipient::default() };
-    let found = store.resolve(vec![AudienceQuery::Inline(vec![recipient])], None, 10).await;
-    let Some(Resolution::Recipients(found)) = found.unwrap().into_iter().next() else { panic!() };
-    let consents = &found.people[0].consents;
-    assert_eq!(consents.len(), 1);
-    consents[0].granted
+async fn an_owners_withdrawal_holds_against_a_grant_that_is_dated_later(stage: Stage) {
+    let later = stage.now() + Duration::from_hours(1);
+    feed(&stage, consent(true, later)).await;
+    assert!(is_granted(&stage).await);
+
+    stage.store.record_consent(consent(false, stage.now())).await.unwrap();
+
+    assert!(!is_granted(&stage).await);
 }
 
-async fn a_withdrawal_by_the_owner_holds_against_a_grant_dated_later(store: Store) {
-    feed(&store, consent(true, "2026-06-01T00:00:00Z")).await;
+async fn a_feed_never_brings_back_a_withdrawn_consent_but_its_owner_does(stage: Stage) {
+    let hour = |hours| stage.now() + Duration::from_hours(hours);
+    stage.store.record_consent(consent(false, hour(0))).await.unwrap();
 
-    store.record_consent(consent(false, "2026-05-01T00:00:00Z")).await.unwrap();
+    feed(&stage, consent(true, hour(1))).await;
+    assert!(!is_granted(&stage).await);
 
-    assert!(!is_granted(&store).await);
+    stage.store.record_consent(consent(true, hour(2))).await.unwrap();
+    assert!(is_granted(&stage).await);
+    feed(&stage, consent(false, hour(3))).await;
+    assert!(!is_granted(&stage).await);
 }
 
-async fn hearsay_never_brings_back_what_was_withdrawn(store: Store) {
-    feed(&store, consent(true, "2026-01-01T00:00:00Z")).await;
-    store.record_consent(consent(false, "2026-02-01T00:00:00Z")).await.unwrap();
+async fn an_older_change_is_not_applied(stage: Stage) {
+    let now = stage.now();
+    put(&stage, vec![Contact { name: "New".to_owned(), ..contact("lan", now) }]).await;
 
-    feed(&store, consent(true, "2026-03-01T00:00:00Z")).await;
-    assert!(!is_granted(&store).await);
+    let old = Contact {
+        name: "Old".to_owned(),
+        addresses: Vec::new(),
+        ..contact("lan", now - Duration::from_hours(1))
+    };
+    let applied = put(&stage, vec![old]).await;
 
-    store.record_consent(consent(true, "2026-04-01T00:00:00Z")).await.unwrap();
-    assert!(is_granted(&store).await, "the owner may");
+    assert_eq!(applied, 1, "the partner alone, which is no older");
+    let lan = stage.store.find_contact("lan".into()).await.unwrap().unwrap();
+    assert_eq!((lan.contact.name.as_str(), lan.contact.addresses.len()), ("New", 1));
+}
+
+async fn a_segment_takes_languages_without_regard_to_case_and_wildcards(stage: Stage) {
+    let locales = ["vi", "VI-vn", "vit", "en", "v%"];
+    let contacts = locales
+        .map(|locale| Contact { locale: Some(locale.to_owned()), ..contact(locale, stage.now()) });
+    put(&stage, contacts.to_vec()).await;
+    for (name, locale) in [("viet", "Vi"), ("odd", "v%"), ("slash", "vi\\")] {
+        let filter = SegmentFilter { locales: vec![locale.to_owned()], ..Default::default() };
+        stage.store.put_segment(name.into(), filter).await.unwrap();
+    }
+
+    let members = |name: &str| page_through(&stage, AudienceQuery::Segment(name.into()), 10);
+    let (mut viet, odd, slash) =
+        (members("viet").await, members("odd").await, members("slash").await);
+
+    viet.sort();
+    assert_eq!(viet, ["VI-vn", "vi"]);
+    assert_eq!(odd, ["v%"]);
+    assert!(slash.is_empty());
+}
+
+async fn a_name_is_found_by_its_very_letters(stage: Stage) {
+    let named = |id, name: &str| Contact { name: name.to_owned(), ..contact(id, stage.now()) };
+    put(&stage, vec![named("a", "100% Lan\\Hoa"), named("b", "100 Lan")]).await;
+
+    for text in ["100%", "lan\\", "LAN\\h"] {
+        let filter =
+            crate::store::directory::ContactFilter { text: Some(text.to_owned()), partner: None };
+        let found = stage.store.find_contacts(filter, None, 10).await.unwrap();
+
+        assert_eq!(found.len(), 1, "{text}");
+        assert_eq!(found[0].contact.id.as_str(), "a", "{text}");
+    }
 }

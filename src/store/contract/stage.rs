@@ -1,10 +1,10 @@
-//! An empty store, and rows to put into it.
+//! An empty store of a test's own, and the things that tests hand to it.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -13,197 +13,245 @@ use crate::model::address::{Address, Channel};
 use crate::model::catalogue::{Category, Lane};
 use crate::model::delivery::{Delivery, Reason, RecipientFacts, Settlement, State};
 use crate::model::event::{Arrival, Digest, Event, EventKey, Properties, Transport};
-use crate::model::id::{DeliveryId, EventId, RunId};
+use crate::model::id::{DeliveryId, EventId, ProviderName, RunId};
 use crate::model::outcome::{Answer, Attempt, VerdictClass};
 use crate::store::{
-    Acceptance, Claimed, Finish, NewDelivery, Place, PlannedEvent, Settings, Store,
+    Acceptance, Accepted, Claimed, Finish, NewDelivery, Place, PlannedEvent, Settings, Store,
 };
 
-/// How long claims of these tests last.
+/// How long claims of tests last.
 pub(super) const LEASE: Duration = Duration::from_mins(1);
-/// The provider of all deliveries.
-pub(super) const RELAY: &str = "relay";
 
-/// An empty store and the folder that it may need.
+/// A store that nobody else uses.
 pub(super) struct Stage {
     pub(super) store: Store,
-    _folder: TempDir,
+    pub(super) clock: Clock,
+    /// The folder of a SQLite store, removed at the end.
+    folder: Option<TempDir>,
+}
+
+/// Where the shared PostgreSQL is.
+#[expect(clippy::disallowed_methods, reason = "where the database of the tests is")]
+pub(super) fn postgres_url() -> String {
+    std::env::var("TEST_POSTGRES_URL").unwrap_or_else(|_| {
+        panic!(
+            "TEST_POSTGRES_URL is not set: run ./test, which starts a PostgreSQL of its own, or \
+             set it to postgres://user@host:5432/database; ./test fast leaves this test out"
+        )
+    })
+}
+
+/// Runs statements of a test's own, each outside a transaction.
+pub(super) async fn on_postgres(url: &str, statements: &[&str]) {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    let run = async {
+        for statement in statements {
+            client.batch_execute(statement).await.unwrap();
+        }
+    };
+    tokio::select! { () = run => {}, _ = connection => panic!("the connection ended") }
+}
+
+/// Settings of a store at `place`.
+pub(super) fn settings(place: Place) -> Settings {
+    let day = Duration::from_hours(24);
+    Settings { place, outbox: true, keys_last: 30 * day, derived_keys_last: day }
 }
 
 impl Stage {
+    /// A SQLite file in a folder of its own.
     pub(super) async fn sqlite() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = TempDir::new().unwrap();
         let place = Place::Sqlite(folder.path().join("loa.db"));
-        Self { store: open(place).await, _folder: folder }
+        Self::open(place, Some(folder)).await
     }
 
-    /// In a database that sorts text by the rules of English: `a` before `B`, other than bytes.
-    #[expect(clippy::disallowed_methods, reason = "where the PostgreSQL of the tests is")]
-    pub(super) async fn postgres(test: &str) -> Self {
-        let url = std::env::var("TEST_POSTGRES_URL").unwrap_or_else(|_| {
-            panic!("TEST_POSTGRES_URL is not set: run ./test; ./test fast leaves this test out")
-        });
-        let name: String = format!("contract_{test}").chars().take(63).collect();
-        let (client, connection) =
-            tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-        let create = async {
-            client.batch_execute(&format!("DROP DATABASE IF EXISTS {name}")).await.unwrap();
-            let create = format!(
-                "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' \
-                 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'"
-            );
-            client.batch_execute(&create).await.unwrap();
-        };
-        tokio::select! {
-            () = create => {}
-            ended = connection => panic!("the connection ended: {ended:?}"),
-        }
+    /// A database of the shared PostgreSQL that sorts text by the rules of English: `a` before `B`.
+    pub(super) async fn postgres(name: &str) -> Self {
+        Self::postgres_after(name, "SELECT 1").await
+    }
+
+    /// The same, changed by `change` (where `{name}` is the database) before it is opened.
+    pub(super) async fn postgres_after(name: &str, change: &str) -> Self {
+        let url = postgres_url();
+        let name: String = format!("contract_{name}").chars().take(63).collect();
+        let drop = format!("DROP DATABASE IF EXISTS {name}");
+        let create = format!(
+            "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' \
+             LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'"
+        );
+        on_postgres(&url, &[&drop, &create, &change.replace("{name}", &name)]).await;
         let (base, _) = url.rsplit_once('/').unwrap();
-        let url = format!("{base}/{name}").into();
-        let store = open(Place::Postgres { url, connections: 6 }).await;
-        Self { store, _folder: tempfile::tempdir().unwrap() }
+        let place = Place::Postgres { url: format!("{base}/{name}").into(), connections: 8 };
+        Self::open(place, None).await
     }
-}
 
-async fn open(place: Place) -> Store {
-    let settings = Settings {
-        place,
-        outbox: true,
-        keys_last: Duration::from_hours(24),
-        derived_keys_last: Duration::from_hours(1),
-    };
-    let clock = Clock::system();
-    let run = RunId::new(clock.now());
-    Store::open(settings, clock, run).await.unwrap()
-}
-
-/// The present moment.
-pub(super) fn now() -> Timestamp {
-    Clock::system().now()
-}
-
-/// An event with this id whose data says `says`.
-pub(super) fn event(id: &str, says: &str) -> Event {
-    let now = now();
-    let mut digest = [0; 32];
-    for (at, byte) in digest.iter_mut().zip(says.bytes()) {
-        *at = byte;
+    /// Where the SQLite file is.
+    pub(super) fn path(&self) -> PathBuf {
+        self.folder.as_ref().unwrap().path().join("loa.db")
     }
-    Event {
-        id: EventId::new(now),
-        key: EventKey { source: "shop".to_owned(), id: id.to_owned() },
-        key_is_derived: false,
-        event_type: "order.delayed".into(),
-        time: now,
-        received_at: now,
-        not_before: None,
-        business_key: Some(format!("DH-{id}")),
-        partner: None,
-        correlation_id: None,
-        traceparent: None,
-        only: None,
-        data: Arc::new(json!({ "says": says })),
-        digest: Digest(digest),
-        transport: Transport::Http,
+
+    /// Opens the store at `place`.
+    async fn open(place: Place, folder: Option<TempDir>) -> Self {
+        let clock = Clock::manual("2026-03-02T08:00:00Z".parse().unwrap());
+        let run = RunId::new(clock.now());
+        let store = Store::open(settings(place), clock.clone(), run).await.unwrap();
+        Self { store, clock, folder }
     }
-}
 
-/// A delivery of `event` that is due now.
-pub(super) fn delivery(event: &Event, recipient: &str) -> Delivery {
-    let now = now();
-    let day = SignedDuration::from_hours(24);
-    Delivery {
-        id: DeliveryId::new(now),
-        event: event.id,
-        event_type: event.event_type.clone(),
-        step: "tell".into(),
-        recipient_key: recipient.to_owned(),
-        contact: None,
-        partner: None,
-        business_key: event.business_key.clone(),
-        channel: Channel::Email,
-        provider: Some(RELAY.into()),
-        address: Some(Address::email(&format!("{recipient}@example.test")).unwrap()),
-        locale: "vi".into(),
-        time_zone: "Asia/Ho_Chi_Minh".into(),
-        recipient: RecipientFacts::default(),
-        template: "order.delayed".into(),
-        category: Category::Transactional,
-        lane: Lane::Normal,
-        state: State::Waiting,
-        reason: Reason::Scheduled,
-        detail: None,
-        due_at: now,
-        expires_at: now.saturating_add(day).unwrap(),
-        attempts: 0,
-        after: None,
-        version: 1,
-        provider_message_id: None,
-        created_at: now,
-        updated_at: now,
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
-}
 
-/// An event and its deliveries as they are handed to the store.
-pub(super) fn planned(event: Event, deliveries: Vec<Delivery>) -> Acceptance {
-    let new = |delivery| NewDelivery { delivery, unless: Vec::new(), lease: None };
-    let arrival = Arrival {
-        bytes: Bytes::from(event.data.to_string()),
-        properties: Properties::default(),
-        transport: Transport::Http,
-        at: event.received_at,
-    };
-    Acceptance::Planned(Box::new(PlannedEvent {
-        arrival,
-        event,
-        deliveries: deliveries.into_iter().map(new).collect(),
-        cancels: Vec::new(),
-        change: None,
-        pages: Vec::new(),
-    }))
-}
+    /// An order's delay with this id.
+    pub(super) fn event(&self, id: &str) -> Event {
+        Event {
+            id: EventId::new(self.now()),
+            key: EventKey { source: "shop".to_owned(), id: id.to_owned() },
+            key_is_derived: false,
+            event_type: "order.delayed".into(),
+            time: self.now(),
+            received_at: self.now(),
+            not_before: None,
+            business_key: Some(format!("DH-{id}")),
+            partner: Some("minh-phat".into()),
+            correlation_id: None,
+            traceparent: None,
+            only: None,
+            data: Arc::new(json!({ "order_id": id })),
+            digest: Digest([7; 32]),
+            transport: Transport::Http,
+        }
+    }
 
-/// Accepts one event with a delivery for each recipient.
-pub(super) async fn accept(store: &Store, id: &str, recipients: &[&str]) -> Vec<DeliveryId> {
-    let event = event(id, "late");
-    let deliveries: Vec<_> = recipients.iter().map(|name| delivery(&event, name)).collect();
-    let ids = deliveries.iter().map(|delivery| delivery.id).collect();
-    store.accept(vec![planned(event, deliveries)]).await.unwrap();
-    ids
-}
+    /// A delivery by email to recipient number `number`.
+    pub(super) fn delivery(&self, event: &Event, number: usize) -> NewDelivery {
+        let key = format!("contact-{number}");
+        let delivery = Delivery {
+            id: DeliveryId::new(self.now()),
+            event: event.id,
+            event_type: event.event_type.clone(),
+            step: "notice".into(),
+            recipient_key: key.clone(),
+            contact: Some(key.as_str().into()),
+            partner: event.partner.clone(),
+            business_key: event.business_key.clone(),
+            channel: Channel::Email,
+            provider: Some("relay".into()),
+            address: Some(email(&key)),
+            locale: "vi".to_owned(),
+            time_zone: "Asia/Ho_Chi_Minh".to_owned(),
+            recipient: RecipientFacts { name: Some("Minh Phát".to_owned()), ..Default::default() },
+            template: "order.delayed".to_owned(),
+            category: Category::Transactional,
+            lane: Lane::Normal,
+            state: State::Waiting,
+            reason: Reason::Scheduled,
+            detail: None,
+            due_at: self.now(),
+            expires_at: self.now() + Duration::from_hours(48),
+            attempts: 0,
+            after: None,
+            version: 1,
+            provider_message_id: None,
+            created_at: self.now(),
+            updated_at: self.now(),
+        };
+        NewDelivery { delivery, unless: Vec::new(), lease: None }
+    }
 
-/// Claims up to `limit` for the relay.
-pub(super) async fn claim(store: &Store, limit: usize) -> Vec<Claimed> {
-    store.claim(&RELAY.into(), limit, LEASE).await.unwrap()
-}
+    /// An event with `count` deliveries.
+    pub(super) fn planned(&self, id: &str, count: usize) -> PlannedEvent {
+        let event = self.event(id);
+        let deliveries = (0..count).map(|number| self.delivery(&event, number)).collect();
+        planned(event, deliveries)
+    }
 
-/// The record of a try that ended in `state`.
-pub(super) fn finish(claimed: &Claimed, state: State, reason: Reason) -> Finish {
-    let now = now();
-    let class = match state == State::Sent {
-        true => VerdictClass::Accepted,
-        false => VerdictClass::Refused,
-    };
-    Finish {
-        delivery: claimed.delivery.id,
-        token: claimed.token,
-        attempt: Some(Attempt {
-            delivery: claimed.delivery.id,
-            number: claimed.attempt,
+    /// Accepts one event and says what became of it.
+    pub(super) async fn accept(&self, planned: PlannedEvent) -> Accepted {
+        let batch = vec![Acceptance::Planned(Box::new(planned))];
+        self.store.accept(batch).await.unwrap().remove(0)
+    }
+
+    /// Accepts an event with `count` deliveries, and returns their ids.
+    pub(super) async fn plan(&self, id: &str, count: usize) -> Vec<DeliveryId> {
+        let planned = self.planned(id, count);
+        let ids = planned.deliveries.iter().map(|new| new.delivery.id).collect();
+        assert!(matches!(self.accept(planned).await, Accepted::Planned { .. }));
+        ids
+    }
+
+    /// Claims all that is due.
+    pub(super) async fn claim(&self) -> Vec<Claimed> {
+        self.store.claim(&relay(), 100, LEASE).await.unwrap()
+    }
+
+    /// Where one delivery stands.
+    pub(super) async fn state(&self, id: DeliveryId) -> State {
+        self.store.find_delivery(id).await.unwrap().unwrap().delivery.state
+    }
+
+    /// Fails unless the ledger closes and the counters agree with the rows.
+    pub(super) async fn assert_closed(&self) {
+        let ledger = self.store.ledger().await.unwrap();
+        assert!(ledger.closes, "{ledger:?}");
+        assert_eq!(self.store.audit().await.unwrap(), []);
+    }
+
+    /// The end of `claim` as if a provider had answered with `class`.
+    pub(super) fn answered(
+        &self,
+        claim: &Claimed,
+        class: VerdictClass,
+        state: State,
+        reason: Reason,
+    ) -> Finish {
+        let (now, delivery) = (self.now(), &claim.delivery);
+        let attempt = Attempt {
+            delivery: delivery.id,
+            number: claim.attempt,
+            provider: relay(),
             started_at: now,
             finished_at: now,
-            provider: RELAY.into(),
             class,
-            answer: Answer::new(Some("250".to_owned()), "taken"),
+            answer: Answer::new(Some("250".to_owned()), "ok"),
             template_version: None,
-        }),
-        settlement: Settlement { counts: true, ..Settlement::uncounted(state, reason, now) },
-        captured: None,
+        };
+        let settlement =
+            Settlement { counts: true, ..Settlement::uncounted(state, reason, delivery.due_at) };
+        let (delivery, token) = (delivery.id, claim.token);
+        Finish { delivery, token, attempt: Some(attempt), settlement, captured: None }
+    }
+
+    /// The end of `claim` as if the provider had accepted.
+    pub(super) fn sent(&self, claim: &Claimed) -> Finish {
+        self.answered(claim, VerdictClass::Accepted, State::Sent, Reason::Accepted)
     }
 }
 
-/// The ledger closes, and the rows say the same.
-pub(super) async fn assert_closed(store: &Store) {
-    assert!(store.ledger().await.unwrap().closes);
-    assert_eq!(store.audit().await.unwrap(), Vec::new());
+/// The provider of the deliveries of tests.
+pub(super) fn relay() -> ProviderName {
+    "relay".into()
+}
+
+/// An address at the tests' own domain.
+pub(super) fn email(local: &str) -> Address {
+    Address::Email { email: format!("{local}@example.test") }
+}
+
+/// What an arrival of `bytes` looks like.
+pub(super) fn arrival(bytes: &str, at: Timestamp) -> Arrival {
+    Arrival {
+        bytes: bytes.to_owned().into(),
+        properties: Properties::default(),
+        transport: Transport::Http,
+        at,
+    }
+}
+
+/// An event with its plan.
+pub(super) fn planned(event: Event, deliveries: Vec<NewDelivery>) -> PlannedEvent {
+    let arrival = arrival("{}", event.received_at);
+    let (cancels, change, pages) = (Vec::new(), None, Vec::new());
+    PlannedEvent { arrival, event, deliveries, cancels, change, pages }
 }

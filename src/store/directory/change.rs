@@ -240,7 +240,7 @@ async fn put_tags(
 /// Who says something about consent.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Claim {
-    /// The owner of the address: the newest word holds.
+    /// The owner of the address: a withdrawal always holds, else the newest word.
     OwnersWord,
     /// An upstream system: it may withdraw, and grant only what nobody has withdrawn.
     Hearsay,

@@ -67,12 +67,13 @@ impl Store {
                 let mut params: Vec<Value> = vec![limit.into()];
                 let mut clauses = vec!["1 = 1".to_owned()];
                 if let Some(text) = &filter.text {
-                    let folded = fold(text.trim()).replace(['%', '_'], "");
-                    params.extend([format!("%{folded}%").into(), text.trim().into()]);
+                    let folded = fold(text.trim());
+                    params.extend([folded.into(), text.trim().into()]);
                     let (name, exact) = (params.len() - 1, params.len());
                     clauses.push(format!(
-                        "(name_folded LIKE ${name} OR id = ${exact} \
-                         OR partner IN (SELECT id FROM partner WHERE name_folded LIKE ${name}) \
+                        "({{contains name_folded ${name}}} OR id = ${exact} \
+                         OR partner IN (SELECT id FROM partner \
+                         WHERE {{contains name_folded ${name}}}) \
                          OR id IN (SELECT contact FROM contact_address WHERE address = ${exact}))"
                     ));
                 }

@@ -1,6 +1,6 @@
 //! Contacts and partners as rows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::model::address::Address;
 use crate::model::contact::{Consent, Contact, Partner, Tier};
@@ -107,8 +107,8 @@ pub(super) async fn partners(
 /// What is known of a set of addresses.
 #[derive(Default)]
 pub(super) struct AddressFacts {
-    suppressed: Vec<Address>,
-    consents: Vec<Consent>,
+    suppressed: HashSet<Address>,
+    consents: HashMap<Address, Consent>,
 }
 
 impl AddressFacts {
@@ -127,24 +127,24 @@ impl AddressFacts {
                    WHERE address {any $1}";
         let rows = tx.query(sql, &[list]).await?;
         let consents = rows.iter().map(|row| {
-            Ok(Consent {
+            let consent = Consent {
                 address: read_address(read_channel(&row.text(0)?)?, row.text(1)?),
                 granted: row.truth(2)?,
                 at: row.time(3)?,
                 source: row.text(4)?,
-            })
+            };
+            Ok((consent.address.clone(), consent))
         });
         Ok(Self { suppressed, consents: consents.collect::<Result<_, StoreError>>()? })
     }
 
     /// Those of `addresses` that are suppressed.
     pub(super) fn suppressed(&self, addresses: &[Address]) -> Vec<Address> {
-        self.suppressed.iter().filter(|address| addresses.contains(address)).cloned().collect()
+        addresses.iter().filter(|address| self.suppressed.contains(address)).cloned().collect()
     }
 
     /// What is known of consent for `addresses`.
     pub(super) fn consents(&self, addresses: &[Address]) -> Vec<Consent> {
-        let about = |consent: &&Consent| addresses.contains(&consent.address);
-        self.consents.iter().filter(about).cloned().collect()
+        addresses.iter().filter_map(|address| self.consents.get(address)).cloned().collect()
     }
 }

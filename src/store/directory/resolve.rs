@@ -223,14 +223,15 @@ async fn owners(
         .iter()
         .map(|address| ((address.value(), address.channel().as_str()), *address))
         .collect();
-    let sql = "SELECT address, channel, contact FROM contact_address WHERE address {any $1} \
-               ORDER BY contact DESC";
+    let sql = "SELECT address, channel, contact FROM contact_address WHERE address {any $1}";
     let list = Value::texts(values.keys().map(|(value, _)| value));
-    let mut owners = HashMap::new();
+    let mut owners: HashMap<Address, ContactId> = HashMap::new();
     for row in tx.query(sql, &[list]).await? {
-        let channel = row.text(1)?;
+        let (channel, id) = (row.text(1)?, ContactId(row.text(2)?));
         if let Some(address) = values.get(&(row.text(0)?, channel.as_str())) {
-            owners.insert((*address).clone(), ContactId(row.text(2)?));
+            // Of several owners always the same one, whatever the order of the rows.
+            let owner = owners.entry((*address).clone()).or_insert_with(|| id.clone());
+            *owner = id.min(owner.clone());
         }
     }
     Ok(owners)

@@ -64,13 +64,13 @@ fn conditions(filter: &SegmentFilter) -> (String, Vec<Value>) {
     }
     let mut languages = Vec::new();
     for locale in &filter.locales {
-        params.push(locale.as_str().into());
-        let exact = params.len();
-        params.push(format!("{}-%", locale.replace(['%', '_'], "")).into());
-        let variant = params.len();
+        // Language tags know no upper and lower case; `vi` takes in `vi-VN`, but not `vit`.
+        let variant = format!("{}-", locale.to_ascii_lowercase());
+        let length = variant.chars().count();
+        params.push(variant.into());
         languages.push(format!(
-            "COALESCE(contact.locale, partner.locale) = ${exact} \
-             OR COALESCE(contact.locale, partner.locale) LIKE ${variant}"
+            "substr(lower(COALESCE(contact.locale, partner.locale)) || '-', 1, {length}) = ${}",
+            params.len()
         ));
     }
     if !languages.is_empty() {

@@ -65,6 +65,15 @@ fn token_text(token: &str, dialect: Dialect) -> String {
             format!("IN (SELECT unhex(value) FROM json_each({first}))"),
             format!("= ANY (ARRAY(SELECT jsonb_array_elements_text({first}::text::jsonb)::uuid))"),
         ),
+        // One of the rows of a statement, which is run first, whatever the planner guesses of it.
+        Some("in_rows") => ("IN (".to_owned(), "= ANY (ARRAY(".to_owned()),
+        Some("end_rows") => (")".to_owned(), "))".to_owned()),
+        // As it stands, without the two databases' own ideas of letters and escapes.
+        Some("contains") => {
+            (format!("instr({first}, {second}) > 0"), format!("strpos({first}, {second}) > 0"))
+        }
+        // The order of Rust's texts, whatever language the database sorts by.
+        Some("in_bytes") => (String::new(), "COLLATE \"C\"".to_owned()),
         // On SQLite a lease of another run is over, and one of this run counts monotonic time.
         Some("lease_over") => (
             format!("(lease_run <> {first} OR lease_until <= {second})"),

@@ -28,9 +28,10 @@ const TRANSACTION: Duration = Duration::from_secs(30);
 const TRIES: u32 = 8;
 /// How long the difference between the database's clock and ours is believed.
 const CLOCK_AGE: Duration = Duration::from_secs(10);
-/// What each session is told: nothing waits for ever.
+/// What each session is told: nothing waits for ever, and what is committed is on disk, whatever
+/// the database's own settings say.
 const SESSION: &str = "-c statement_timeout=10000 -c lock_timeout=5000 \
-                       -c idle_in_transaction_session_timeout=10000";
+                       -c idle_in_transaction_session_timeout=10000 -c synchronous_commit=on";
 
 /// A PostgreSQL database, shared by any number of processes.
 pub(in crate::store) struct Postgres {

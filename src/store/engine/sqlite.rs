@@ -117,11 +117,12 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     connection.busy_timeout(Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
+    connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;")?;
     let is_writer = !flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY);
     if is_writer {
         expect_pragma(&connection, "PRAGMA journal_mode = WAL", "wal")?;
         connection.execute_batch(
-            "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864; \
+            "PRAGMA journal_size_limit = 67108864; \
              PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;",
         )?;
         expect_pragma(&connection, "PRAGMA synchronous", "2")?;

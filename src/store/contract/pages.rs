@@ -1,0 +1,63 @@
+//! Big audiences are planned page by page, each once, whoever plans them.
+
+use std::time::Duration;
+
+use super::stage::{LEASE, Stage};
+use crate::model::audience::AudienceQuery;
+use crate::store::NewPage;
+
+on_both_stores!(
+    an_audience_is_planned_page_by_page_and_nobody_twice,
+    of_two_planners_at_once_one_gets_the_page,
+    a_page_whose_lease_is_over_is_planned_by_somebody_else,
+);
+
+async fn accept_big(stage: &Stage) {
+    let mut planned = stage.planned("1", 0);
+    let query = AudienceQuery::Segment("everyone".into());
+    planned.pages = vec![NewPage { step: "notice".into(), query }];
+    stage.accept(planned).await;
+}
+
+async fn an_audience_is_planned_page_by_page_and_nobody_twice(stage: Stage) {
+    accept_big(&stage).await;
+    let page = stage.store.claim_page(LEASE).await.unwrap().unwrap();
+    let first = (0..3).map(|number| stage.delivery(&page.event, number)).collect();
+    let last = (2..5).map(|number| stage.delivery(&page.event, number)).collect();
+
+    stage.store.finish_page(page, first, Some("contact-2".into())).await.unwrap();
+    let page = stage.store.claim_page(LEASE).await.unwrap().unwrap();
+    assert_eq!(page.after, Some("contact-2".into()));
+    assert_eq!(stage.store.ledger().await.unwrap().events.planning, 1);
+    stage.store.finish_page(page, last, None).await.unwrap();
+
+    assert!(stage.store.claim_page(LEASE).await.unwrap().is_none());
+    let events = stage.store.events(Default::default(), None, 10).await.unwrap();
+    assert_eq!((events[0].state.as_str(), events[0].deliveries), ("planned", 5));
+    stage.assert_closed().await;
+}
+
+async fn of_two_planners_at_once_one_gets_the_page(stage: Stage) {
+    accept_big(&stage).await;
+
+    let (one, other) = tokio::join!(stage.store.claim_page(LEASE), stage.store.claim_page(LEASE));
+
+    let pages = [one.unwrap(), other.unwrap()];
+    assert_eq!(pages.iter().flatten().count(), 1);
+}
+
+async fn a_page_whose_lease_is_over_is_planned_by_somebody_else(stage: Stage) {
+    accept_big(&stage).await;
+    let lost = stage.store.claim_page(LEASE).await.unwrap().unwrap();
+    stage.clock.advance(LEASE + Duration::from_secs(1));
+    let taken = stage.store.claim_page(LEASE).await.unwrap().unwrap();
+    let planned = |event| vec![stage.delivery(event, 0)];
+
+    let (here, there) = (planned(&lost.event), planned(&taken.event));
+    stage.store.finish_page(lost, here, None).await.unwrap();
+    assert_eq!(stage.store.ledger().await.unwrap().deliveries.planned, 0);
+    stage.store.finish_page(taken, there, None).await.unwrap();
+
+    assert_eq!(stage.store.ledger().await.unwrap().deliveries.planned, 1);
+    stage.assert_closed().await;
+}

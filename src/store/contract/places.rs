@@ -1,0 +1,188 @@
+//! Where a store is, and what it says when it cannot be there.
+
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use super::stage::{Stage, on_postgres, postgres_url, settings};
+use crate::clock::Clock;
+use crate::model::id::RunId;
+use crate::store::{Acceptance, Place, Store, StoreError};
+
+on_both_stores!(
+    a_newer_schema_is_refused_in_one_sentence,
+    a_migration_with_another_text_is_refused_in_one_sentence,
+    a_schema_that_is_up_to_date_is_left_alone,
+);
+
+/// Runs one statement, whatever it does to the store.
+async fn change(stage: &Stage, sql: &'static str) -> u64 {
+    let change = stage.store.write(move |tx| Box::pin(async move { tx.execute(sql, &[]).await }));
+    change.await.unwrap()
+}
+
+/// The number that a statement gives.
+async fn number(stage: &Stage, sql: &'static str) -> i64 {
+    let read = stage
+        .store
+        .read(move |tx| Box::pin(async move { tx.query_one(sql, &[]).await?.unwrap().int(0) }));
+    read.await.unwrap()
+}
+
+/// What migrating says of a schema that is wrong.
+async fn refusal(stage: &Stage) -> String {
+    match stage.store.migrate().await {
+        Err(StoreError::Wrong(text)) => text,
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn a_newer_schema_is_refused_in_one_sentence(stage: Stage) {
+    change(&stage, "INSERT INTO migration VALUES (9999, '9999_future', 'x', 0)").await;
+
+    let text = refusal(&stage).await;
+
+    assert_eq!(
+        text,
+        "the schema holds migration 9999_future, which this version of Loa does not know; start \
+         the newer version"
+    );
+}
+
+async fn a_migration_with_another_text_is_refused_in_one_sentence(stage: Stage) {
+    change(&stage, "UPDATE migration SET checksum = 'x' WHERE number = 1").await;
+
+    let text = refusal(&stage).await;
+
+    assert_eq!(
+        text,
+        "migration 0001_ledger was applied with another text; restore the schema from a backup"
+    );
+}
+
+async fn a_schema_that_is_up_to_date_is_left_alone(stage: Stage) {
+    stage.plan("1", 1).await;
+
+    assert!(stage.store.migrate().await.unwrap().is_empty());
+
+    stage.assert_closed().await;
+}
+
+async fn open(path: &Path) -> Result<Store, StoreError> {
+    let clock = Clock::system();
+    let run = RunId::new(clock.now());
+    Store::open(settings(Place::Sqlite(path.to_owned())), clock, run).await
+}
+
+#[tokio::test]
+async fn a_data_folder_in_use_is_refused_and_named() {
+    let stage = Stage::sqlite().await;
+
+    let Err(StoreError::Wrong(text)) = open(&stage.path()).await else { panic!("it opened") };
+
+    assert!(text.contains("is in use by another Loa"), "{text}");
+}
+
+#[tokio::test]
+async fn a_data_folder_that_cannot_be_written_is_refused_and_named() {
+    let folder = TempDir::new().unwrap();
+    // A file in the folder's place: nobody, not even root, can write below it.
+    let file = folder.path().join("data");
+    std::fs::write(&file, "").unwrap();
+
+    let Err(StoreError::Wrong(text)) = open(&file.join("loa.db")).await else {
+        panic!("it opened")
+    };
+
+    assert!(text.contains("cannot write to the data folder"), "{text}");
+    assert!(text.contains("name another with --data-dir"), "{text}");
+}
+
+#[tokio::test]
+async fn every_sqlite_connection_waits_keeps_references_and_syncs() {
+    let stage = Stage::sqlite().await;
+    let pragmas =
+        [("PRAGMA synchronous", 2), ("PRAGMA foreign_keys", 1), ("PRAGMA busy_timeout", 5000)];
+
+    for (pragma, expected) in pragmas {
+        let write = stage.store.write(move |tx| {
+            Box::pin(async move { tx.query_one(pragma, &[]).await?.unwrap().int(0) })
+        });
+        assert_eq!(write.await.unwrap(), expected, "{pragma} of the writer");
+        assert_eq!(number(&stage, pragma).await, expected, "{pragma} of a reader");
+    }
+    let mode = stage.store.read(|tx| {
+        Box::pin(async move { tx.query_one("PRAGMA journal_mode", &[]).await?.unwrap().text(0) })
+    });
+    assert_eq!(mode.await.unwrap(), "wal");
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_a_sqlite_store_and_room_lets_it_go_on() {
+    let stage = Stage::sqlite().await;
+    stage.plan("before", 1).await;
+    let pages = number(&stage, "PRAGMA page_count").await;
+    pragma(&stage, format!("PRAGMA max_page_count = {pages}")).await;
+
+    let mut full = None;
+    for id in 0..200 {
+        let batch = vec![Acceptance::Planned(Box::new(stage.planned(&id.to_string(), 20)))];
+        if let Err(error) = stage.store.accept(batch).await {
+            full = Some((id, error));
+            break;
+        }
+    }
+    let Some((id, StoreError::Full)) = full else { panic!("{full:?}") };
+    stage.assert_closed().await;
+    pragma(&stage, "PRAGMA max_page_count = 1000000".to_owned()).await;
+
+    stage.plan(&id.to_string(), 20).await;
+    stage.assert_closed().await;
+}
+
+async fn pragma(stage: &Stage, sql: String) {
+    let set = stage.store.write(move |tx| {
+        let sql = sql.clone();
+        Box::pin(async move { tx.query(&sql, &[]).await })
+    });
+    set.await.unwrap();
+}
+
+#[tokio::test]
+async fn postgres_keeps_what_it_commits_though_the_database_would_not() {
+    let lax = "ALTER DATABASE {name} SET synchronous_commit = off";
+    let stage = Stage::postgres_after("lax", lax).await;
+
+    let shown = stage.store.read(|tx| {
+        Box::pin(
+            async move { tx.query_one("SHOW synchronous_commit", &[]).await?.unwrap().text(0) },
+        )
+    });
+
+    assert_eq!(shown.await.unwrap(), "on");
+}
+
+#[tokio::test]
+async fn a_store_goes_on_when_postgres_ends_its_connections() {
+    let stage = Stage::postgres("cut_off").await;
+    let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE datname = 'contract_cut_off'";
+    for id in 0..20 {
+        on_postgres(&postgres_url(), &[end]).await;
+        // The first call may meet a connection that has just ended; the next ones must not.
+        let mut answer = Err(StoreError::Abandoned);
+        for _ in 0..10 {
+            let planned = stage.planned(&id.to_string(), 2);
+            let batch = vec![Acceptance::Planned(Box::new(planned))];
+            answer = stage.store.accept(batch).await;
+            if !matches!(&answer, Err(error) if error.is_temporary()) {
+                break;
+            }
+        }
+        assert_eq!(answer.unwrap().len(), 1);
+    }
+
+    let ledger = stage.store.ledger().await.unwrap();
+    assert_eq!(ledger.deliveries.planned, 40);
+    stage.assert_closed().await;
+}

@@ -1,0 +1,149 @@
+//! What operators and events do to deliveries that wait, and what they cannot do.
+
+use std::time::Duration;
+
+use super::stage::{Stage, planned};
+use crate::model::delivery::{Reason, State};
+use crate::model::id::DeliveryId;
+use crate::model::outcome::VerdictClass;
+use crate::store::{DeliveryFilter, Repair, Repaired};
+
+on_both_stores!(
+    each_repair_fits_its_states_and_no_other,
+    what_is_released_or_retried_too_late_is_not_sent,
+    what_a_template_held_is_released_and_what_an_operator_held_is_not,
+    a_fallback_is_due_at_once_when_the_channel_before_it_fails,
+    an_event_cancels_what_it_overtakes_whichever_comes_first,
+    a_filter_counts_what_its_repair_then_moves,
+);
+
+const RETRY: Repair = Repair::Retry { new_expiry: None };
+
+async fn repair(stage: &Stage, id: DeliveryId, repair: Repair) -> Repaired {
+    stage.store.repair(vec![id], repair).await.unwrap()[0]
+}
+
+/// Claims all that is due and ends it as refused.
+async fn refuse_all(stage: &Stage) {
+    let claims = stage.claim().await;
+    let refuse =
+        |claim| stage.answered(claim, VerdictClass::Refused, State::Failed, Reason::Refused);
+    stage.store.finish(claims.iter().map(refuse).collect()).await.unwrap();
+}
+
+async fn each_repair_fits_its_states_and_no_other(stage: Stage) {
+    let id = stage.plan("1", 1).await[0];
+
+    assert_eq!(repair(&stage, id, RETRY).await, Repaired::Unfit(State::Waiting));
+    assert_eq!(repair(&stage, id, Repair::Hold).await, Repaired::Moved(State::Held));
+    assert!(stage.claim().await.is_empty());
+    assert_eq!(repair(&stage, id, Repair::Hold).await, Repaired::Unfit(State::Held));
+    assert_eq!(repair(&stage, id, Repair::Release).await, Repaired::Moved(State::Waiting));
+    refuse_all(&stage).await;
+    assert_eq!(repair(&stage, id, Repair::Cancel).await, Repaired::Unfit(State::Failed));
+    assert_eq!(repair(&stage, id, RETRY).await, Repaired::Moved(State::Waiting));
+    assert_eq!(repair(&stage, id, Repair::Cancel).await, Repaired::Moved(State::Cancelled));
+    let nobody = DeliveryId::new(stage.now());
+    assert_eq!(repair(&stage, nobody, Repair::Cancel).await, Repaired::Missing);
+    stage.assert_closed().await;
+}
+
+async fn what_is_released_or_retried_too_late_is_not_sent(stage: Stage) {
+    let ids = stage.plan("1", 2).await;
+    repair(&stage, ids[0], Repair::Hold).await;
+    stage.clock.advance(Duration::from_hours(49));
+
+    assert_eq!(repair(&stage, ids[0], Repair::Release).await, Repaired::Moved(State::Expired));
+    assert_eq!(stage.store.expire(10).await.unwrap(), 1);
+    assert_eq!(repair(&stage, ids[1], RETRY).await, Repaired::Unfit(State::Expired));
+    let new_expiry = Some(stage.now() + Duration::from_hours(1));
+    let again = repair(&stage, ids[1], Repair::Retry { new_expiry }).await;
+
+    assert_eq!(again, Repaired::Moved(State::Waiting));
+    assert_eq!(stage.claim().await.len(), 1);
+    stage.assert_closed().await;
+}
+
+async fn what_a_template_held_is_released_and_what_an_operator_held_is_not(stage: Stage) {
+    let ids = stage.plan("1", 2).await;
+    repair(&stage, ids[0], Repair::Hold).await;
+    let claim = stage.claim().await.remove(0);
+    let mut held = stage.answered(&claim, VerdictClass::Later, State::Held, Reason::RenderFault);
+    (held.attempt, held.settlement.counts) = (None, false);
+    stage.store.finish(vec![held]).await.unwrap();
+
+    assert_eq!(stage.store.release_render_held(10).await.unwrap(), 1);
+
+    assert_eq!(stage.state(ids[0]).await, State::Held);
+    let again = stage.claim().await.remove(0);
+    assert_eq!((again.delivery.id, again.attempt), (ids[1], 1));
+    stage.assert_closed().await;
+}
+
+async fn a_fallback_is_due_at_once_when_the_channel_before_it_fails(stage: Stage) {
+    let event = stage.event("1");
+    let first = stage.delivery(&event, 0);
+    let mut second = stage.delivery(&event, 1);
+    second.delivery.after = Some(first.delivery.id);
+    second.delivery.due_at += Duration::from_hours(1);
+    let id = second.delivery.id;
+    stage.accept(planned(event, vec![first, second])).await;
+
+    refuse_all(&stage).await;
+
+    let claims = stage.claim().await;
+    assert_eq!(claims.len(), 1);
+    assert_eq!((claims[0].delivery.id, claims[0].gate.before), (id, Some(State::Failed)));
+    stage.assert_closed().await;
+}
+
+async fn an_event_cancels_what_it_overtakes_whichever_comes_first(stage: Stage) {
+    let delay = |id: &str| {
+        let mut delay = stage.planned(id, 1);
+        delay.event.business_key = Some("DH-1".to_owned());
+        let new = &mut delay.deliveries[0];
+        new.delivery.business_key = Some("DH-1".to_owned());
+        new.unless = vec!["order.delay_resolved".into()];
+        delay
+    };
+    let resolved = || {
+        let mut resolved = stage.planned("resolved", 0);
+        resolved.event.event_type = "order.delay_resolved".into();
+        resolved.event.business_key = Some("DH-1".to_owned());
+        resolved.cancels = vec![("order.delayed".into(), "notice".into())];
+        resolved
+    };
+    let (before, late) = (delay("before"), delay("late"));
+    let ids = [before.deliveries[0].delivery.id, late.deliveries[0].delivery.id];
+    stage.accept(before).await;
+    stage.accept(resolved()).await;
+    stage.accept(late).await;
+    stage.clock.advance(Duration::from_secs(1));
+    let newer = delay("newer");
+    let newer_id = newer.deliveries[0].delivery.id;
+    stage.accept(newer).await;
+
+    for id in ids {
+        let story = stage.store.find_delivery(id).await.unwrap().unwrap();
+        assert_eq!(story.delivery.state, State::Cancelled);
+        assert_eq!(story.delivery.reason, Reason::Overtaken);
+    }
+    assert_eq!(stage.state(newer_id).await, State::Waiting, "it happened after the resolution");
+    stage.assert_closed().await;
+}
+
+async fn a_filter_counts_what_its_repair_then_moves(stage: Stage) {
+    stage.plan("1", 3).await;
+    refuse_all(&stage).await;
+    stage.plan("2", 2).await;
+    let filter = DeliveryFilter { states: vec![State::Failed], ..Default::default() };
+
+    let count = stage.store.count_deliveries(filter.clone()).await.unwrap();
+    let found = stage.store.deliveries(filter, None, 100).await.unwrap();
+    let ids = found.iter().map(|delivery| delivery.id).collect();
+    let moved = stage.store.repair(ids, RETRY).await.unwrap();
+
+    assert_eq!((count, moved.len()), (3, 3));
+    assert!(moved.iter().all(|one| *one == Repaired::Moved(State::Waiting)));
+    stage.assert_closed().await;
+}
