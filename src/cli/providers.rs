@@ -52,7 +52,11 @@ enum Command {
     },
     /// Print the handbook of all kinds: their settings, and what their answers mean.
     #[command(after_help = "Example:\n  loa providers kinds")]
-    Kinds,
+    Kinds {
+        /// How the result is printed.
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
     /// End a hold.
     #[command(after_help = "Example:\n  loa providers release relay")]
     Release {
@@ -91,7 +95,9 @@ impl Providers {
                 super::print_as(server.output, &format!("provider {name} is released"), &value);
             }
             Command::Test { name, to, server } => return test(&name, to, &server).await,
-            Command::Kinds => super::print(provider::handbook().trim_end()),
+            Command::Kinds { output } => {
+                super::print_as(output, provider::handbook().trim_end(), &kinds());
+            }
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -104,6 +110,17 @@ async fn test(name: &str, to: Option<String>, server: &Server) -> Result<ExitCod
     let outcome = cell(&answer, "outcome");
     super::print_as(server.output, &told(name, &answer), &answer);
     Ok(if outcome == "accepted" { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Every kind as programs read it.
+fn kinds() -> Value {
+    let kind = |kind: &&provider::Kind| {
+        json!({
+            "name": kind.name, "channels": kind.channels, "about": kind.about,
+            "answers": kind.answers, "example": kind.example,
+        })
+    };
+    json!({ "kinds": provider::KINDS.iter().map(kind).collect::<Vec<_>>() })
 }
 
 fn told(name: &str, answer: &Value) -> String {

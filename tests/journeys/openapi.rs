@@ -102,6 +102,9 @@ async fn answers_look_as_the_document_says() {
     assert_fits(&document, "/v1/keys", "post", &made);
     stage.api(Method::POST, "/v1/users", json!({ "name": "an", "role": "viewer" })).await;
     stage.api(Method::POST, "/v1/providers/sandbox/hold", json!({})).await;
+    let to = json!({ "to": "an@partner.test" });
+    let (_, tried) = stage.api(Method::POST, "/v1/providers/sandbox/test", to).await;
+    assert_fits(&document, "/v1/providers/{name}/test", "post", &tried);
 
     // Every list, and of the first row of each what is shown of it alone.
     for (method, path, operation) in operations(&document) {
@@ -126,5 +129,26 @@ async fn answers_look_as_the_document_says() {
     let repair = json!({ "action": "cancel", "filter": { "type": "order.delayed" } });
     let (_, repaired) = stage.api(Method::POST, "/v1/deliveries/repair", repair).await;
     assert_fits(&document, "/v1/deliveries/repair", "post", &repaired);
+    stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_test_message_shows_what_the_provider_answers() {
+    let stage = Stage::open("").await;
+    let path = "/v1/providers/sandbox/test";
+    let test = |to: &'static str| stage.api(Method::POST, path, json!({ "to": to }));
+
+    let (_, taken) = test("an@partner.test").await;
+    let (_, bounced) = test("bounce@partner.test").await;
+    let (_, by_phone) = test("0901234567").await;
+    let (unreadable, fault) = test("an@").await;
+    let nobody = stage.api(Method::POST, "/v1/providers/nobody/test", json!({})).await;
+
+    assert_eq!(taken["outcome"], "accepted", "{taken}");
+    assert_eq!(bounced["outcome"], "bad_address", "{bounced}");
+    assert_eq!(bounced["code"], "550 5.1.1", "{bounced}");
+    assert_eq!(by_phone["outcome"], "accepted", "{by_phone}");
+    assert_eq!((unreadable, &fault["pointer"]), (StatusCode::BAD_REQUEST, &json!("/to")));
+    assert_eq!(nobody.0, StatusCode::NOT_FOUND);
     stage.app.stop().await;
 }
