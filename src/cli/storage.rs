@@ -26,7 +26,11 @@ pub(super) struct Migrate {
 impl Migrate {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let store = open(&self.settings)?;
-        let applied = store.migrate().await?;
+        let applied =
+            store.migrate().await.map_err(|error| match error.is_for_somebody_to_mend() {
+                true => super::wrong(error),
+                false => error.into(),
+            })?;
         let what = match applied.is_empty() {
             true => "up to date".to_owned(),
             false => format!("applied {}", applied.join(", ")),

@@ -27,6 +27,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether configuration, permissions or schema must be mended first.
+    pub fn is_for_somebody_to_mend(&self) -> bool {
+        matches!(self, Self::Wrong(_))
+    }
+
     /// Whether waiting and calling again may help.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Full | Self::Conflict(_))

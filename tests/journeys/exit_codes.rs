@@ -82,3 +82,23 @@ async fn the_environment_names_a_loa_elsewhere_and_its_token_goes_nowhere_else()
     assert_eq!(other.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&other.stderr).contains("--token"));
 }
+
+#[test]
+fn a_schema_of_a_newer_loa_ends_with_2_and_says_so_in_one_line() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("loa.toml"), settings("")).unwrap();
+    let arguments = ["migrate", "--config", "loa.toml", "--data-dir", "data"];
+    let migrate = || loa().current_dir(folder.path()).args(arguments).output().unwrap();
+    assert!(migrate().status.success());
+    let database = rusqlite::Connection::open(folder.path().join("data/loa.db")).unwrap();
+    let future = "INSERT INTO migration VALUES (9999, '9999_future', 'x', 0)";
+    database.execute(future, []).unwrap();
+    drop(database);
+
+    let output = migrate();
+
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(told.contains("9999_future") && told.contains("start the newer version"), "{told}");
+    assert_eq!(told.trim().lines().count(), 1, "{told}");
+}
