@@ -16,10 +16,14 @@ pub(crate) fn partner() -> [Value; 2] {
         json!({ "id": "minh-phat", "name": "Minh Phát", "locale": "vi", "changed_at": ONCE });
     [
         event("partner.changed", "p-1", data),
-        contact(
-            "lan",
-            Some("minh-phat"),
-            json!({ "channel": "email", "email": "lan@minhphat.test" }),
+        with(
+            contact(
+                "lan",
+                Some("minh-phat"),
+                json!({ "channel": "email", "email": "lan@minhphat.test" }),
+            ),
+            "name",
+            json!("Nguyễn Thị Lan"),
         ),
     ]
 }
