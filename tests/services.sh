@@ -173,11 +173,13 @@ postgres_program() {
   (cd "$folder" && as_owner env PATH="${newest:+$newest:}$PATH" "$@")
 }
 
-postgres_pg_ctl() { postgres_program pg_ctl -s -w -D "$folder/data" "$@"; }
+postgres_pg_ctl() { postgres_program pg_ctl -s -w -t 300 -D "$folder/data" "$@"; }
 
 postgres_start() {
   local options="-c listen_addresses=127.0.0.1 -c port=$port -c max_connections=300"
-  options+=" -c unix_socket_directories=$folder"
+  # No test pulls the plug of the machine: what is written need not reach the disk, which takes
+  # minutes where it is slow and a hundred databases were made.
+  options+=" -c unix_socket_directories=$folder -c fsync=off"
   postgres_pg_ctl -l "$folder/log" -o "$options" start </dev/null >>"$folder/output" 2>&1 || {
     say "the cluster did not start; its last words:"
     tail -n 20 "$folder/output" "$folder/log" >&2 || true
