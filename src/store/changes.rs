@@ -206,7 +206,7 @@ impl Changes {
         if !self.outbox.is_empty() {
             let insert = "INSERT INTO outbox (id, routing_key, correlation_id, at, body) \
                           VALUES ($1, $2, $3, $4, $5)";
-            tx.execute_many(insert, &self.outbox).await?;
+            tx.insert_all(insert, &self.outbox).await?;
         }
         // In the order of their keys, so that two transactions never wait for each other.
         let counts: Vec<Vec<Value>> = self

@@ -90,6 +90,20 @@ impl Tx<'_> {
         }
     }
 
+    /// Inserts rows by a statement that ends its columns with `VALUES ($1, $2, …)`, each parameter
+    /// once and in order.
+    ///
+    /// PostgreSQL gets one statement with an array a column, which costs a third of one a row.
+    ///
+    /// # Errors
+    /// As [`Tx::query`].
+    pub async fn insert_all(&mut self, sql: &str, rows: &[Vec<Value>]) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(tx) => rows.iter().try_for_each(|row| tx.execute(sql, row).map(|_| ())),
+            Self::Postgres(tx) => tx.insert_all(sql, rows).await,
+        }
+    }
+
     /// The time in the store; the same for the whole transaction.
     pub fn now(&self) -> Timestamp {
         match self {

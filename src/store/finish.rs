@@ -246,10 +246,10 @@ impl Book {
         let attempt = "INSERT INTO attempt (delivery, number, started_at, finished_at, provider, \
                        class, code, answer, template_version) \
                        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
-        tx.execute_many(attempt, &self.attempts).await?;
+        tx.insert_all(attempt, &self.attempts).await?;
         let captured = "INSERT INTO captured (delivery, attempt, at, channel, message) \
                         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
-        tx.execute_many(captured, &self.captured).await?;
+        tx.insert_all(captured, &self.captured).await?;
         let suppression = "INSERT INTO suppression (address, channel, reason, at) \
                            VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
         tx.execute_many(suppression, &self.suppressed).await?;

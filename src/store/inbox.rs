@@ -267,7 +267,7 @@ async fn write_events(
                   not_before, business_key, partner, correlation_id, traceparent, only_address, \
                   data, transport, state, deliveries) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
-    tx.execute_many(insert, &params).await?;
+    tx.insert_all(insert, &params).await?;
     Ok(())
 }
 
@@ -326,7 +326,7 @@ async fn write_deliveries(
             ]);
         }
     }
-    tx.execute_many(INSERT_DELIVERY, &rows).await?;
+    tx.insert_all(INSERT_DELIVERY, &rows).await?;
     let insert = "INSERT INTO page (id, event, step, query) VALUES ($1, $2, $3, $4)";
     tx.execute_many(insert, &pages).await?;
     Ok(())

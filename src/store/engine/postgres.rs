@@ -9,7 +9,7 @@ use futures_util::future::{BoxFuture, try_join_all};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{IsolationLevel, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -236,6 +236,26 @@ impl PostgresTx<'_> {
         try_join_all(runs).await
     }
 
+    pub(super) async fn insert_all(
+        &mut self,
+        sql: &str,
+        rows: &[Vec<Value>],
+    ) -> Result<(), StoreError> {
+        let one = self.prepare(sql).await?;
+        let kinds: Vec<&str> = one.params().iter().map(Type::name).collect();
+        let Some(all) = with_arrays(sql, &kinds).filter(|_| rows.len() > 1) else {
+            return self.execute_many(sql, rows).await.map(|_| ());
+        };
+        let all = self.inner.prepare_cached(&all).await?;
+        let columns: Vec<Vec<&Value>> = (0..kinds.len())
+            .map(|column| rows.iter().filter_map(|row| row.get(column)).collect())
+            .collect();
+        let params: Vec<&(dyn ToSql + Sync)> =
+            columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
+        self.inner.execute(&all, &params).await?;
+        Ok(())
+    }
+
     pub(super) fn now(&self) -> Timestamp {
         self.now
     }
@@ -250,6 +270,15 @@ impl PostgresTx<'_> {
     }
 }
 
+/// The insert of one row turned into one of many: an array a column, of these types.
+fn with_arrays(sql: &str, kinds: &[&str]) -> Option<String> {
+    let one: Vec<String> = (1..=kinds.len()).map(|number| format!("${number}")).collect();
+    let (before, after) = sql.split_once(&format!("VALUES ({})", one.join(", ")))?;
+    let arrays: Vec<String> =
+        one.iter().zip(kinds).map(|(param, kind)| format!("{param}::{kind}[]")).collect();
+    Some(format!("{before}SELECT * FROM unnest({}){after}", arrays.join(", ")))
+}
+
 fn as_sql(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     params.iter().map(|param| param as &(dyn ToSql + Sync)).collect()
 }
@@ -260,4 +289,23 @@ fn rows(rows: Vec<tokio_postgres::Row>) -> Result<Vec<Row>, StoreError> {
         columns.map(|column| Value::from_postgres(row, column)).collect::<Result<_, _>>().map(Row)
     };
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_insert_of_one_row_becomes_one_of_many() {
+        let one = "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+
+        assert_eq!(
+            with_arrays(one, &["uuid", "text"]).as_deref(),
+            Some(
+                "INSERT INTO t (a, b) SELECT * FROM unnest($1::uuid[], $2::text[]) \
+                 ON CONFLICT DO NOTHING"
+            )
+        );
+        assert_eq!(with_arrays("INSERT INTO t (a, b) VALUES ($2, $1)", &["uuid", "text"]), None);
+    }
 }
