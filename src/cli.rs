@@ -3,17 +3,23 @@
 mod bench;
 mod check;
 mod client;
+mod contacts;
 mod deliveries;
 mod demo;
 mod event_types;
 mod health;
+mod import;
 mod keys;
 mod ledger;
+mod partners;
 mod providers;
 mod publish;
 mod rejected;
 mod run;
+mod segments;
 mod storage;
+mod suppressions;
+mod teams;
 mod templates;
 mod users;
 
@@ -48,6 +54,11 @@ enum Command {
     Providers(providers::Providers),
     EventTypes(event_types::EventTypes),
     Templates(templates::Templates),
+    Contacts(contacts::Contacts),
+    Partners(partners::Partners),
+    Teams(teams::Teams),
+    Segments(segments::Segments),
+    Suppressions(suppressions::Suppressions),
     Keys(keys::Keys),
     Users(users::Users),
     Migrate(storage::Migrate),
@@ -162,6 +173,11 @@ impl Command {
             Self::Providers(command) => command.run().await,
             Self::EventTypes(command) => command.run(),
             Self::Templates(command) => command.run(),
+            Self::Contacts(command) => command.run().await,
+            Self::Partners(command) => command.run().await,
+            Self::Teams(command) => command.run().await,
+            Self::Segments(command) => command.run().await,
+            Self::Suppressions(command) => command.run().await,
             Self::Keys(command) => command.run().await,
             Self::Users(command) => command.run().await,
             Self::Migrate(command) => command.run().await,
@@ -212,6 +228,19 @@ fn cell(value: &Value, key: &str) -> String {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
+    }
+}
+
+/// A list of an answer: a table of `columns` for people, all of it for programs.
+fn print_list(output: Output, answer: &Value, list: &str, columns: &[&str]) {
+    if output == Output::Json {
+        return print_json(answer);
+    }
+    let rows = answer[list].as_array().into_iter().flatten();
+    let rows = rows.map(|row| columns.iter().map(|key| cell(row, key)).collect());
+    print_table(columns, rows.collect());
+    if let Some(next) = answer["next"].as_str() {
+        print(&format!("there are more; see them with --after '{next}'"));
     }
 }
 

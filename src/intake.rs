@@ -9,6 +9,7 @@ mod batches;
 mod decode;
 pub mod encode;
 mod json;
+pub mod roster;
 mod schema;
 mod split;
 

@@ -77,6 +77,11 @@ impl Server {
     }
 }
 
+/// `text` as one part of a path: ids are the callers' own, so any letter may stand in them.
+pub(super) fn part(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
 fn trimmed(url: &str) -> String {
     url.trim_end_matches('/').to_owned()
 }

@@ -164,6 +164,14 @@ impl Address {
         }
     }
 
+    /// The address in the one spelling that Loa compares by.
+    ///
+    /// # Errors
+    /// The error of the channel's own reader.
+    pub fn normalised(&self, region: &str) -> Result<Self, AddressError> {
+        Self::parse(self.channel(), &self.value(), region)
+    }
+
     /// The address as an operator may see it in lists: enough to recognise, not to use.
     pub fn masked(&self) -> String {
         match self {

@@ -50,8 +50,7 @@ fn normalise(
     event: &Event,
     rules: &Rules,
 ) -> Result<(), Box<Rejection>> {
-    let text = address.value();
-    *address = Address::parse(address.channel(), &text, &rules.region).map_err(|error| {
+    *address = address.normalised(&rules.region).map_err(|error| {
         let place = Some(format!("/data/{place}"));
         rejection(event, RejectReason::Unplannable, place, error.to_string())
     })?;

@@ -2,9 +2,11 @@
 
 mod change;
 mod find;
+mod list;
 mod load;
 mod resolve;
 mod segment;
 
 pub(super) use change::apply_change;
 pub use find::ContactFilter;
+pub use list::Segment;

@@ -1,6 +1,8 @@
 //! The HTTP API, version 1: JSON in, JSON out, problem details for what goes wrong.
 
+pub(super) mod audiences;
 pub(super) mod deliveries;
+pub(super) mod directory;
 mod document;
 pub(super) mod events;
 pub(super) mod keys;
@@ -31,7 +33,7 @@ use crate::store::Cursor;
 
 /// Every route of the API, each with the scope that it needs.
 pub(super) fn routes() -> Routes {
-    access(outside(messages(Routes::default())))
+    access(people(outside(messages(Routes::default()))))
 }
 
 /// The document of `declared`, for whoever wants it; it tells nothing that is not in print.
@@ -110,6 +112,61 @@ fn outside(routes: Routes) -> Routes {
         .post("/v1/templates/{name}/preview", Scope::TemplatesRead, templates::preview)
         .says("Shows what a template says, as it is or edited", (200, shapes::SHOWN))
         .takes::<templates::PreviewBody>()
+}
+
+/// How rows of the directory may be sent.
+const ROW_TYPES: &[&str] = &["application/x-ndjson", "text/csv", "application/json"];
+/// What a row is, in a sentence.
+const CONTACT_ROW: &str = "A contact as a whole: `name`, and what else `GET` shows";
+const PARTNER_ROW: &str = "A partner as a whole: `name`, and what else `GET` shows";
+
+/// Whom Loa knows.
+fn people(routes: Routes) -> Routes {
+    routes
+        .get("/v1/contacts", Scope::DirectoryRead, directory::contacts)
+        .says("Lists contacts, by name", (200, shapes::CONTACTS))
+        .query::<directory::ContactQuery>()
+        .get("/v1/contacts/{id}", Scope::DirectoryRead, directory::contact)
+        .says("Shows a contact and what stands against its addresses", (200, shapes::ONE_CONTACT))
+        .put("/v1/contacts/{id}", Scope::DirectoryWrite, directory::put_contact)
+        .says("Puts a contact in the place of what is known of it", (200, shapes::PUT))
+        .takes_anything(CONTACT_ROW, &["application/json"])
+        .post("/v1/contacts/import", Scope::DirectoryWrite, directory::import_contacts)
+        .says("Takes in contacts, row by row", (200, shapes::IMPORTED))
+        .query::<directory::ImportQuery>()
+        .takes_anything("Contacts, one a row", ROW_TYPES)
+        .get("/v1/partners", Scope::DirectoryRead, directory::partners)
+        .says("Lists partners, by id", (200, shapes::PARTNERS))
+        .query::<directory::PartnerQuery>()
+        .get("/v1/partners/{id}", Scope::DirectoryRead, directory::partner)
+        .says("Shows a partner", (200, shapes::PARTNER.members))
+        .put("/v1/partners/{id}", Scope::DirectoryWrite, directory::put_partner)
+        .says("Puts a partner in the place of what is known of it", (200, shapes::PUT))
+        .takes_anything(PARTNER_ROW, &["application/json"])
+        .post("/v1/partners/import", Scope::DirectoryWrite, directory::import_partners)
+        .says("Takes in partners, row by row", (200, shapes::IMPORTED))
+        .query::<directory::ImportQuery>()
+        .takes_anything("Partners, one a row", ROW_TYPES)
+        .get("/v1/teams", Scope::DirectoryRead, audiences::teams)
+        .says("Lists teams; contacts say which they belong to", (200, shapes::TEAMS))
+        .get("/v1/segments", Scope::DirectoryRead, audiences::segments)
+        .says("Lists saved segments", (200, shapes::SEGMENTS))
+        .get("/v1/segments/{name}", Scope::DirectoryRead, audiences::segment)
+        .says("Shows a segment and how many belong to it now", (200, shapes::ONE_SEGMENT))
+        .put("/v1/segments/{name}", Scope::DirectoryWrite, audiences::put_segment)
+        .says("Saves a segment, over what was there", (200, shapes::ONE_SEGMENT))
+        .takes_anything("`tags`, `tiers`, `locales`, `regions`, `duties`", &["application/json"])
+        .delete("/v1/segments/{name}", Scope::DirectoryWrite, audiences::delete_segment)
+        .says("Forgets a segment", (204, &[]))
+        .get("/v1/suppressions", Scope::DirectoryRead, audiences::suppressions)
+        .says("Lists addresses that must not be used", (200, shapes::SUPPRESSIONS))
+        .query::<audiences::SuppressionQuery>()
+        .post("/v1/suppressions", Scope::DirectoryWrite, audiences::suppress)
+        .says("Stops an address from being used", (201, shapes::SUPPRESSION.members))
+        .takes::<audiences::SuppressionBody>()
+        .post("/v1/suppressions/lift", Scope::DirectoryWrite, audiences::lift)
+        .says("Lets an address be used again", (200, shapes::LIFTED))
+        .takes::<audiences::SuppressionBody>()
 }
 
 /// Who may.

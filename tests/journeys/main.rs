@@ -11,6 +11,7 @@ mod canaries;
 mod check;
 mod console;
 mod demo;
+mod directory;
 mod events;
 mod exit_codes;
 mod gates;

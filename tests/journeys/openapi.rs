@@ -106,6 +106,24 @@ async fn answers_look_as_the_document_says() {
     let (_, tried) = stage.api(Method::POST, "/v1/providers/sandbox/test", to).await;
     assert_fits(&document, "/v1/providers/{name}/test", "post", &tried);
 
+    let tea = json!({ "tags": ["tea"] });
+    let (_, saved) = stage.api(Method::PUT, "/v1/segments/tea", tea).await;
+    assert_fits(&document, "/v1/segments/{name}", "put", &saved);
+    let address = json!({ "channel": "email", "address": "an@partner.test" });
+    let (_, barred) = stage.api(Method::POST, "/v1/suppressions", address).await;
+    assert_fits(&document, "/v1/suppressions", "post", &barred);
+    let rows = json!([{ "id": "an", "name": "An", "email": "an@partner.test" }, { "id": "b" }]);
+    for query in ["on_fault=skip", "dry_run=true"] {
+        let path = format!("/v1/contacts/import?{query}");
+        let (_, imported) = stage.api(Method::POST, &path, rows.clone()).await;
+        assert_fits(&document, "/v1/contacts/import", "post", &imported);
+    }
+    let an = json!({ "name": "An", "email": "an@partner.test", "marketing": true });
+    let (_, put) = stage.api(Method::PUT, "/v1/contacts/an", an).await;
+    assert_fits(&document, "/v1/contacts/{id}", "put", &put);
+    let (_, known) = stage.api(Method::GET, "/v1/contacts/an", json!({})).await;
+    assert_fits(&document, "/v1/contacts/{id}", "get", &known);
+
     // Every list, and of the first row of each what is shown of it alone.
     for (method, path, operation) in operations(&document) {
         let needs = operation["parameters"].as_array().unwrap();

@@ -182,8 +182,11 @@ async fn a_name_is_found_by_its_very_letters(stage: Stage) {
     put(&stage, vec![named("a", "100% Lan\\Hoa"), named("b", "100 Lan")]).await;
 
     for text in ["100%", "lan\\", "LAN\\h"] {
-        let filter =
-            crate::store::directory::ContactFilter { text: Some(text.to_owned()), partner: None };
+        let filter = crate::store::directory::ContactFilter {
+            text: Some(text.to_owned()),
+            partner: None,
+            team: None,
+        };
         let found = stage.store.find_contacts(filter, None, 10).await.unwrap();
 
         assert_eq!(found.len(), 1, "{text}");

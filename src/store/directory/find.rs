@@ -17,6 +17,8 @@ pub struct ContactFilter {
     pub text: Option<String>,
     /// The partner's id.
     pub partner: Option<String>,
+    /// The team they belong to.
+    pub team: Option<String>,
 }
 
 impl Store {
@@ -81,6 +83,13 @@ impl Store {
                     params.push(partner.into());
                     clauses.push(format!("partner = ${}", params.len()));
                 }
+                if let Some(team) = filter.team {
+                    params.push(team.into());
+                    let team = params.len();
+                    clauses.push(format!(
+                        "id IN (SELECT contact FROM contact_team WHERE team = ${team})"
+                    ));
+                }
                 if let Some(after) = after {
                     params.push(after.as_str().into());
                     let last = params.len();
@@ -124,7 +133,7 @@ impl Store {
     }
 }
 
-fn read_suppression(row: &Row) -> Result<Suppression, StoreError> {
+pub(super) fn read_suppression(row: &Row) -> Result<Suppression, StoreError> {
     Ok(Suppression {
         address: read_address(read_channel(&row.text(0)?)?, row.text(1)?),
         reason: row.text(2)?,

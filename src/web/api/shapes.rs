@@ -1,5 +1,9 @@
 //! What the API's answers look like, for its document; a test holds them against real answers.
 
+mod people;
+
+pub(super) use people::*;
+
 /// A member of an object: its name, what it holds, and a sentence. With a `?` behind its name it
 /// may be absent or null.
 pub(in crate::web) type Member = (&'static str, Kind, &'static str);

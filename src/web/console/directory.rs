@@ -109,7 +109,7 @@ pub(super) async fn list(
             true => normal_address(&text, region),
             false => text,
         });
-    let filter = ContactFilter { text, partner: some(&query.partner) };
+    let filter = ContactFilter { text, partner: some(&query.partner), team: None };
     let after = some(&query.after).map(ContactId);
     let found = surroundings.store.find_contacts(filter, after, ROWS).await?;
     let last = found.last().filter(|_| found.len() == ROWS as usize);

@@ -1,0 +1,185 @@
+//! Takes a file apart into rows, each with the line it begins at.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use serde_json::{Map, Value};
+
+use super::Misfit;
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One JSON array of objects.
+    Json,
+    /// One JSON object a line.
+    Ndjson,
+    /// A header line with the names of the members, then one line a row; lists with `;` between.
+    Csv,
+}
+
+impl Format {
+    /// The format of a media type, if rows may come in it.
+    pub fn of_media_type(media_type: &str) -> Option<Self> {
+        match media_type.split(';').next().unwrap_or_default().trim() {
+            "application/json" => Some(Self::Json),
+            "application/x-ndjson" | "application/jsonl" => Some(Self::Ndjson),
+            "text/csv" => Some(Self::Csv),
+            _ => None,
+        }
+    }
+
+    /// The format that the end of a file's name says.
+    pub fn of_file_name(name: &str) -> Option<Self> {
+        match name.rsplit_once('.')?.1.to_ascii_lowercase().as_str() {
+            "json" => Some(Self::Json),
+            "ndjson" | "jsonl" => Some(Self::Ndjson),
+            "csv" => Some(Self::Csv),
+            _ => None,
+        }
+    }
+}
+
+/// One row of a file, or why it cannot be read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Its line, from 1; in a JSON array its place there, from 1.
+    pub line: u64,
+    /// The row as an object.
+    pub value: Result<Value, Misfit>,
+}
+
+/// The rows of `bytes`; empty lines are no rows.
+///
+/// # Errors
+/// When nothing of it can be read.
+pub fn rows(format: Format, bytes: &[u8]) -> Result<Vec<Row>, Misfit> {
+    // Tables are often saved with a byte order mark.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut rows = match format {
+        Format::Json => array(bytes)?,
+        Format::Ndjson => lines(bytes),
+        Format::Csv => table(bytes)?,
+    };
+    refuse_twins(&mut rows);
+    Ok(rows)
+}
+
+/// Of rows with the same id the first stays: which of them is meant, only their writer knows.
+fn refuse_twins(rows: &mut [Row]) {
+    let mut lines = HashMap::new();
+    for row in rows {
+        let Some(id) = row.value.as_ref().ok().and_then(|row| row.get("id")?.as_str()) else {
+            continue;
+        };
+        match lines.entry(id.to_owned()) {
+            Entry::Vacant(place) => drop(place.insert(row.line)),
+            Entry::Occupied(first) => {
+                let line = first.get();
+                let text = format!("the same id stands in line {line}; keep one of them");
+                row.value = Err(Misfit::new("/id", text));
+            }
+        }
+    }
+}
+
+fn array(bytes: &[u8]) -> Result<Vec<Row>, Misfit> {
+    let rows: Vec<Value> = serde_json::from_slice(bytes)
+        .map_err(|error| Misfit::new("", format!("expected a JSON array of objects: {error}")))?;
+    let numbered = (1..).zip(rows);
+    Ok(numbered.map(|(line, value)| Row { line, value: Ok(value) }).collect())
+}
+
+fn lines(bytes: &[u8]) -> Vec<Row> {
+    let is_blank = |line: &[u8]| line.iter().all(u8::is_ascii_whitespace);
+    let lines = (1..).zip(bytes.split(|byte| *byte == b'\n'));
+    let full = lines.filter(|(_, line)| !is_blank(line));
+    full.map(|(line, text)| Row { line, value: object(text) }).collect()
+}
+
+fn object(text: &[u8]) -> Result<Value, Misfit> {
+    serde_json::from_slice(text).map_err(|error| {
+        let column = error.column();
+        Misfit::new("", format!("not a JSON object at column {column}: {error}"))
+    })
+}
+
+fn table(bytes: &[u8]) -> Result<Vec<Row>, Misfit> {
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
+    let unreadable = |error: csv::Error| Misfit::new("", format!("no table: {error}"));
+    let header = reader.headers().map_err(unreadable)?.clone();
+    let (mut rows, mut lines) = (Vec::new(), Lines { bytes, at: 0, line: 1 });
+    for record in reader.records() {
+        let position = match &record {
+            Ok(record) => record.position(),
+            Err(error) => error.position(),
+        };
+        let line = lines.of(position.map_or(0, csv::Position::byte));
+        let value = match record {
+            Ok(record) => cells(&header, &record),
+            Err(error) => Err(misread(&error)),
+        };
+        rows.push(Row { line, value });
+    }
+    Ok(rows)
+}
+
+/// Counts lines up to a place, going forward only; the reader's own count is behind by one where
+/// lines end with carriage return and line feed.
+struct Lines<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    line: u64,
+}
+
+impl Lines<'_> {
+    /// The line of the first letter from `byte` on that ends no line.
+    fn of(&mut self, byte: u64) -> u64 {
+        let byte = usize::try_from(byte).unwrap_or(usize::MAX);
+        while let Some(letter) = self.bytes.get(self.at) {
+            if self.at >= byte && !matches!(letter, b'\r' | b'\n') {
+                break;
+            }
+            self.line += u64::from(*letter == b'\n');
+            self.at += 1;
+        }
+        self.line
+    }
+}
+
+/// What is wrong with a record, without its text.
+fn misread(error: &csv::Error) -> Misfit {
+    let text = if let csv::ErrorKind::UnequalLengths { expected_len, len, .. } = error.kind() {
+        format!("expected {expected_len} columns as in the header, found {len}")
+    } else if let csv::ErrorKind::Utf8 { .. } = error.kind() {
+        "not UTF-8; save the table as UTF-8".to_owned()
+    } else {
+        "cannot be read as CSV".to_owned()
+    };
+    Misfit::new("", text)
+}
+
+fn cells(header: &csv::StringRecord, record: &csv::StringRecord) -> Result<Value, Misfit> {
+    let mut row = Map::new();
+    for (name, text) in header.iter().zip(record) {
+        if !text.is_empty() {
+            row.insert(name.to_owned(), cell(name, text)?);
+        }
+    }
+    Ok(Value::Object(row))
+}
+
+fn cell(name: &str, text: &str) -> Result<Value, Misfit> {
+    match name {
+        "tags" | "teams" | "channels" => {
+            let words = text.split(';').map(str::trim).filter(|word| !word.is_empty());
+            Ok(words.map(Value::from).collect())
+        }
+        "marketing" => match text.to_ascii_lowercase().as_str() {
+            "yes" | "true" | "1" => Ok(Value::Bool(true)),
+            "no" | "false" | "0" => Ok(Value::Bool(false)),
+            _ => Err(Misfit::new("/marketing", "expected yes or no, or an empty cell")),
+        },
+        _ => Ok(Value::from(text)),
+    }
+}

@@ -1,0 +1,102 @@
+//! Files of contacts and partners, good and bad.
+
+use serde_json::json;
+
+use super::*;
+
+fn roster() -> Roster {
+    Roster { region: "VN".to_owned(), now: "2026-11-23T02:00:00Z".parse().unwrap() }
+}
+
+fn contact(row: Value) -> (Contact, Vec<Consent>) {
+    match roster().read(Kind::Contact, row).unwrap() {
+        DirectoryChange::Contact { contact, consents } => (contact, consents),
+        DirectoryChange::Partner(partner) => panic!("{partner:?}"),
+    }
+}
+
+fn fault(kind: Kind, row: Value) -> String {
+    roster().read(kind, row).unwrap_err().to_string()
+}
+
+#[test]
+fn a_table_of_contacts_is_read_as_people_write_it() {
+    let table = "\u{feff}id,name,email,phone,tags,marketing,duty\r\n\
+                 lan,Nguyễn Thị Lan,Lan@MinhPhat.example,090 123 4567,tea; coffee,yes,\r\n\
+                 \"an\",\"Lê, An\",,,,,buyer\r\n";
+
+    let found = rows(Format::Csv, table.as_bytes()).unwrap();
+
+    assert_eq!(found.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 3]);
+    let (lan, consents) = contact(found[0].value.clone().unwrap());
+    let values: Vec<_> = lan.addresses.iter().map(Address::value).collect();
+    assert_eq!(values, ["Lan@minhphat.example", "+84901234567"]);
+    assert_eq!(lan.tags, ["tea", "coffee"]);
+    assert_eq!((lan.duty, lan.changed_at), (None, roster().now));
+    assert!(consents.len() == 2 && consents.iter().all(|consent| consent.granted));
+    let (an, consents) = contact(found[1].value.clone().unwrap());
+    assert_eq!((an.name.as_str(), an.duty.as_deref()), ("Lê, An", Some("buyer")));
+    assert!(an.addresses.is_empty() && consents.is_empty());
+}
+
+#[test]
+fn a_bad_row_of_a_table_names_its_line_and_the_others_stay() {
+    let table = "id,name,marketing\nlan,Lan\nan,An,perhaps\nhoa,Hoa,no\n";
+
+    let found = rows(Format::Csv, table.as_bytes()).unwrap();
+
+    let faults: Vec<_> = found.iter().map(|row| row.value.as_ref().err()).collect();
+    let text = |at: usize| faults[at].unwrap().to_string();
+    assert_eq!(
+        (found[0].line, text(0)),
+        (2, "expected 3 columns as in the header, found 2".into())
+    );
+    let expected = "/marketing: expected yes or no, or an empty cell";
+    assert_eq!((found[1].line, text(1).as_str()), (3, expected));
+    assert!(faults[2].is_none());
+}
+
+#[test]
+fn a_bad_line_of_ndjson_names_its_line_and_the_others_stay() {
+    let found = rows(Format::Ndjson, b"{\"id\":\"a\"}\n\n{oops\n{\"id\":\"b\"}").unwrap();
+
+    let lines: Vec<_> = found.iter().map(|row| (row.line, row.value.is_ok())).collect();
+    assert_eq!(lines, [(1, true), (3, false), (4, true)]);
+}
+
+#[test]
+fn of_two_rows_with_one_id_the_second_is_a_fault() {
+    let found = rows(Format::Csv, b"id,name\na,A\nb,B\na,Other\n").unwrap();
+
+    assert!(found[0].value.is_ok() && found[1].value.is_ok());
+    let text = found[2].value.as_ref().unwrap_err().to_string();
+    assert_eq!(text, "/id: the same id stands in line 2; keep one of them");
+}
+
+#[test]
+fn a_fault_names_the_member_and_what_was_expected_but_no_address() {
+    let row = |key: &str, value: Value| {
+        let mut row = json!({ "id": "lan", "name": "Lan" });
+        row[key] = value;
+        row
+    };
+    let said = |key: &str, value: Value| fault(Kind::Contact, row(key, value));
+
+    assert!(said("nmae", json!("Lan")).contains("unknown field `nmae`"));
+    assert!(said("tags", json!(["a", 7])).starts_with("/tags/1: invalid type: integer `7`"));
+    assert!(said("id", json!(" ")).starts_with("/id: expected an id"));
+    assert!(
+        said("name", json!("Lan\r\nBcc: x")).starts_with("/name: expected a name, on one line")
+    );
+    assert!(
+        said("time_zone", json!("Asia/Hanoi2")).starts_with("/time_zone: expected a time zone")
+    );
+    assert!(said("locale", json!("vietnamese")).starts_with("/locale: expected a language tag"));
+    let email = said("email", json!("canary-without-domain"));
+    assert!(email.starts_with("/email: ") && !email.contains("canary"), "{email}");
+    let chat = json!([{ "channel": "chat", "provider": "team", "target": HIDDEN_TARGET }]);
+    assert!(said("addresses", chat).starts_with("/addresses/0: Loa does not show chat targets"));
+    let tier = json!({ "id": "mp", "name": "Minh Phát", "tier": "gold" });
+    assert!(fault(Kind::Partner, tier).starts_with("/tier: unknown variant `gold`"));
+    assert!(fault(Kind::Partner, json!([1])).contains("invalid"));
+}
