@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::model::audience::{AudienceQuery, PAGE_SIZE, Person, Recipients, Resolution};
-use crate::model::catalogue::{EventType, Step};
+use crate::model::catalogue::{Audience, EventType, Step};
 use crate::model::delivery::{Delivery, Reason};
 use crate::model::event::{Event, RejectReason, Rejection};
 use crate::model::id::{EventTypeName, StepName};
@@ -102,7 +102,7 @@ pub fn questions(
     }
     for (index, step) in event_type.steps.iter().enumerate() {
         for audience in &step.to {
-            for query in audience::queries(event, audience, &rules.region)? {
+            for query in audience::queries(event, event_type, audience, &rules.region)? {
                 questions.push(Question { query, purpose: Purpose::Step(index) });
             }
         }
@@ -121,7 +121,8 @@ pub fn plan(
     rules: &Rules,
     now: Timestamp,
 ) -> Result<Plan, Box<Rejection>> {
-    let composer = Composer::new(event, event_type, rules, now, manager_of(event, answers)?);
+    let composer =
+        Composer::new(event, event_type, rules, now, manager_of(event, event_type, answers)?);
     let mut plan = Plan::default();
     for (index, step) in event_type.steps.iter().enumerate() {
         let mut recipients = Recipients::default();
@@ -130,7 +131,7 @@ pub fn plan(
             if question.purpose != Purpose::Step(index) {
                 continue;
             }
-            let found = expect_recipients(event, &question.query, answer)?;
+            let found = expect_recipients(event, event_type, &question.query, answer)?;
             if found.total > u64::from(PAGE_SIZE) {
                 is_paged = true;
                 plan.pages.push(paged(step, &question.query, found.total));
@@ -169,11 +170,14 @@ fn paged(step: &Step, query: &AudienceQuery, total: u64) -> PagedAudience {
 
 fn manager_of<'a>(
     event: &Event,
+    event_type: &EventType,
     answers: &'a [(Question, Resolution)],
 ) -> Result<Option<&'a Person>, Box<Rejection>> {
     for (question, answer) in answers {
         if question.purpose == Purpose::Manager {
-            return Ok(expect_recipients(event, &question.query, answer)?.people.first());
+            return Ok(expect_recipients(event, event_type, &question.query, answer)?
+                .people
+                .first());
         }
     }
     Ok(None)
@@ -181,6 +185,7 @@ fn manager_of<'a>(
 
 fn expect_recipients<'a>(
     event: &Event,
+    event_type: &EventType,
     query: &AudienceQuery,
     answer: &'a Resolution,
 ) -> Result<&'a Recipients, Box<Rejection>> {
@@ -189,7 +194,8 @@ fn expect_recipients<'a>(
         Resolution::UnknownPartner => {
             let id = event.partner.as_ref().map_or("", |partner| partner.as_str());
             let message = format!("partner `{id}` is not known; publish `partner.changed` first");
-            Err(rejection(event, RejectReason::UnknownPartner, None, message))
+            let place = event_type.partner.as_ref().map(|pointer| format!("/data{pointer}"));
+            Err(rejection(event, RejectReason::UnknownPartner, place, message))
         }
         Resolution::UnknownSegment => {
             let name = match query {
@@ -202,9 +208,28 @@ fn expect_recipients<'a>(
                 | AudienceQuery::Team(_) => "",
             };
             let message = format!("segment `{name}` is not known; see `loa segments list`");
-            Err(rejection(event, RejectReason::UnknownSegment, None, message))
+            let place = place_of_segment(event, event_type, name);
+            Err(rejection(event, RejectReason::UnknownSegment, place, message))
         }
     }
+}
+
+/// Where the event names the segment; none if the catalogue does.
+fn place_of_segment(event: &Event, event_type: &EventType, name: &str) -> Option<String> {
+    let audiences = event_type.steps.iter().flat_map(|step| &step.to);
+    let mut pointers = audiences.filter_map(|audience| match audience {
+        Audience::SegmentAt(pointer) => Some(pointer),
+        Audience::Recipients
+        | Audience::Partner { .. }
+        | Audience::Manager
+        | Audience::Superior
+        | Audience::Team(_)
+        | Audience::Segment(_) => None,
+    });
+    let names_it = |pointer: &&String| {
+        event.data.pointer(pointer).and_then(serde_json::Value::as_str) == Some(name)
+    };
+    pointers.find(names_it).map(|pointer| format!("/data{pointer}"))
 }
 
 /// A rejection of `event` at `place`.

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::model::address::{Address, AddressError};
 use crate::model::audience::{AudienceQuery, InlineRecipient};
-use crate::model::catalogue::Audience;
+use crate::model::catalogue::{Audience, EventType};
 use crate::model::event::{Event, RejectReason, Rejection};
 use crate::model::id::{ContactId, PartnerId, SegmentName};
 
@@ -14,16 +14,17 @@ const RECIPIENTS: &str = "/recipients";
 /// The questions that `audience` of `event` asks; `region` is that of national phone numbers.
 pub(super) fn queries(
     event: &Event,
+    event_type: &EventType,
     audience: &Audience,
     region: &str,
 ) -> Result<Vec<AudienceQuery>, Box<Rejection>> {
     let query = match audience {
         Audience::Recipients => return recipients(event, region),
         Audience::Partner { duties } => {
-            AudienceQuery::Partner { partner: partner(event)?, duties: duties.clone() }
+            AudienceQuery::Partner { partner: partner(event, event_type)?, duties: duties.clone() }
         }
-        Audience::Manager => AudienceQuery::Manager(partner(event)?),
-        Audience::Superior => AudienceQuery::Superior(partner(event)?),
+        Audience::Manager => AudienceQuery::Manager(partner(event, event_type)?),
+        Audience::Superior => AudienceQuery::Superior(partner(event, event_type)?),
         Audience::Team(name) => AudienceQuery::Team(name.clone()),
         Audience::Segment(name) => AudienceQuery::Segment(name.clone()),
         Audience::SegmentAt(pointer) => match event.data.pointer(pointer) {
@@ -35,10 +36,10 @@ pub(super) fn queries(
     Ok(vec![query])
 }
 
-fn partner(event: &Event) -> Result<PartnerId, Box<Rejection>> {
+fn partner(event: &Event, event_type: &EventType) -> Result<PartnerId, Box<Rejection>> {
     event.partner.clone().ok_or_else(|| {
         let message = "the plan tells people of a partner, and the event names none";
-        unplannable(event, "/partner_id", message)
+        unplannable(event, event_type.partner.as_deref().unwrap_or_default(), message)
     })
 }
 

@@ -319,6 +319,21 @@ fn an_unknown_segment_rejects_the_event() {
 
     assert_eq!(fault.reason, RejectReason::UnknownSegment);
     assert!(fault.message.contains("`x`"));
+    assert_eq!(fault.place, None, "the catalogue names it, not the event");
+}
+
+#[test]
+fn an_unknown_segment_that_the_event_names_is_shown_where_it_stands() {
+    let event_type =
+        event_type(vec![step(Audience::SegmentAt("/to".to_owned()), &[Channel::Email])]);
+    let query = AudienceQuery::Segment("x".into());
+    let question = Question { query, purpose: Purpose::Step(0) };
+    let answers = [(question, Resolution::UnknownSegment)];
+    let event = event(json!({ "to": "x" }));
+
+    let fault = plan(&event, &event_type, &answers, &rules(), time(NOON)).unwrap_err();
+
+    assert_eq!(fault.place.as_deref(), Some("/data/to"));
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod console;
 mod demo;
 mod directory;
 mod events;
+mod flood;
 mod exit_codes;
 mod gates;
 mod inside;

@@ -79,6 +79,26 @@ impl Rabbit {
         matches!(sent.await.ok()?.await.ok()?, Confirmation::Ack(None)).then_some(())
     }
 
+    /// Publishes many messages, and returns once the broker has each of them.
+    pub(crate) async fn publish_fast(
+        &self,
+        key: &str,
+        bodies: impl Iterator<Item = &[u8]>,
+        properties: &BasicProperties,
+    ) {
+        let sent = bodies.map(|body| {
+            let exchange = format!("{}.events", self.name).into();
+            let options = BasicPublishOptions::default();
+            let properties = properties.clone().with_delivery_mode(2);
+            async move {
+                let sent =
+                    self.channel.basic_publish(exchange, key.into(), options, body, properties);
+                assert!(matches!(sent.await.unwrap().await.unwrap(), Confirmation::Ack(None)));
+            }
+        });
+        futures_util::stream::iter(sent).buffer_unordered(200).collect::<Vec<()>>().await;
+    }
+
     /// Publishes CloudEvents in structured mode.
     pub(crate) async fn publish_events(&self, events: &[Value]) {
         for event in events {

@@ -1,0 +1,105 @@
+//! Ten thousand bad events: each kept with a reason and a place, and the queue goes on.
+
+use std::collections::BTreeMap;
+
+use fastrand::Rng;
+use lapin::BasicProperties;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::receiver::{Gateway, Relay};
+use crate::stage::{Rabbit, Running, company, hooked, outside};
+
+/// How many bad events come.
+const COUNT: usize = 10_000;
+/// What the process may hold at most, in MiB: a tenth of what the events would take all at once with
+/// everything that is made of them, and far above what it needs at rest.
+const MEMORY: u64 = 150;
+
+/// A bad event and why it must be rejected.
+fn bad(number: usize, rng: &mut Rng) -> (&'static str, Vec<u8>) {
+    let mut event = hooked(number);
+    event["id"] = json!(format!("bad-{number}"));
+    match number % 12 {
+        0 => {
+            let mut bytes = event.to_string().into_bytes();
+            bytes.truncate(rng.usize(..bytes.len()));
+            ("unreadable", bytes)
+        }
+        1 => {
+            // No letter of UTF-8 begins with this byte.
+            let mut bytes = event.to_string().into_bytes();
+            let place = rng.usize(..bytes.len());
+            bytes[place] = 0xff;
+            ("unreadable", bytes)
+        }
+        2 => ("unreadable", (0..rng.usize(1..400)).map(|_| rng.u8(0x80..)).collect()),
+        3 => {
+            let depth = rng.usize(200..5000);
+            let text = event.to_string();
+            let deep = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+            (
+                "unreadable",
+                text.replacen("\"data\":{", &format!("\"x\":{deep},\"data\":{{"), 1).into(),
+            )
+        }
+        4 => with(event, "type", json!(format!("order.{}", rng.lowercase()))),
+        5 => with(event, "specversion", json!(rng.u32(..))),
+        6 => with(event, "id", Value::Null),
+        7 => with(event, "source", json!(rng.bool())),
+        8 => with(event, "time", json!("2026-13-45T99:00:00Z")),
+        9 => with(event, "data", json!([rng.u32(..)])),
+        10 => within(event, "order_id", json!(rng.i64(..))),
+        _ => within(event, "partner_id", json!(format!("nobody-{}", rng.u32(..)))),
+    }
+}
+
+fn with(mut event: Value, key: &str, value: Value) -> (&'static str, Vec<u8>) {
+    event[key] = value;
+    ("attribute", event.to_string().into())
+}
+
+fn within(mut event: Value, key: &str, value: Value) -> (&'static str, Vec<u8>) {
+    event["data"][key] = value;
+    ("data", event.to_string().into())
+}
+
+#[tokio::test]
+async fn ten_thousand_bad_events_are_rejected_each_with_its_place_rabbitmq() {
+    let (relay, gateway) = (Relay::start().await, Gateway::start().await);
+    let rabbit = Rabbit::corner().await;
+    let folder = TempDir::new().unwrap();
+    let loa = Running::start(&folder, &outside(&relay, &gateway, ("", &rabbit.settings()))).await;
+    loa.ready().await;
+    loa.publish(&company()).await.unwrap();
+    let seed = fastrand::u64(..);
+    eprintln!("the seed is {seed}");
+    let mut rng = Rng::with_seed(seed);
+    let all: Vec<_> = (0..COUNT).map(|number| bad(number, &mut rng)).collect();
+    let structured =
+        BasicProperties::default().with_content_type("application/cloudevents+json".into());
+
+    let bodies = all.iter().map(|(_, bytes)| bytes.as_slice());
+    rabbit.publish_fast("order.delayed", bodies, &structured).await;
+    rabbit.publish_events(&[hooked(COUNT)]).await;
+    gateway.requests.wait_for(1).await;
+
+    let ledger = loa.closes().await;
+    assert_eq!(ledger["events"]["rejected"], COUNT, "{ledger}");
+    let (mut seen, mut after) = (BTreeMap::<String, usize>::new(), String::new());
+    loop {
+        let page = loa.get(&format!("/v1/rejected?limit=500{after}")).await;
+        for row in page["rejected"].as_array().unwrap() {
+            let message = row["message"].as_str().unwrap();
+            let place = row["pointer"].as_str();
+            assert!(!message.is_empty() && (place.is_some() || message.contains("line")), "{row}");
+            *seen.entry(row["reason"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!(seen.values().sum::<usize>(), COUNT, "{seen:?}");
+    let peak = loa.peak_memory();
+    assert!(peak < MEMORY, "{peak} MiB; {seen:?}");
+    rabbit.remove().await;
+}
