@@ -1,5 +1,6 @@
 //! Retention and backup.
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -41,23 +42,37 @@ impl Store {
 /// # Errors
 /// When the file is there already or cannot be written.
 pub async fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
-    if to.exists() {
-        let text = format!("{} exists already; name a new file", to.display());
-        return Err(StoreError::Wrong(text));
-    }
     let (from, to) = (from.to_owned(), to.to_owned());
     let copy = tokio::task::spawn_blocking(move || -> Result<(), StoreError> {
         let source = rusqlite::Connection::open_with_flags(
             &from,
             rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY,
         )?;
+        create_private(&to)?;
         // One read transaction, so that writers go on and the copy is of one moment.
-        source.execute("VACUUM INTO ?1", [to.display().to_string()])?;
+        let copied = source.execute("VACUUM INTO ?1", [to.display().to_string()]);
+        if copied.is_err() {
+            drop(std::fs::remove_file(&to));
+        }
+        copied?;
         std::fs::File::open(&to)
             .and_then(|file| file.sync_all())
             .map_err(|error| StoreError::Wrong(format!("cannot sync the backup: {error}")))
     });
     copy.await.map_err(|error| StoreError::Broken(format!("the backup was cut off: {error}")))?
+}
+
+/// Makes the new file of a copy: it holds addresses and messages, so nobody but its owner reads it.
+fn create_private(file: &Path) -> Result<(), StoreError> {
+    let new = std::fs::File::options().write(true).create_new(true).mode(0o600).open(file);
+    new.map(drop).map_err(|error| {
+        let file = file.display();
+        StoreError::Wrong(if error.kind() == std::io::ErrorKind::AlreadyExists {
+            format!("{file} exists already; name a new file")
+        } else {
+            format!("cannot write {file}: {error}")
+        })
+    })
 }
 
 async fn purge(

@@ -1,5 +1,6 @@
 //! Where a store is, and what it says when it cannot be there.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -81,6 +82,39 @@ async fn a_data_folder_in_use_is_refused_and_named() {
     let Err(StoreError::Wrong(text)) = open(&stage.path()).await else { panic!("it opened") };
 
     assert!(text.contains("is in use by another Loa"), "{text}");
+}
+
+#[tokio::test]
+async fn nobody_but_its_owner_reads_what_a_data_folder_holds() {
+    let outer = TempDir::new().unwrap();
+    let folder = outer.path().join("data");
+    let store = open(&folder.join("loa.db")).await.unwrap();
+    store.migrate().await.unwrap();
+    let copy = folder.join("copy.db");
+    crate::store::backup(&folder.join("loa.db"), &copy).await.unwrap();
+
+    let modes: std::collections::BTreeMap<_, _> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name(), entry.metadata().unwrap().permissions().mode()))
+        .collect();
+
+    for name in ["loa.db", "loa.db-wal", "loa.db-shm", "loa.lock", "copy.db"] {
+        assert_eq!(modes[std::ffi::OsStr::new(name)] & 0o077, 0, "{name}: {modes:?}");
+    }
+    let own = std::fs::metadata(&folder).unwrap().permissions().mode();
+    assert_eq!(own & 0o077, 0, "{own:o}");
+}
+
+#[tokio::test]
+async fn a_backup_that_cannot_be_made_leaves_no_file() {
+    let folder = TempDir::new().unwrap();
+    let (from, to) = (folder.path().join("loa.db"), folder.path().join("copy.db"));
+    std::fs::write(&from, "this is no database").unwrap();
+
+    assert!(crate::store::backup(&from, &to).await.is_err());
+
+    assert!(!to.exists());
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod writer;
 
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -156,13 +157,13 @@ fn take_lock(path: &Path) -> Result<std::fs::File, StoreError> {
             folder.display()
         ))
     };
-    std::fs::create_dir_all(folder).map_err(cannot)?;
-    let file = std::fs::File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path.with_extension("lock"))
-        .map_err(cannot)?;
+    // Addresses and messages stand in here: nobody but its owner reads it. SQLite gives the files
+    // beside the database the mode of the database.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(cannot)?;
+    let mut options = std::fs::File::options();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    options.open(path).map_err(cannot)?;
+    let file = options.open(path.with_extension("lock")).map_err(cannot)?;
     file.try_lock().map_err(|_| {
         StoreError::Wrong(format!(
             "the data folder {} is in use by another Loa; stop it, or name another folder with \
