@@ -18,7 +18,7 @@ mod section;
 mod settings;
 mod sources;
 mod step;
-mod suggestion;
+pub(crate) mod suggestion;
 mod tree;
 pub mod units;
 

@@ -10,7 +10,7 @@ pub(super) fn expected(found: &str, words: &[&str]) -> String {
 }
 
 /// What to do about a key that is none of the keys that are read.
-pub(super) fn unknown(found: &str, words: &[&str]) -> String {
+pub(crate) fn unknown(found: &str, words: &[&str]) -> String {
     match nearest(found, words) {
         Some(word) => format!("did you mean `{word}`?"),
         None if words.is_empty() => "remove it; nothing is expected here".to_owned(),

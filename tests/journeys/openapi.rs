@@ -170,3 +170,23 @@ async fn a_test_message_shows_what_the_provider_answers() {
     assert_eq!(nobody.0, StatusCode::NOT_FOUND);
     stage.app.stop().await;
 }
+
+#[tokio::test]
+async fn a_misspelled_filter_is_refused_and_takes_nothing() {
+    let stage = Stage::open("").await;
+    let events: Vec<_> = partner().into_iter().chain([delay(1)]).collect();
+    stage.api(Method::POST, "/v1/events", json!(events)).await;
+
+    let (status, problem) = stage.api(Method::GET, "/v1/deliveries?stat=sent", json!({})).await;
+    assert_eq!((status, &problem["pointer"]), (StatusCode::BAD_REQUEST, &json!("?stat")));
+    assert!(problem["detail"].as_str().unwrap().contains("did you mean `state`?"), "{problem}");
+    for filter in [json!({ "stat": "waiting" }), json!({}), json!({ "state": "" })] {
+        let body = json!({ "action": "cancel", "filter": filter });
+        let (status, problem) = stage.api(Method::POST, "/v1/deliveries/repair", body).await;
+        assert!(status.is_client_error(), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains("filter"), "{problem}");
+    }
+    let cancelled = "/v1/deliveries/count?state=cancelled";
+    assert_eq!(stage.api(Method::GET, cancelled, json!({})).await.1["count"], 0);
+    stage.app.stop().await;
+}

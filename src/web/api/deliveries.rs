@@ -5,11 +5,13 @@ use std::str::FromStr;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{PageQuery, next};
+use crate::config::suggestion::unknown;
 use crate::model::address::{Address, Channel};
 use crate::model::delivery::{Delivery, Reason, State as DeliveryState};
 use crate::model::id::DeliveryId;
@@ -204,8 +206,8 @@ pub(in crate::web) struct RepairBody {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     ids: Vec<DeliveryId>,
-    /// Which more deliveries.
-    #[serde(default)]
+    /// Which more deliveries; at least one field is needed.
+    #[serde(default, deserialize_with = "known_fields")]
     filter: Option<FilterQuery>,
     /// Until when an expired delivery may be sent after all.
     #[serde(default)]
@@ -214,6 +216,24 @@ pub(in crate::web) struct RepairBody {
     /// Only says how many there are.
     #[serde(default)]
     dry_run: bool,
+}
+
+/// Reads a filter strictly: a field that is misspelled, or none, would take every delivery.
+fn known_fields<'de, D: Deserializer<'de>>(json: D) -> Result<Option<FilterQuery>, D::Error> {
+    let Some(fields) = Option::<Map<String, Value>>::deserialize(json)? else { return Ok(None) };
+    let params = FilterQuery::into_params(|| None);
+    let known: Vec<_> = params.iter().map(|param| param.name.as_str()).collect();
+    if let Some(name) = fields.keys().find(|name| !known.contains(&name.as_str())) {
+        let help = unknown(name, &known);
+        return Err(D::Error::custom(format!("there is no field `{name}` in a filter; {help}")));
+    }
+    let is_said = |value: &Value| !value.is_null() && value != "";
+    if !fields.values().any(is_said) {
+        return Err(D::Error::custom(
+            "a filter needs at least one field: it would take everything",
+        ));
+    }
+    FilterQuery::deserialize(Value::Object(fields)).map(Some).map_err(D::Error::custom)
 }
 
 /// Retries, cancels, holds or releases deliveries, by id or by filter.

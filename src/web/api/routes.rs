@@ -1,25 +1,31 @@
 //! The routes of the API, each declared once: its path, the scope it needs, what answers, and
 //! what the document says of it.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::Method;
 use axum::middleware::{Next, from_fn};
-use axum::routing::{MethodFilter, on};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+use url::form_urlencoded;
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{IntoParams, ToSchema};
 
 use super::shapes::Member;
+use crate::config::suggestion::unknown;
 use crate::model::access::Scope;
 use crate::web::Surroundings;
 use crate::web::auth::bearer::require_scope;
+use crate::web::problem::Problem;
 
 /// Routes as they are declared; there is no other way to add one, so none is without a scope.
 #[derive(Default)]
 pub(in crate::web) struct Routes {
-    router: Router<Surroundings>,
+    methods: Vec<MethodRouter<Surroundings>>,
     declared: Vec<Declared>,
 }
 
@@ -98,8 +104,7 @@ impl Routes {
         H: Handler<T, Surroundings>,
         T: 'static,
     {
-        let may = from_fn(move |request: Request, next: Next| require_scope(scope, request, next));
-        self.router = self.router.route(path, on(filter, handler).layer(may));
+        self.methods.push(on(filter, handler));
         let (says, query, takes, gives) = ("", Vec::new(), Takes::Nothing, (200, [].as_slice()));
         self.declared.push(Declared { method, path, scope, says, query, takes, gives });
         self
@@ -141,6 +146,35 @@ impl Routes {
 
     /// What was declared, and the router of it.
     pub(in crate::web) fn finish(self) -> (Router<Surroundings>, Vec<Declared>) {
-        (self.router, self.declared)
+        let mut router = Router::new();
+        for (answers, route) in self.methods.into_iter().zip(&self.declared) {
+            let names: Arc<[String]> = route.query.iter().map(|one| one.name.clone()).collect();
+            let known = from_fn(move |request: Request, next: Next| {
+                require_known_query(Arc::clone(&names), request, next)
+            });
+            let scope = route.scope;
+            let may =
+                from_fn(move |request: Request, next: Next| require_scope(scope, request, next));
+            router = router.route(route.path, answers.layer(known).layer(may));
+        }
+        (router, self.declared)
+    }
+}
+
+/// Refuses a query that names what the route does not know: a filter that is misspelled must not
+/// count as none.
+async fn require_known_query(names: Arc<[String]>, request: Request, next: Next) -> Response {
+    let query = request.uri().query().unwrap_or_default();
+    let stranger = form_urlencoded::parse(query.as_bytes())
+        .map(|(name, _)| name)
+        .find(|name| !names.iter().any(|known| known == name));
+    match stranger {
+        None => next.run(request).await,
+        Some(name) => {
+            let known: Vec<_> = names.iter().map(String::as_str).collect();
+            let help = unknown(&name, &known);
+            let text = format!("there is no parameter `{name}` here; {help}");
+            Problem::bad_request(&format!("?{name}"), text).into_response()
+        }
     }
 }
