@@ -23,6 +23,7 @@ mod teams;
 mod templates;
 mod users;
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -198,10 +199,19 @@ fn end(result: Result<ExitCode, Failure>) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Prints a line for people.
-#[expect(clippy::print_stdout, reason = "the command line speaks to people")]
+/// Prints a line for people; ends the program where nobody takes it.
+///
+/// Who reads by `| head` has seen enough: that is no fault. Where the output cannot be written, such
+/// as on a full disk, the exit code says so.
+#[expect(clippy::print_stderr, reason = "the command line speaks to people")]
 fn print(text: &str) {
-    println!("{text}");
+    let mut out = std::io::stdout().lock();
+    let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) else { return };
+    if error.kind() == std::io::ErrorKind::BrokenPipe {
+        std::process::exit(0);
+    }
+    eprintln!("cannot write the output: {error}");
+    std::process::exit(1);
 }
 
 /// Prints a result for programs.

@@ -168,12 +168,15 @@ struct Tally {
     /// Every event is told of, not only those that nobody took.
     tells_each: bool,
     counts: std::collections::BTreeMap<String, u64>,
+    /// How many test events reach nobody.
+    misses: u64,
     /// Kept for programs only: a file may be long.
     results: Vec<Value>,
 }
 
 impl Tally {
     fn add(&mut self, result: Value, output: Output) {
+        self.misses += u64::from(result["reached"] == 0);
         *self.counts.entry(cell(&result, "result")).or_default() += 1;
         if output == Output::Json {
             self.results.push(result);
@@ -185,7 +188,8 @@ impl Tally {
         if self.tells_each {
             return Some(tell(result));
         }
-        is_bad(&cell(result, "result")).then(|| format!("line {line}: {}", tell(result)))
+        let is_told = is_bad(&cell(result, "result")) || result["reached"] == 0;
+        is_told.then(|| format!("line {line}: {}", tell(result)))
     }
 
     fn summary(&self) -> String {
@@ -196,7 +200,7 @@ impl Tally {
     }
 
     fn is_good(&self) -> bool {
-        !self.counts.keys().any(|result| is_bad(result))
+        self.misses == 0 && !self.counts.keys().any(|result| is_bad(result))
     }
 }
 
@@ -205,12 +209,26 @@ fn is_bad(result: &str) -> bool {
     matches!(result, "rejected" | "unroutable" | "failed")
 }
 
+/// Why a test event reaches nobody.
+fn missed(result: &Value, id: &str) -> String {
+    let why = result["skipped_because"].as_array().into_iter().flatten();
+    let why: Vec<_> = why.filter_map(Value::as_str).collect();
+    match why.is_empty() {
+        true => format!("event {id} sends nothing: nobody it would tell has this address"),
+        false => format!("event {id} sends nothing to this address ({})", why.join(", ")),
+    }
+}
+
 /// What became of one event, in a line.
 fn tell(result: &Value) -> String {
     let said = |key| cell(result, key);
     let id = said("id");
     match said("result").as_str() {
-        "planned" => format!("planned {} deliveries of event {id}", said("deliveries")),
+        "planned" => match result["reached"].as_u64() {
+            None => format!("planned {} deliveries of event {id}", said("deliveries")),
+            Some(0) => missed(result, &id),
+            Some(count) => format!("event {id} sends {count} to this address, and nobody else"),
+        },
         "planning" => format!("planning a big audience for event {id}"),
         "repeat" => format!("event {id} came before; nothing is planned twice"),
         "rejected" => {

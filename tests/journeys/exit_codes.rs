@@ -1,5 +1,7 @@
 //! Exit codes: 0 it is done, 1 it failed, 2 it was asked for wrongly.
 
+use std::process::Stdio;
+
 use tempfile::TempDir;
 
 use crate::stage::{Running, loa, partner, settings};
@@ -25,6 +27,23 @@ fn what_is_done_ends_with_0() {
     ] {
         assert_eq!(code(arguments), Some(0), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_fault() {
+    let mut command = loa();
+    let mut child = command
+        .args(["event-types", "show", "order.delayed"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+
+    let output = child.wait_with_output().unwrap();
+
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.stderr, b"");
 }
 
 #[test]

@@ -94,6 +94,20 @@ async fn a_rejected_line_is_named_and_the_rest_is_planned() {
 }
 
 #[tokio::test]
+async fn a_test_event_says_whether_its_address_gets_anything() {
+    let post = Post::open("").await;
+    post.write("one.json", &delay(1)["data"].to_string());
+
+    let told = post.publish(&["--data", "one.json", "--only", "lan@minhphat.test"]);
+    let missed = post.publish(&["--data", "one.json", "--only", "nobody@minhphat.test"]);
+
+    assert!(told.status.success(), "{}", said(&told));
+    assert!(said(&told).contains("sends 1 to this address, and nobody else"), "{}", said(&told));
+    assert_eq!(missed.status.code(), Some(1), "{}", said(&missed));
+    assert!(said(&missed).contains("nobody it would tell has this address"), "{}", said(&missed));
+}
+
+#[tokio::test]
 async fn events_reach_loa_by_rabbitmq_with_confirms() {
     let post = Post::with_rabbitmq("journey.publish").await;
     post.write_orders(300);
