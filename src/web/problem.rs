@@ -86,6 +86,17 @@ impl From<StoreError> for Problem {
     }
 }
 
+/// The rejections of an array that is refused as a whole, by index: places begin with the index.
+pub(super) fn rejected_of_array(rejections: &[(usize, Rejection)]) -> Problem {
+    let problem = rejected(rejections);
+    let Some((index, first)) = rejections.first() else { return problem };
+    let place = first.place.as_deref().filter(|place| place.starts_with('/')).unwrap_or_default();
+    let detail = format!("event {index} of the array: {first}");
+    let mut more = problem.more;
+    more["pointer"] = json!(format!("/{index}{place}"));
+    Problem { detail, more, ..problem }
+}
+
 /// The rejections of a request that is refused as a whole, by index.
 pub(super) fn rejected(rejections: &[(usize, Rejection)]) -> Problem {
     let first = rejections.first().map(|(_, rejection)| rejection.reason);
@@ -144,7 +155,9 @@ pub(super) async fn in_one_form(request: Request, next: Next) -> Response {
     let (mut parts, body) = answer.into_parts();
     let said = axum::body::to_bytes(body, MOST_SAID).await.unwrap_or_default();
     let (title, detail) = words(status);
-    let detail = if said.is_empty() { detail } else { String::from_utf8_lossy(&said).into() };
+    // The library's words do not name the setting.
+    let is_said_better = said.is_empty() || status == StatusCode::PAYLOAD_TOO_LARGE;
+    let detail = if is_said_better { detail } else { String::from_utf8_lossy(&said).into() };
     let (form, body) = Problem::new(status, title, detail).into_response().into_parts();
     // Such as `Allow`, which says what would have been right.
     parts.headers.remove(header::CONTENT_LENGTH);
@@ -162,7 +175,11 @@ fn words(status: StatusCode) -> (&'static str, String) {
         StatusCode::REQUEST_TIMEOUT => {
             ("too slow", "the request took longer than http.timeout allows".to_owned())
         }
-        StatusCode::PAYLOAD_TOO_LARGE => ("too large", String::new()),
+        StatusCode::PAYLOAD_TOO_LARGE => (
+            "too large",
+            "the body is longer than http.max_body allows; send it in parts, or raise the setting"
+                .to_owned(),
+        ),
         StatusCode::UNSUPPORTED_MEDIA_TYPE => ("unsupported media type", String::new()),
         StatusCode::UNPROCESSABLE_ENTITY => ("not understood", String::new()),
         _ => ("refused", status.canonical_reason().unwrap_or_default().to_owned()),

@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::inside::Stage;
-use crate::stage::PATIENCE;
+use crate::stage::{PATIENCE, delay, partner};
 
 impl Stage {
     /// Sends a request by whoever may everything, and returns what it is told.
@@ -169,5 +169,25 @@ async fn a_template_is_shown_as_it_is_and_as_it_would_become() {
     let (_, list) = stage.api(Method::GET, "/v1/templates", json!({})).await;
     let first = &list["templates"][0];
     assert!(first["name"].is_string() && first["channel"].is_string(), "{list}");
+    stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_refused_array_names_the_event_and_a_body_that_is_too_long_the_setting() {
+    let stage = Stage::with("", &[("http.max_body", "64 KiB")]).await;
+    let mut broken = delay(2);
+    broken["data"]["order_id"] = json!(7);
+    let post = |body: Value| stage.may(Method::POST, "/v1/events").json(&body);
+
+    let events: Vec<_> = partner().into_iter().chain([broken]).collect();
+    let refused = stage.refusal(post(json!(events))).await;
+    let empty = stage.refusal(post(json!([]))).await;
+    let long = stage.refusal(post(json!("x".repeat(64 << 10)))).await;
+
+    assert_eq!(refused["pointer"], "/2/data/order_id", "{refused}");
+    assert!(refused["detail"].as_str().unwrap().starts_with("event 2 of the array: "), "{refused}");
+    assert_eq!((&empty["status"], &empty["title"]), (&json!(422), &json!("no event")));
+    assert_eq!(long["status"], 413, "{long}");
+    assert!(long["detail"].as_str().unwrap().contains("http.max_body"), "{long}");
     stage.app.stop().await;
 }

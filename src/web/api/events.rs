@@ -53,6 +53,11 @@ pub(in crate::web) async fn publish(
         Some(Err(rejection)) => return Err(problem::rejected(&[(0, *rejection)])),
         None => (vec![body], false),
     };
+    if bodies.is_empty() {
+        let text = "expected at least one event in the array";
+        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no event", text);
+        return Err(problem.with(json!({ "pointer": "" })));
+    }
     let properties = properties(&headers, &query);
     let at = surroundings.clock.now();
     let arrivals: Vec<Arrival> = bodies
@@ -71,7 +76,10 @@ pub(in crate::web) async fn publish(
     if on_reject == OnReject::Answer {
         let refused = rejections(&answers);
         if !refused.is_empty() {
-            return Err(problem::rejected(&refused));
+            return Err(match is_array {
+                true => problem::rejected_of_array(&refused),
+                false => problem::rejected(&refused),
+            });
         }
     }
     let results: Vec<Value> = answers.iter().map(answer_json).collect();
