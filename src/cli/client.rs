@@ -66,7 +66,7 @@ impl Server {
                 Ok((trimmed(&file.url), token.unwrap_or(file.token)))
             }
             (_, Some(url)) => Err(Failure::Wrong(format!(
-                "{url} asks for a token; give it by --token or LOA_TOKEN"
+                "a Loa elsewhere wants a token: give the one for {url} by --token or LOA_TOKEN"
             ))),
             (_, None) => Err(Failure::Wrong(format!(
                 "no Loa runs on the folder {}; start one with `loa run`, name its folder with \

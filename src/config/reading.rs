@@ -62,11 +62,17 @@ fn within<T>(root: &Section, key: &str, read: impl FnOnce(&Section) -> T) -> T {
 
 fn assets(root: &Section, key: &str, embedded: impl FnOnce() -> Assets) -> Assets {
     let Some(folder) = root.text(key) else { return embedded() };
-    Assets::from_folder(Path::new(&folder)).unwrap_or_else(|error| {
-        let what = format!("the folder `{folder}` cannot be read: {error}");
-        root.fault(key, what, "name a readable folder, or remove the key to use what is built in");
-        embedded()
-    })
+    let what = match Assets::from_folder(Path::new(&folder)) {
+        Ok(assets) if !assets.files.is_empty() => return assets,
+        Ok(_) => format!("the folder `{folder}` is empty"),
+        Err(error) => format!("the folder `{folder}` cannot be read: {error}"),
+    };
+    root.fault(
+        key,
+        what,
+        "name a readable folder with files, or remove the key to use what is built in",
+    );
+    embedded()
 }
 
 fn store(section: &Section) -> StoreSettings {

@@ -232,6 +232,18 @@ fn a_missing_settings_file_is_one_clear_fault() {
     insta::assert_snapshot!(lines(&faults), @"/nowhere/loa.toml: the settings file cannot be read: No such file or directory (os error 2); name a readable file by --config or LOA_CONFIG");
 }
 
+#[test]
+fn an_empty_catalogue_is_a_fault_and_not_a_loa_that_knows_no_event() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().display().to_string();
+    let sources = Sources::defaults().with_override("catalogue_dir", &path, "the test");
+
+    let (_, faults) = read(&sources);
+
+    let text = lines(&faults);
+    assert!(text.contains(&format!("the folder `{path}` is empty")), "{text}");
+}
+
 const GOOD: &str = r#"
 description = "An order comes later than promised."
 category = "transactional"
