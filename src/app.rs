@@ -178,7 +178,6 @@ impl App {
             store: self.store.clone(),
             pipeline: self.pipeline.clone(),
             config: Arc::clone(&self.config),
-            metrics: Arc::clone(&self.metrics),
             clock: self.clock.clone(),
             local_token: SecretString::from(token.clone()),
             attempts: web::Attempts::default(),

@@ -10,6 +10,7 @@ mod consume;
 mod deliver;
 mod desks;
 mod dispatch;
+mod figures;
 mod pages;
 mod rehearse;
 mod reread;
@@ -23,10 +24,12 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
+use tracing::warn;
 
 use crate::broker::{Consumer, Publisher};
 use crate::clock::Clock;
 use crate::lifecycle::Tasks;
+use crate::pipeline::figures::Figures;
 use crate::send::Desk;
 use crate::store::{Ages, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -75,6 +78,8 @@ pub struct Pipeline {
     desks: Arc<Desks>,
     store: Store,
     clock: Clock,
+    metrics: Arc<Metrics>,
+    figures: Figures,
 }
 
 impl Pipeline {
@@ -103,8 +108,10 @@ impl Pipeline {
             };
             tasks.spawn(dispatcher.run());
         }
-        let pipeline =
-            Self { acceptor, deliverer, desks, store: store.clone(), clock: clock.clone() };
+        let (store, clock, metrics) = (store.clone(), clock.clone(), Arc::clone(metrics));
+        let figures =
+            Figures { store: store.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
+        let pipeline = Self { acceptor, deliverer, desks, store, clock, metrics, figures };
         sweep::start(&pipeline, &parts);
         pages::start(&pipeline, &parts);
         pipeline
@@ -118,6 +125,15 @@ impl Pipeline {
     /// Tells the world by a broker what becomes of events and deliveries.
     pub fn tell(&self, publisher: Publisher, metrics: &Arc<Metrics>, tasks: &Tasks) {
         tell::start(self.store.clone(), publisher, Arc::clone(metrics), tasks);
+    }
+
+    /// Every metric as text, those of the store as it counts now; as it counted last, if it does
+    /// not answer.
+    pub async fn metrics(&self) -> String {
+        if let Err(error) = self.figures.show().await {
+            warn!(%error, "the figures of the store are not of now: {error}");
+        }
+        self.metrics.text()
     }
 
     /// Takes arrivals in.

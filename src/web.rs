@@ -24,7 +24,6 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::pipeline::Pipeline;
 use crate::store::Store;
-use crate::telemetry::Metrics;
 
 pub use auth::{Attempts, local_link, random_secret};
 pub use rates::{Rate, Rates};
@@ -39,8 +38,6 @@ pub struct Surroundings {
     pub pipeline: Pipeline,
     /// The settings.
     pub config: Arc<Config>,
-    /// What is counted.
-    pub metrics: Arc<Metrics>,
     /// The time.
     pub clock: Clock,
     /// Opens everything to whoever may read the data folder.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use jsonschema::Validator;
+use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
 use crate::model::catalogue::Catalogue;
@@ -14,11 +14,16 @@ pub(super) struct Schemas {
     validators: HashMap<EventTypeName, Validator>,
 }
 
-/// The first place where data does not fit.
+/// How many misfits are told; of the rest only the number.
+const TOLD: usize = 5;
+/// How many characters of one misfit are told.
+const MESSAGE: usize = 300;
+
+/// Where data does not fit.
 pub(super) struct Misfit {
-    /// JSON pointer into the data.
+    /// JSON pointer into the data, to the first misfit.
     pub(super) pointer: String,
-    /// What was expected, and how many more misfits there are.
+    /// What was expected there, then the further misfits with their own pointers.
     pub(super) message: String,
 }
 
@@ -39,7 +44,7 @@ impl Schemas {
         Ok(Self { validators })
     }
 
-    /// Looks for the first misfit of `data`.
+    /// Looks for the misfits of `data`.
     pub(super) fn check(&self, event_type: &EventTypeName, data: &Value) -> Option<Misfit> {
         let validator = self.validators.get(event_type)?;
         if validator.is_valid(data) {
@@ -47,13 +52,19 @@ impl Schemas {
         }
         let mut errors = validator.iter_errors(data);
         let first = errors.next()?;
-        let more = errors.count();
-        // Without the value itself, which may be personal and of any length.
-        let mut message: String =
-            first.masked_with("the value").to_string().chars().take(300).collect();
-        if more > 0 {
-            message = format!("{message} (and {more} more)");
+        let mut message = say(&first);
+        for next in errors.by_ref().take(TOLD - 1) {
+            message = format!("{message}; /data{}: {}", next.instance_path(), say(&next));
+        }
+        match errors.count() {
+            0 => {}
+            more => message = format!("{message} (and {more} more)"),
         }
         Some(Misfit { pointer: first.instance_path().to_string(), message })
     }
+}
+
+/// What was expected, without the value itself, which may be personal and of any length.
+fn say(error: &ValidationError<'_>) -> String {
+    error.masked_with("the value").to_string().chars().take(MESSAGE).collect()
 }

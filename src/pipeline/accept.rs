@@ -185,8 +185,12 @@ impl Acceptor {
                     self.metrics.count_planned(*deliveries);
                 }
                 Answer::Repeat { .. } => self.metrics.count_events(EventResult::Repeated, 1),
-                Answer::Rejected { rejection, .. } => {
-                    self.metrics.count_events(EventResult::Rejected, 1);
+                Answer::Rejected { id, rejection } => {
+                    let result = match id {
+                        Some(_) => EventResult::Rejected,
+                        None => EventResult::Refused,
+                    };
+                    self.metrics.count_events(result, 1);
                     self.metrics.count_rejected(rejection.reason.as_str());
                 }
             }

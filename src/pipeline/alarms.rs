@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::warn;
 
 use crate::clock::Clock;
@@ -36,7 +36,7 @@ impl Alarms {
     /// A provider is on hold.
     pub(super) async fn provider_held(&self, hold: &ProviderHold) -> Result<(), StoreError> {
         let cause = hold.provider.to_string();
-        self.raise("loa.provider_held", &cause, json!({})).await
+        self.raise("loa.provider_held", &cause).await
     }
 
     /// Events were rejected; Loa's own alarms raise none.
@@ -47,8 +47,7 @@ impl Alarms {
         for event in rejected {
             let event_type = event.rejection.event_type.as_deref().unwrap_or_default();
             if !event_type.starts_with("loa.") {
-                self.raise("loa.event_rejected", event.rejection.reason.as_str(), json!({}))
-                    .await?;
+                self.raise("loa.event_rejected", event.rejection.reason.as_str()).await?;
             }
         }
         Ok(())
@@ -58,16 +57,16 @@ impl Alarms {
     pub(super) async fn queue_late(&self, backlog: &Backlog) -> Result<(), StoreError> {
         let oldest = backlog.oldest_due.iter().min_by_key(|(_, due)| **due);
         let lane = oldest.map_or("normal", |(lane, _)| lane.as_str()).to_owned();
-        self.raise("loa.queue_late", &lane, json!({})).await
+        self.raise("loa.queue_late", &lane).await
     }
 
     /// The ledger does not close.
     pub(super) async fn ledger_open(&self, ledger: &Ledger) -> Result<(), StoreError> {
         let cause = if ledger.events.closes { "deliveries" } else { "events" };
-        self.raise("loa.ledger_open", cause, json!({})).await
+        self.raise("loa.ledger_open", cause).await
     }
 
-    async fn raise(&self, kind: &str, cause: &str, details: Value) -> Result<(), StoreError> {
+    async fn raise(&self, kind: &str, cause: &str) -> Result<(), StoreError> {
         let seconds = self.clock.now().as_second();
         let hour = Timestamp::from_second(seconds - seconds.rem_euclid(3600))
             .unwrap_or(Timestamp::UNIX_EPOCH);
@@ -75,10 +74,7 @@ impl Alarms {
         if !self.raised.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) {
             return Ok(());
         }
-        let mut data = json!({ "cause": cause, "hour": hour.to_string() });
-        if let (Some(data), Value::Object(details)) = (data.as_object_mut(), details) {
-            data.extend(details);
-        }
+        let data = json!({ "cause": cause, "hour": hour.to_string() });
         let outgoing = Outgoing {
             event_type: kind.to_owned(),
             key: Some(EventKey { source: SOURCE.to_owned(), id }),

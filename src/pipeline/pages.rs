@@ -82,8 +82,10 @@ async fn plan_page(
         unless: planned.unless,
         lease: None,
     };
-    let deliveries = planned.into_iter().map(new_delivery).collect();
+    let deliveries: Vec<_> = planned.into_iter().map(new_delivery).collect();
+    let count = deliveries.len() as u64;
     pipeline.store.finish_page(page, deliveries, recipients.next).await?;
+    pipeline.metrics.count_planned(count);
     pipeline.desks.wake_all();
     Ok(())
 }

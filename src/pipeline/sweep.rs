@@ -11,6 +11,7 @@ use crate::model::outcome::{Answer, Outcome, Verdict};
 use crate::pipeline::alarms::Alarms;
 use crate::pipeline::deliver::Deliverer;
 use crate::pipeline::desks::Desks;
+use crate::pipeline::figures::Figures;
 use crate::pipeline::{Parts, Pipeline};
 use crate::store::{Ages, Store, StoreError};
 use crate::telemetry::{BreakerState, Metrics};
@@ -33,6 +34,7 @@ pub(super) fn start(pipeline: &Pipeline, parts: &Parts) {
         clock: parts.clock.clone(),
         tasks: parts.tasks.clone(),
         metrics: Arc::clone(&parts.metrics),
+        figures: pipeline.figures.clone(),
         lease: parts.lease,
         ages: parts.ages,
         alarms: parts.alarms.then(|| Alarms::new(pipeline.acceptor.clone(), parts.clock.clone())),
@@ -69,6 +71,7 @@ struct Sweep {
     clock: Clock,
     tasks: Tasks,
     metrics: Arc<Metrics>,
+    figures: Figures,
     lease: Duration,
     ages: Ages,
     alarms: Option<Alarms>,
@@ -104,7 +107,7 @@ impl Sweep {
             self.desks.stations().for_each(|station| station.desk.share_rate(alive));
             self.store.fold_counters().await?;
             while self.store.purge(self.ages, LIMIT).await? {}
-            self.show_figures().await?;
+            self.heed_figures().await?;
         }
         Ok(())
     }
@@ -153,22 +156,12 @@ impl Sweep {
         Ok(())
     }
 
-    async fn show_figures(&self) -> Result<(), StoreError> {
-        let backlog = self.store.backlog().await?;
-        let now = self.clock.now();
-        self.metrics.show_overdue(backlog.overdue);
-        for lane in ["urgent", "normal", "bulk"] {
-            let oldest = backlog.oldest_due.get(lane);
-            let age = oldest.map_or(Duration::ZERO, |due| now.duration_since(*due).unsigned_abs());
-            self.metrics.show_oldest_due(lane, age);
-        }
-        let ledger = self.store.ledger().await?;
-        for (state, count) in &ledger.deliveries.states {
-            self.metrics.show_deliveries(state, u64::try_from(*count).unwrap_or(0));
-        }
-        self.metrics.show_ledger_gap(ledger.gap());
+    /// Brings the metrics up to date, and raises an alarm for what they say is wrong.
+    async fn heed_figures(&self) -> Result<(), StoreError> {
+        let (backlog, ledger) = self.figures.show().await?;
         let Some(alarms) = &self.alarms else { return Ok(()) };
         let rejected = self.store.rejected_events(None, RECENT).await?;
+        let now = self.clock.now();
         let since = now.checked_sub(BEAT * SLOW_BEATS * 2).unwrap_or(now);
         let recent: Vec<_> =
             rejected.into_iter().filter(|event| event.arrival.at >= since).collect();

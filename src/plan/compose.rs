@@ -1,7 +1,6 @@
 //! Makes the rows of one step: each recipient, each channel, and the decisions against.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -41,7 +40,7 @@ struct Choice<'a> {
 struct Times<'a> {
     /// The step's own time.
     starts: Timestamp,
-    /// That time, and a fallback's wait on top.
+    /// That time; a fallback's is counted from when the channel before it is due.
     due: Timestamp,
     zone: &'a TimeZone,
 }
@@ -121,11 +120,11 @@ impl<'a> Composer<'a> {
     ) {
         let own_zone = recipient.time_zone.and_then(|name| TimeZone::get(name).ok());
         let zone = own_zone.as_ref().unwrap_or(&self.rules.time_zone);
-        let mut wait = Duration::ZERO;
+        let mut next = starts;
         let mut before: Option<DeliveryId> = None;
         for channel in channels_of(step, recipient) {
             let choice = self.choose(step, recipient, channel);
-            let times = Times { starts, due: later(starts, wait), zone };
+            let times = Times { starts, due: next, zone };
             let mut row = self.row(step, recipient, choice, times);
             if let Strategy::Fallback { after } = step.strategy
                 && row.delivery.state == State::Waiting
@@ -134,7 +133,8 @@ impl<'a> Composer<'a> {
                     row.delivery.reason = Reason::Fallback;
                 }
                 row.delivery.after = before.replace(row.delivery.id);
-                wait += after;
+                // From when this one may go out at the earliest, or both would be due at once.
+                next = later(row.delivery.due_at, after);
             }
             rows.push(row);
         }

@@ -185,6 +185,18 @@ fn a_fallback_waits_behind_the_channel_before_it() {
 }
 
 #[test]
+fn a_fallback_of_an_event_that_comes_late_waits_from_when_the_first_channel_is_due() {
+    let mut event_type = to_partner(&[Channel::Email, Channel::Sms]);
+    event_type.steps[0].strategy = Strategy::Fallback { after: Duration::from_mins(10) };
+    let late = Event { time: time(NOON) - Duration::from_hours(1), ..event(json!({})) };
+
+    let rows = planned(&late, &event_type, vec![person("an", vec![email(), phone()])]);
+
+    assert_eq!(rows[0].due_at, time(NOON));
+    assert_eq!(rows[1].due_at, time(NOON) + Duration::from_mins(10));
+}
+
+#[test]
 fn a_fallback_behind_a_missing_address_is_due_at_once() {
     let mut event_type = to_partner(&[Channel::Email, Channel::Sms]);
     event_type.steps[0].strategy = Strategy::Fallback { after: Duration::from_mins(10) };

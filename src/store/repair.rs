@@ -228,10 +228,13 @@ fn decide(row: &DeliveryRow, repair: Repair, now: Timestamp) -> Option<Move> {
 fn release(row: &DeliveryRow, now: Timestamp) -> Move {
     let delivery = &row.delivery;
     let (due_at, expires_at) = (delivery.due_at.max(now), delivery.expires_at);
-    match now > expires_at {
-        true => Move { state: State::Expired, reason: Reason::Expiry, due_at, expires_at },
-        false => Move { state: State::Waiting, reason: Reason::Released, due_at, expires_at },
+    if now > expires_at {
+        return Move { state: State::Expired, reason: Reason::Expiry, due_at, expires_at };
     }
+    // What stands behind another channel goes on standing there until its own time.
+    let stands_behind = delivery.after.is_some() && due_at > now;
+    let reason = if stands_behind { Reason::Fallback } else { Reason::Released };
+    Move { state: State::Waiting, reason, due_at, expires_at }
 }
 
 /// Moves deliveries that nobody holds, with counters, status events and fallbacks.

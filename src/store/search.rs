@@ -11,6 +11,7 @@ use crate::model::id::{DeliveryId, EventId};
 use crate::model::outcome::{Answer, Attempt, VerdictClass};
 use crate::store::conditions::Conditions;
 use crate::store::engine::{Row, Tx, Value};
+use crate::store::holds::say_holds;
 use crate::store::rows::{DELIVERY, EventFacts, FACTS, read_delivery, read_facts, read_json};
 use crate::store::{Store, StoreError};
 
@@ -140,7 +141,10 @@ impl Store {
             Box::pin(async move {
                 let (sql, params) = list(&filter, after, limit);
                 let rows = tx.query(&sql, &params).await?;
-                rows.iter().map(|row| read_delivery(row).map(|row| row.delivery)).collect()
+                let read = |row| read_delivery(row).map(|row| row.delivery);
+                let mut found = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+                say_holds(tx, &mut found).await?;
+                Ok(found)
             })
         })
         .await
@@ -207,7 +211,8 @@ async fn find_delivery(
     let id_param = [Value::from(id.0)];
     let sql = format!("SELECT {DELIVERY} FROM delivery WHERE id = $1");
     let Some(row) = tx.query_one(&sql, &id_param).await? else { return Ok(None) };
-    let delivery = read_delivery(&row)?.delivery;
+    let mut delivery = read_delivery(&row)?.delivery;
+    say_holds(tx, std::slice::from_mut(&mut delivery)).await?;
     let sql = format!("SELECT {FACTS} FROM event WHERE id = $1");
     let Some(row) = tx.query_one(&sql, &[delivery.event.0.into()]).await? else {
         return Err(StoreError::Broken(format!("delivery {id} has lost its event")));

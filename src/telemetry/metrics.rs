@@ -34,8 +34,10 @@ pub enum EventResult {
     Planned,
     /// Accepted; its audience is planned in pages.
     Planning,
-    /// Kept as a rejected event, or answered with a refusal.
+    /// Kept as a rejected event.
     Rejected,
+    /// Answered with a refusal, and not kept.
+    Refused,
     /// Seen before.
     Repeated,
 }
@@ -114,12 +116,13 @@ impl Metrics {
             EventResult::Planned => "planned",
             EventResult::Planning => "planning",
             EventResult::Rejected => "rejected",
+            EventResult::Refused => "refused",
             EventResult::Repeated => "repeated",
         };
         add(&self.list.events, &[label("result", word)], count);
     }
 
-    /// Counts a rejected arrival by the word of its reason.
+    /// Counts a rejected or refused arrival by the word of its reason.
     pub fn count_rejected(&self, reason: &'static str) {
         add(&self.list.rejected, &[label("reason", reason)], 1);
     }
@@ -207,7 +210,7 @@ impl List {
         let sizes: Histograms = Family::new_with_constructor(|| Histogram::new(BATCH_SIZES));
         Self {
             events: add_to(to, "events", "Arrivals by result"),
-            rejected: add_to(to, "events_rejected", "Rejected arrivals by reason"),
+            rejected: add_to(to, "events_rejected", "Rejected and refused arrivals by reason"),
             planned: add_to(to, "deliveries_planned", "Planned deliveries"),
             deliveries: add_to(to, "deliveries", "Deliveries by state, now"),
             overdue: add_to(to, "overdue", "Deliveries due for five minutes and unclaimed"),

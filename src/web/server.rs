@@ -130,7 +130,7 @@ pub(super) async fn readyz(State(surroundings): State<Surroundings>) -> impl Int
 /// Every metric as `OpenMetrics` text.
 pub(super) async fn metrics(State(surroundings): State<Surroundings>) -> impl IntoResponse {
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, media_type)], surroundings.metrics.text())
+    ([(header::CONTENT_TYPE, media_type)], surroundings.pipeline.metrics().await)
 }
 
 #[cfg(test)]

@@ -41,6 +41,11 @@ async fn play(settings: &str) {
     assert_eq!(found["count"], json!(CONTACTS));
     let sent = loa.get("/v1/deliveries/count?type=loa.queue_late&channel=email&state=sent").await;
     assert_eq!(sent["count"], json!(CONTACTS));
+    // The metrics are those of now, pages included, not of the last look at the store.
+    let deliveries = &ledger["ledger"]["deliveries"];
+    assert_eq!(json!(loa.metric("loa_deliveries_planned_total").await), deliveries["planned"]);
+    let sent = loa.metric("loa_deliveries{state=\"sent\"}").await;
+    assert_eq!(json!(sent), deliveries["sent"]);
 }
 
 fn operator(number: usize) -> Value {

@@ -8,7 +8,7 @@ use crate::model::catalogue::Lane;
 use crate::model::delivery::{Reason, State};
 use crate::model::id::DeliveryId;
 use crate::model::outcome::VerdictClass;
-use crate::store::{Finished, Repair};
+use crate::store::{DeliveryFilter, Finished, Repair};
 
 on_both_stores!(
     of_many_claimers_at_once_no_two_get_the_same_delivery,
@@ -55,13 +55,19 @@ async fn urgent_deliveries_are_claimed_before_those_due_longer(stage: Stage) {
 
 async fn a_provider_on_hold_has_nothing_to_claim_until_released(stage: Stage) {
     stage.plan("1", 1).await;
-    let hold = |by: &str| stage.store.hold_provider(relay(), "broken".to_owned(), by.to_owned());
-    assert!(hold("lan").await.unwrap());
-    assert!(!hold("hoa").await.unwrap());
+    let hold = |reason: &str, by: &str| {
+        stage.store.hold_provider(relay(), reason.to_owned(), by.to_owned())
+    };
+    assert!(hold("broken", "lan").await.unwrap());
+    assert!(!hold("new password on Monday", "hoa").await.unwrap());
 
     assert!(stage.claim().await.is_empty());
 
-    assert_eq!(stage.store.provider_holds().await.unwrap()[0].held_by, "lan");
+    let held = stage.store.provider_holds().await.unwrap().remove(0);
+    assert_eq!((held.reason.as_str(), held.held_by.as_str()), ("new password on Monday", "hoa"));
+    let shown = stage.store.deliveries(DeliveryFilter::default(), None, 10).await.unwrap();
+    let note = "provider relay is on hold: new password on Monday";
+    assert_eq!(shown[0].detail.as_deref(), Some(note));
     assert!(stage.store.release_provider(relay()).await.unwrap());
     assert_eq!(stage.claim().await.len(), 1);
 }

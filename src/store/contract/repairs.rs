@@ -13,6 +13,7 @@ on_both_stores!(
     what_is_released_or_retried_too_late_is_not_sent,
     what_a_template_held_is_released_and_what_an_operator_held_is_not,
     a_fallback_is_due_at_once_when_the_channel_before_it_fails,
+    a_fallback_that_was_held_stands_behind_its_channel_again,
     an_event_cancels_what_it_overtakes_whichever_comes_first,
     a_filter_counts_what_its_repair_then_moves,
 );
@@ -94,6 +95,23 @@ async fn a_fallback_is_due_at_once_when_the_channel_before_it_fails(stage: Stage
     let claims = stage.claim().await;
     assert_eq!(claims.len(), 1);
     assert_eq!((claims[0].delivery.id, claims[0].gate.before), (id, Some(State::Failed)));
+    stage.assert_closed().await;
+}
+
+async fn a_fallback_that_was_held_stands_behind_its_channel_again(stage: Stage) {
+    let event = stage.event("1");
+    let first = stage.delivery(&event, 0);
+    let mut second = stage.delivery(&event, 1);
+    second.delivery.after = Some(first.delivery.id);
+    second.delivery.due_at += Duration::from_hours(1);
+    let (id, due_at) = (second.delivery.id, second.delivery.due_at);
+    stage.accept(planned(event, vec![first, second])).await;
+
+    repair(&stage, id, Repair::Hold).await;
+    assert_eq!(repair(&stage, id, Repair::Release).await, Repaired::Moved(State::Waiting));
+
+    let again = stage.store.find_delivery(id).await.unwrap().unwrap().delivery;
+    assert_eq!((again.reason, again.due_at), (Reason::Fallback, due_at));
     stage.assert_closed().await;
 }
 

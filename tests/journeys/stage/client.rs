@@ -34,6 +34,14 @@ impl Client {
         request.send().await.unwrap().json().await.unwrap()
     }
 
+    /// What the metric of this name and these labels shows.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let request = self.http.get(format!("{}/metrics", self.url));
+        let text = request.send().await.unwrap().text().await.unwrap();
+        let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        values.next().unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
+    }
+
     /// Its address and the token that opens it.
     pub(crate) fn door(&self) -> (String, String) {
         (self.url.clone(), self.token.clone())
