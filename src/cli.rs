@@ -7,11 +7,13 @@ mod contacts;
 mod deliveries;
 mod demo;
 mod event_types;
+mod events;
 mod health;
 mod import;
 mod keys;
 mod ledger;
 mod partners;
+mod print;
 mod providers;
 mod publish;
 mod rejected;
@@ -23,14 +25,13 @@ mod teams;
 mod templates;
 mod users;
 
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use serde_json::Value;
 
 use crate::config::{self, Config, Sources};
+use print::{cell, counted, print, print_as, print_json, print_list, print_table};
 
 /// Loa turns business events into messages that partners really receive, and keeps the proof.
 #[derive(Debug, Parser)]
@@ -49,6 +50,7 @@ enum Command {
     Bench(bench::Bench),
     Check(check::Check),
     Publish(publish::Publish),
+    Events(events::Events),
     Deliveries(Box<deliveries::Deliveries>),
     Rejected(rejected::Rejected),
     Ledger(ledger::Ledger),
@@ -168,6 +170,7 @@ impl Command {
             Self::Bench(command) => command.run().await,
             Self::Check(command) => Ok(command.run()),
             Self::Publish(command) => command.run().await,
+            Self::Events(command) => command.run().await,
             Self::Deliveries(command) => command.run().await,
             Self::Rejected(command) => command.run().await,
             Self::Ledger(command) => command.run().await,
@@ -197,69 +200,6 @@ fn end(result: Result<ExitCode, Failure>) -> ExitCode {
     };
     eprintln!("{text}");
     ExitCode::from(code)
-}
-
-/// Prints a line for people; ends the program where nobody takes it.
-///
-/// Who reads by `| head` has seen enough: that is no fault. Where the output cannot be written, such
-/// as on a full disk, the exit code says so.
-#[expect(clippy::print_stderr, reason = "the command line speaks to people")]
-fn print(text: &str) {
-    let mut out = std::io::stdout().lock();
-    let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) else { return };
-    if error.kind() == std::io::ErrorKind::BrokenPipe {
-        std::process::exit(0);
-    }
-    eprintln!("cannot write the output: {error}");
-    std::process::exit(1);
-}
-
-/// Prints a result for programs.
-fn print_json(value: &Value) {
-    print(&format!("{value:#}"));
-}
-
-/// A table for people.
-fn print_table(titles: &[&str], rows: Vec<Vec<String>>) {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY).set_header(titles.to_vec());
-    // What comes from outside must not steer the terminal.
-    let clean =
-        |text: String| text.chars().filter(|letter| !letter.is_control()).collect::<String>();
-    for row in rows {
-        table.add_row(row.into_iter().map(clean).collect::<Vec<_>>());
-    }
-    print(&table.to_string());
-}
-
-/// A member of a JSON object as text for a table.
-fn cell(value: &Value, key: &str) -> String {
-    match value.get(key) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
-}
-
-/// A list of an answer: a table of `columns` for people, all of it for programs.
-fn print_list(output: Output, answer: &Value, list: &str, columns: &[&str]) {
-    if output == Output::Json {
-        return print_json(answer);
-    }
-    let rows = answer[list].as_array().into_iter().flatten();
-    let rows = rows.map(|row| columns.iter().map(|key| cell(row, key)).collect());
-    print_table(columns, rows.collect());
-    if let Some(next) = answer["next"].as_str() {
-        print(&format!("there are more; see them with --after '{next}'"));
-    }
-}
-
-/// Says `text` to people, or `value` to programs.
-fn print_as(output: Output, text: &str, value: &Value) {
-    match output {
-        Output::Text => print(text),
-        Output::Json => print_json(value),
-    }
 }
 
 /// A new folder of this process's own.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
+use jiff::tz::TimeZone;
 use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -36,6 +37,11 @@ pub(super) struct Client {
 }
 
 impl Server {
+    /// The zone in which people read moments: that of the settings.
+    pub(super) fn zone(&self) -> TimeZone {
+        self.settings.read().defaults.time_zone
+    }
+
     /// Finds the Loa by its address, or by the file it left in its data folder.
     pub(super) fn connect(&self) -> Result<Client, Failure> {
         let named = NamedServer::of_process();

@@ -71,7 +71,7 @@ impl Contacts {
                     }
                 }
                 let columns = ["id", "name", "partner", "duty", "reached", "teams"];
-                super::print_list(server.output, &answer, "contacts", &columns);
+                super::print_list(&server, &answer, "contacts", &columns);
             }
             Command::Show { id, server } => {
                 let path = format!("/v1/contacts/{}", part(&id));

@@ -1,12 +1,16 @@
 //! `loa deliveries`: finds, tells of and repairs deliveries.
 
+mod repair;
+mod story;
+
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use super::client::Server;
+use super::client::{Server, part};
 use super::{Failure, Output, cell};
+use repair::Repair;
 
 /// Find deliveries, tell the story of one, repair them.
 #[derive(Debug, Args)]
@@ -123,6 +127,9 @@ struct List {
     /// How many at most.
     #[arg(long, default_value_t = 50)]
     limit: u32,
+    /// Where the page before said that there are more.
+    #[arg(long, value_name = "NEXT")]
+    after: Option<String>,
     #[command(flatten)]
     server: Server,
 }
@@ -146,22 +153,6 @@ struct Show {
     server: Server,
 }
 
-#[derive(Debug, Args)]
-struct Repair {
-    /// The deliveries; or give a filter.
-    ids: Vec<String>,
-    #[command(flatten)]
-    filter: Filter,
-    /// Do it; without this a filter only says how many there are.
-    #[arg(long)]
-    yes: bool,
-    /// Until when an expired delivery may be sent after all.
-    #[arg(long, value_name = "TIME")]
-    new_expiry: Option<String>,
-    #[command(flatten)]
-    server: Server,
-}
-
 impl Deliveries {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
@@ -180,17 +171,46 @@ impl List {
     async fn run(self) -> Result<ExitCode, Failure> {
         let mut query = self.filter.pairs();
         query.push(("limit", self.limit.to_string()));
-        let answer = self.server.connect()?.get("/v1/deliveries", &query).await?;
-        if self.server.output == Output::Json {
-            super::print_json(&answer);
-            return Ok(ExitCode::SUCCESS);
+        query.extend(self.after.clone().map(|after| ("after", after)));
+        let mut answer = self.server.connect()?.get("/v1/deliveries", &query).await?;
+        if self.server.output == Output::Text {
+            answer["deliveries"].as_array_mut().into_iter().flatten().for_each(for_people);
         }
-        let columns =
-            ["id", "name", "channel", "state", "reason", "detail", "type", "business_key"];
-        let rows = answer["deliveries"].as_array().into_iter().flatten();
-        let rows = rows.map(|row| columns.iter().map(|key| cell(row, key)).collect()).collect();
-        super::print_table(&columns, rows);
+        let columns = [
+            "id",
+            "planned",
+            "state",
+            "why",
+            "due",
+            "attempts",
+            "by",
+            "to",
+            "type",
+            "business_key",
+        ];
+        super::print_list(&self.server, &answer, "deliveries", &columns);
         Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Adds to a delivery what a table shows of it.
+fn for_people(row: &mut Value) {
+    let (reason, detail) = (cell(row, "reason"), cell(row, "detail"));
+    let why = if detail.is_empty() { reason } else { format!("{reason}: {detail}") };
+    let (channel, provider) = (cell(row, "channel"), cell(row, "provider"));
+    let by = if provider.is_empty() { channel } else { format!("{channel} ({provider})") };
+    let name = cell(row, "name");
+    let to = if name.is_empty() { cell(row, "recipient") } else { name };
+    let due = if row["state"] == "waiting" { row["due_at"].clone() } else { Value::Null };
+    let planned = row["created_at"].clone();
+    for (key, value) in [
+        ("why", json!(why)),
+        ("by", json!(by)),
+        ("to", json!(to)),
+        ("due", due),
+        ("planned", planned),
+    ] {
+        row[key] = value;
     }
 }
 
@@ -214,58 +234,13 @@ impl Count {
 
 impl Show {
     async fn run(self) -> Result<ExitCode, Failure> {
-        let path = format!("/v1/deliveries/{}", self.id);
+        let path = format!("/v1/deliveries/{}", part(&self.id));
         let answer = self.server.connect()?.get(&path, &[]).await?;
         if self.server.output == Output::Json {
             super::print_json(&answer);
             return Ok(ExitCode::SUCCESS);
         }
-        let delivery = answer["delivery"].as_object().cloned().unwrap_or_else(Map::new);
-        let line = |(key, value): (&String, &Value)| {
-            vec![key.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)]
-        };
-        let known = delivery.iter().filter(|(_, value)| !value.is_null());
-        super::print_table(&["field", "value"], known.map(line).collect());
-        let columns = ["number", "started_at", "provider", "class", "code", "answer"];
-        let rows = answer["attempts"].as_array().into_iter().flatten();
-        let rows = rows.map(|row| columns.iter().map(|key| cell(row, key)).collect()).collect();
-        super::print_table(&columns, rows);
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-impl Repair {
-    async fn run(self, action: &str) -> Result<ExitCode, Failure> {
-        let filter: Map<String, Value> = self
-            .filter
-            .pairs()
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), json!(value)))
-            .collect();
-        if self.ids.is_empty() && filter.is_empty() {
-            return Err(Failure::Wrong("name deliveries by id or by a filter".to_owned()));
-        }
-        let only_counts = !filter.is_empty() && !self.yes;
-        let mut body = json!({ "action": action, "ids": self.ids, "dry_run": only_counts });
-        if !filter.is_empty() {
-            body["filter"] = Value::Object(filter);
-        }
-        if let Some(expiry) = &self.new_expiry {
-            body["new_expiry"] = json!(expiry);
-        }
-        let body = ("application/json", body.to_string().into_bytes());
-        let answer = self.server.connect()?.post("/v1/deliveries/repair", &[], body).await?;
-        if self.server.output == Output::Json {
-            super::print_json(&answer);
-        } else if only_counts {
-            let count = cell(&answer, "count");
-            super::print(&format!("{count} deliveries fit; add --yes to {action} them"));
-        } else {
-            let rows = answer["results"].as_array().into_iter().flatten();
-            let rows = rows
-                .map(|row| ["id", "result", "state"].iter().map(|key| cell(row, key)).collect());
-            super::print_table(&["id", "result", "state"], rows.collect());
-        }
+        super::print(&story::tell(&answer, &self.server.zone()));
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -57,7 +57,7 @@ impl Partners {
                 query.extend(given.into_iter().filter_map(|(key, value)| Some((key, value?))));
                 let answer = server.connect()?.get("/v1/partners", &query).await?;
                 let columns = ["id", "name", "tier", "manager", "locale", "region"];
-                super::print_list(server.output, &answer, "partners", &columns);
+                super::print_list(&server, &answer, "partners", &columns);
             }
             Command::Show { id, server } => {
                 let path = format!("/v1/partners/{}", part(&id));

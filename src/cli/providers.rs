@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::client::Server;
+use super::print::cell_in;
 use super::{Failure, Output, cell};
 use crate::provider;
 
@@ -71,15 +73,15 @@ impl Providers {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
             Command::List { server } => {
-                let answer = server.connect()?.get("/v1/providers", &[]).await?;
-                if server.output == Output::Json {
-                    super::print_json(&answer);
-                } else {
-                    let columns = ["name", "kind", "concurrency", "rate", "breaker", "hold"];
-                    let rows = answer["providers"].as_array().into_iter().flatten();
-                    let rows = rows.map(|row| columns.iter().map(|key| cell(row, key)).collect());
-                    super::print_table(&columns, rows.collect());
+                let mut answer = server.connect()?.get("/v1/providers", &[]).await?;
+                if server.output == Output::Text {
+                    let zone = server.zone();
+                    for row in answer["providers"].as_array_mut().into_iter().flatten() {
+                        row["on hold"] = json!(held(&row["hold"], &zone));
+                    }
                 }
+                let columns = ["name", "kind", "concurrency", "rate", "breaker", "on hold"];
+                super::print_list(&server, &answer, "providers", &columns);
             }
             Command::Hold { name, reason, server } => {
                 let body = ("text/plain", reason.into_bytes());
@@ -101,6 +103,15 @@ impl Providers {
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Why a provider is on hold, and by whom since when; nothing if it is not.
+fn held(hold: &Value, zone: &TimeZone) -> String {
+    if hold.is_null() {
+        return String::new();
+    }
+    let (reason, by) = (cell(hold, "reason"), cell(hold, "held_by"));
+    format!("{reason} (by {by}, since {})", cell_in(zone, hold, "since"))
 }
 
 /// Sends a test message; anything but an acceptance is a failure.

@@ -3,6 +3,7 @@
 mod http;
 mod input;
 mod rabbitmq;
+mod tally;
 
 use std::process::ExitCode;
 
@@ -12,12 +13,15 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::client::Server;
-use super::{Failure, Output, cell};
+use super::{Failure, Output};
 use crate::intake::encode::Outgoing;
 use crate::model::event::EventKey;
 use http::Http;
 use input::{Input, Item};
 use rabbitmq::RabbitMq;
+use tally::Tally;
+
+pub(super) use tally::tell_rehearsal;
 
 /// How many events of a file are handed over at once.
 const BATCH: usize = 200;
@@ -52,12 +56,20 @@ pub(super) struct Publish {
     #[arg(long, value_name = "ADDRESS")]
     only: Option<String>,
     /// Nothing is due before this time, such as 2026-12-04T09:00:00+07:00.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = moment)]
     not_before: Option<Timestamp>,
     #[command(flatten)]
     broker: Broker,
     #[command(flatten)]
     server: Server,
+}
+
+fn moment(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| {
+        "expected a date and time with its zone, such as 2026-12-04T09:00:00+07:00 or \
+         2026-12-04T02:00:00Z"
+            .to_owned()
+    })
 }
 
 /// Where in RabbitMQ the events go.
@@ -107,7 +119,7 @@ impl Publish {
                 Way::RabbitMq(RabbitMq::connect(&self.server.settings, url, &self.broker).await?)
             }
         };
-        let mut tally = Tally { tells_each: !input.is_lines(), ..Tally::default() };
+        let mut tally = Tally::new(!input.is_lines(), self.server.zone());
         let published = self.publish_all(&mut input, &way, &mut tally).await;
         way.close().await;
         if self.server.output == Output::Json {
@@ -131,12 +143,28 @@ impl Publish {
                 return Ok(());
             }
             let is_lines = input.is_lines();
-            let lines: Vec<usize> = items.iter().map(|item| item.line).collect();
-            let events: Vec<_> = items.into_iter().map(|item| self.event(item, is_lines)).collect();
-            let results = way.publish(&events).await?;
-            for (line, result) in lines.into_iter().zip(results) {
+            let (mut lines, mut events, mut unread) = (Vec::new(), Vec::new(), Vec::new());
+            for Item { line, data } in items {
+                match data {
+                    Ok(data) => {
+                        lines.push(line);
+                        events.push(self.event(line, data, is_lines));
+                    }
+                    Err(fault) => unread.push((
+                        line,
+                        json!({ "result": "unread", "line": line, "message": fault }),
+                    )),
+                }
+            }
+            let results = match events.is_empty() {
+                true => Vec::new(),
+                false => way.publish(&events).await?,
+            };
+            let mut results: Vec<_> = lines.into_iter().zip(results).chain(unread).collect();
+            results.sort_by_key(|(line, _)| *line);
+            for (line, result) in results {
                 if self.server.output == Output::Text
-                    && let Some(text) = tally.tell(line, &result)
+                    && let Some(text) = tally.tell(&input.place(line), &result)
                 {
                     input.beside_progress(|| super::print(&text));
                 }
@@ -145,9 +173,9 @@ impl Publish {
         }
     }
 
-    fn event(&self, item: Item, is_lines: bool) -> Outgoing {
+    fn event(&self, line: usize, data: Value, is_lines: bool) -> Outgoing {
         let id = match &self.id {
-            Some(id) if is_lines => format!("{id}-{}", item.line),
+            Some(id) if is_lines => format!("{id}-{line}"),
             Some(id) => id.clone(),
             None => format!("{:032x}", fastrand::u128(..)),
         };
@@ -156,101 +184,8 @@ impl Publish {
             key: Some(EventKey { source: self.source.clone(), id }),
             not_before: self.not_before,
             only: self.only.clone(),
-            data: item.data,
+            data,
             ..Outgoing::default()
         }
-    }
-}
-
-/// What became of the events so far.
-#[derive(Default)]
-struct Tally {
-    /// Every event is told of, not only those that nobody took.
-    tells_each: bool,
-    counts: std::collections::BTreeMap<String, u64>,
-    /// How many test events reach nobody.
-    misses: u64,
-    /// Kept for programs only: a file may be long.
-    results: Vec<Value>,
-}
-
-impl Tally {
-    fn add(&mut self, result: Value, output: Output) {
-        self.misses += u64::from(result["reached"] == 0);
-        *self.counts.entry(cell(&result, "result")).or_default() += 1;
-        if output == Output::Json {
-            self.results.push(result);
-        }
-    }
-
-    /// What there is to say of one event, if anything.
-    fn tell(&self, line: usize, result: &Value) -> Option<String> {
-        if self.tells_each {
-            return Some(tell(result));
-        }
-        let is_told = is_bad(&cell(result, "result")) || result["reached"] == 0;
-        is_told.then(|| format!("line {line}: {}", tell(result)))
-    }
-
-    fn summary(&self) -> String {
-        let counts = self.counts.iter().map(|(result, count)| format!("{count} {result}"));
-        let counts: Vec<_> = counts.collect();
-        let all: u64 = self.counts.values().sum();
-        format!("{all} events: {}", if all == 0 { "none".to_owned() } else { counts.join(", ") })
-    }
-
-    fn is_good(&self) -> bool {
-        self.misses == 0 && !self.counts.keys().any(|result| is_bad(result))
-    }
-}
-
-/// Whether nobody took the event.
-fn is_bad(result: &str) -> bool {
-    matches!(result, "rejected" | "unroutable" | "failed")
-}
-
-/// Why a test event reaches nobody.
-fn missed(result: &Value, id: &str) -> String {
-    let why = result["skipped_because"].as_array().into_iter().flatten();
-    let why: Vec<_> = why.filter_map(Value::as_str).collect();
-    match why.is_empty() {
-        true => format!("event {id} sends nothing: nobody it would tell has this address"),
-        false => format!("event {id} sends nothing to this address ({})", why.join(", ")),
-    }
-}
-
-/// What became of one event, in a line.
-fn tell(result: &Value) -> String {
-    let said = |key| cell(result, key);
-    let id = said("id");
-    match said("result").as_str() {
-        "planned" => match result["reached"].as_u64() {
-            None => format!("planned {} deliveries of event {id}", said("deliveries")),
-            Some(0) => missed(result, &id),
-            Some(count) => format!("event {id} sends {count} to this address, and nobody else"),
-        },
-        "planning" => format!("planning a big audience for event {id}"),
-        "repeat" => format!("event {id} came before; nothing is planned twice"),
-        "rejected" => {
-            let kept = match said("rejected") {
-                kept if kept.is_empty() => kept,
-                kept => format!("   [loa rejected show {kept}]"),
-            };
-            format!("rejected ({}) {}: {}{kept}", said("reason"), said("pointer"), said("message"))
-        }
-        "confirmed" => format!("RabbitMQ has event {id}"),
-        "unroutable" => format!(
-            "RabbitMQ dropped event {id}: no queue is bound for the routing key `{}`",
-            said("routing_key")
-        ),
-        "failed" => format!("event {id} is not known to have arrived: {}", said("message")),
-        _ => format!(
-            "would plan {} deliveries: {}; skipped {}; SMS parts {}; faults {}",
-            said("deliveries"),
-            said("channels"),
-            said("skipped"),
-            said("sms_parts"),
-            said("faults")
-        ),
     }
 }

@@ -1,11 +1,13 @@
 //! `loa rejected`: events that could not be planned.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::client::Server;
+use super::client::{Server, part};
+use super::publish::tell_rehearsal;
 use super::{Failure, Output, cell};
 
 /// See, replay and discard events that could not be planned.
@@ -22,6 +24,12 @@ enum Command {
     /// List rejected events, the newest first.
     #[command(after_help = "Example:\n  loa rejected list")]
     List {
+        /// How many at most.
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+        /// Where the page before said that there are more.
+        #[arg(long, value_name = "NEXT")]
+        after: Option<String>,
         #[command(flatten)]
         server: Server,
     },
@@ -33,17 +41,22 @@ enum Command {
         #[command(flatten)]
         server: Server,
     },
-    /// Hand one in again, as it is or mended.
-    #[command(after_help = "Example:\n  loa rejected replay ID --body mended.json --dry-run")]
+    /// Hand one in again, as it is or mended; says first what it would plan, and asks.
+    #[command(after_help = "Examples:\n  loa rejected replay ID --body mended.json --dry-run\n  \
+                            loa rejected replay ID --body mended.json --yes")]
     Replay {
         /// The rejected event.
         id: String,
-        /// A file with the mended body.
+        /// A file with the mended body: the whole of it as `loa rejected show` prints it, the
+        /// envelope too, not the data alone.
         #[arg(long, value_name = "FILE")]
         body: Option<String>,
-        /// Only say how many deliveries it would plan.
+        /// Only say what it would plan.
         #[arg(long)]
         dry_run: bool,
+        /// Do not ask; without a terminal to ask at, this is needed.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         server: Server,
     },
@@ -60,47 +73,87 @@ enum Command {
 impl Rejected {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
-            Command::List { server } => {
-                let answer = server.connect()?.get("/v1/rejected", &[]).await?;
-                if server.output == Output::Json {
-                    super::print_json(&answer);
-                } else {
-                    let columns = ["id", "at", "reason", "pointer", "message", "type"];
-                    let rows = answer["rejected"].as_array().into_iter().flatten();
-                    let rows = rows.map(|row| columns.iter().map(|key| cell(row, key)).collect());
-                    super::print_table(&columns, rows.collect());
-                }
+            Command::List { limit, after, server } => {
+                let mut query = vec![("limit", limit.to_string())];
+                query.extend(after.map(|after| ("after", after)));
+                let answer = server.connect()?.get("/v1/rejected", &query).await?;
+                let columns = ["id", "at", "type", "reason", "pointer", "message"];
+                super::print_list(&server, &answer, "rejected", &columns);
             }
             Command::Show { id, server } => {
-                let answer = server.connect()?.get(&format!("/v1/rejected/{id}"), &[]).await?;
+                let answer =
+                    server.connect()?.get(&format!("/v1/rejected/{}", part(&id)), &[]).await?;
                 match server.output {
                     Output::Json => super::print_json(&answer),
                     Output::Text => tell_members(&answer),
                 }
             }
-            Command::Replay { id, body, dry_run, server } => {
+            Command::Replay { id, body, dry_run, yes, server } => {
                 let body = match body {
                     Some(file) => std::fs::read(&file)
                         .map_err(|error| Failure::Wrong(format!("cannot read {file}: {error}")))?,
                     None => Vec::new(),
                 };
-                let query = [("dry_run", dry_run.to_string())];
-                let path = format!("/v1/rejected/{id}/replay");
-                let body = ("application/octet-stream", body);
-                let answer = server.connect()?.post(&path, &query, body).await?;
-                match server.output {
-                    Output::Json => super::print_json(&answer),
-                    Output::Text => tell_members(&answer),
-                }
+                return replay(&id, body, (dry_run, yes), &server).await;
             }
             Command::Discard { id, server } => {
-                server.connect()?.delete(&format!("/v1/rejected/{id}")).await?;
+                server.connect()?.delete(&format!("/v1/rejected/{}", part(&id))).await?;
                 let value = json!({ "id": id, "discarded": true });
                 super::print_as(server.output, &format!("discarded {id}"), &value);
             }
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Says what a replay would plan, and does it if that is wanted.
+async fn replay(
+    id: &str,
+    body: Vec<u8>,
+    (dry_run, yes): (bool, bool),
+    server: &Server,
+) -> Result<ExitCode, Failure> {
+    let path = format!("/v1/rejected/{}/replay", part(id));
+    let client = server.connect()?;
+    let hand_in = async |is_dry: bool| {
+        let body = ("application/octet-stream", body.clone());
+        client.post(&path, &[("dry_run", is_dry.to_string())], body).await
+    };
+    if dry_run || !yes {
+        let planned = hand_in(true).await?;
+        match server.output {
+            Output::Json if dry_run => super::print_json(&planned),
+            Output::Json => {}
+            Output::Text => super::print(&tell_rehearsal(&planned, &server.zone())),
+        }
+        if dry_run {
+            return Ok(ExitCode::SUCCESS);
+        }
+        if !is_agreed_to(id)? {
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    let answer = hand_in(false).await?;
+    match server.output {
+        Output::Json => super::print_json(&answer),
+        Output::Text => tell_members(&answer),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks a person at the terminal.
+#[expect(clippy::print_stderr, reason = "the command line speaks to people")]
+fn is_agreed_to(id: &str) -> Result<bool, Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::Wrong(format!(
+            "there is no terminal to ask at: add --yes to replay {id}, or --dry-run to see what \
+             it would plan"
+        )));
+    }
+    eprint!("replay {id}? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
 /// What is known, one line a member.

@@ -77,7 +77,7 @@ impl Segments {
         match self.command {
             Command::List { server } => {
                 let answer = server.connect()?.get("/v1/segments", &[]).await?;
-                super::print_list(server.output, &answer, "segments", &["name", "filter"]);
+                super::print_list(&server, &answer, "segments", &["name", "filter"]);
             }
             Command::Show { name, server } => {
                 let path = format!("/v1/segments/{}", part(&name));

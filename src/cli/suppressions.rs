@@ -76,7 +76,7 @@ impl Suppressions {
                     }
                 }
                 let columns = ["channel", "address", "reason", "at"];
-                super::print_list(server.output, &answer, "suppressions", &columns);
+                super::print_list(&server, &answer, "suppressions", &columns);
             }
             Command::Add { address: Named { channel, address }, reason, server } => {
                 let body = json!({ "channel": channel, "address": address, "reason": reason });

@@ -29,7 +29,7 @@ impl Teams {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let Command::List { server } = self.command;
         let answer = server.connect()?.get("/v1/teams", &[]).await?;
-        super::print_list(server.output, &answer, "teams", &["name", "members"]);
+        super::print_list(&server, &answer, "teams", &["name", "members"]);
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -2,11 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::delivery::State;
+use jiff::Timestamp;
+
+use crate::model::address::{Address, Channel};
+use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::event::{Arrival, Rejection};
+use crate::model::id::{ProviderName, StepName};
 use crate::model::message::{Dialect, Message};
 use crate::pipeline::accept::Acceptor;
 use crate::store::{Acceptance, EventFacts, StoreError};
+
+/// How many deliveries are told one by one.
+const SHOWN: usize = 100;
 
 /// What accepting an arrival would lead to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -23,6 +30,45 @@ pub struct Rehearsal {
     pub sms_parts: u64,
     /// What does not render, each fault once.
     pub faults: Vec<String>,
+    /// Who would get what, or why not: the first hundred deliveries.
+    pub plan: Vec<Rehearsed>,
+}
+
+/// One delivery that would be planned.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Rehearsed {
+    /// The step of the type's plan.
+    pub step: StepName,
+    /// The recipient's name, or what else tells recipients apart.
+    pub recipient: String,
+    /// The channel.
+    pub channel: Channel,
+    /// The way out.
+    pub provider: Option<ProviderName>,
+    /// The address, masked.
+    pub address: Option<String>,
+    /// `waiting`, or why it would not be sent.
+    pub state: State,
+    /// Why.
+    pub reason: Reason,
+    /// When it would be due.
+    pub due_at: Timestamp,
+}
+
+impl Rehearsed {
+    fn of(delivery: &Delivery) -> Self {
+        let name = delivery.recipient.name.clone();
+        Self {
+            step: delivery.step.clone(),
+            recipient: name.unwrap_or_else(|| delivery.recipient_key.clone()),
+            channel: delivery.channel,
+            provider: delivery.provider.clone(),
+            address: delivery.address.as_ref().map(Address::masked),
+            state: delivery.state,
+            reason: delivery.reason,
+            due_at: delivery.due_at,
+        }
+    }
 }
 
 impl Acceptor {
@@ -44,6 +90,8 @@ impl Acceptor {
         let mut rehearsal =
             Rehearsal { deliveries: planned.deliveries.len() as u64, ..Rehearsal::default() };
         let facts = EventFacts::of(&planned.event);
+        let rows = planned.deliveries.iter().take(SHOWN);
+        rehearsal.plan = rows.map(|new| Rehearsed::of(&new.delivery)).collect();
         for new in &planned.deliveries {
             let delivery = &new.delivery;
             if delivery.state != State::Waiting {

@@ -28,6 +28,24 @@ pub enum Repair {
     Release,
 }
 
+impl Repair {
+    /// The states it fits.
+    pub fn states(self) -> &'static [State] {
+        match self {
+            Self::Retry { .. } => &[State::Failed, State::Bounced, State::Expired],
+            Self::Cancel => &[State::Waiting, State::Held],
+            Self::Hold => &[State::Waiting],
+            Self::Release => &[State::Held],
+        }
+    }
+
+    /// Those of `wanted` that it fits; none wanted means any.
+    pub fn fitting(self, wanted: &[State]) -> Vec<State> {
+        let fits = |state: &State| wanted.is_empty() || wanted.contains(state);
+        self.states().iter().copied().filter(fits).collect()
+    }
+}
+
 /// What a repair did to one delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repaired {

@@ -52,13 +52,17 @@ async fn a_rejected_event_names_its_place_and_is_replayed_mended() {
 
     let file = folder.path().join("mended.json");
     std::fs::write(&file, delay(2).to_string()).unwrap();
-    let replay = crate::stage::loa()
-        .args(["rejected", "replay", &id, "--body"])
-        .arg(&file)
-        .arg("--data-dir")
-        .arg(folder.path().join("data"))
-        .output()
-        .unwrap();
+    let replay = |more: &[&str]| {
+        let mut command = crate::stage::loa();
+        command.args(["rejected", "replay", &id, "--body"]).arg(&file).args(more);
+        let output = command.arg("--data-dir").arg(folder.path().join("data")).output().unwrap();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), output)
+    };
+    let (said, unasked) = replay(&[]);
+    assert_eq!(unasked.status.code(), Some(2), "{unasked:?}");
+    assert!(said.contains("would plan 2 deliveries"), "{said}");
+    assert_eq!(loa.count("business_key=DH-2").await, 0);
+    let (_, replay) = replay(&["--yes"]);
 
     assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
     let ledger = loa.drain().await;
@@ -66,6 +70,10 @@ async fn a_rejected_event_names_its_place_and_is_replayed_mended() {
     assert_eq!(loa.get("/v1/rejected").await["rejected"], json!([]));
     let sent = loa.get("/v1/deliveries?business_key=DH-2&state=sent").await;
     assert_eq!(sent["deliveries"].as_array().unwrap().len(), 1);
+    let id = delay(2)["id"].as_str().unwrap().to_owned();
+    let (found, shown) = loa.command(&["events", "show", &id]).await;
+    assert!(found, "{shown}");
+    assert_eq!(shown["event"]["data"]["order_id"], "DH-2");
 }
 
 #[expect(clippy::too_many_lines, reason = "one conversation with a broker")]

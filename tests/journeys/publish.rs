@@ -84,13 +84,15 @@ async fn a_file_of_lines_is_published_once_however_often_it_is_handed_in() {
 async fn a_rejected_line_is_named_and_the_rest_is_planned() {
     let post = Post::open("").await;
     let good = delay(1)["data"].to_string();
-    post.write("orders.ndjson", &format!("{good}\n{{\"order_id\": 7}}\n"));
+    post.write("orders.ndjson", &format!("{good}\n{{\"order_id\": 7}}\n{{\"order_id\":\n"));
 
     let output = post.publish(&["--data", "orders.ndjson"]);
 
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("line 2: rejected (schema)"), "{}", said(&output));
-    assert!(said(&output).contains("2 events: 1 planned, 1 rejected"), "{}", said(&output));
+    assert!(said(&output).contains("orders.ndjson:2: rejected (schema)"), "{}", said(&output));
+    assert!(said(&output).contains("orders.ndjson:3:12: not JSON: "), "{}", said(&output));
+    let summary = "3 events: 1 planned, 1 rejected, 1 unread";
+    assert!(said(&output).contains(summary), "{}", said(&output));
 }
 
 #[tokio::test]

@@ -16,7 +16,8 @@ const LINES: [&str; 2] = ["ndjson", "jsonl"];
 pub(super) struct Item {
     /// The line it begins in, from one.
     pub(super) line: usize,
-    pub(super) data: Value,
+    /// What is wrong with it, with its place, if it cannot be read.
+    pub(super) data: Result<Value, String>,
 }
 
 /// A file of events' data.
@@ -88,7 +89,7 @@ impl Input {
             self.lines += 1;
             self.progress.inc(read as u64);
             if !text.trim().is_empty() {
-                return self.parse(&text, self.lines).map(Some);
+                return Ok(Some(self.parse(&text, self.lines)));
             }
         }
     }
@@ -101,15 +102,23 @@ impl Input {
             return Ok(None);
         }
         self.lines = 1;
-        self.parse(&text, 1).map(Some)
+        Ok(Some(self.parse(&text, 1)))
     }
 
-    fn parse(&self, text: &str, first: usize) -> Result<Item, Failure> {
-        let data = serde_json::from_str(text).map_err(|error| {
+    fn parse(&self, text: &str, first: usize) -> Item {
+        let data = serde_json::from_str(text.trim_end()).map_err(|error| {
             let (line, column) = (first + error.line().saturating_sub(1), error.column());
-            Failure::Wrong(format!("{}:{line}:{column}: not JSON: {error}", self.name))
-        })?;
-        Ok(Item { line: first, data })
+            let error = error.to_string();
+            // The place of its own counts from the beginning of this text, not of the file.
+            let (what, _) = error.split_once(" at line ").unwrap_or((&error, ""));
+            format!("{}:{line}:{column}: not JSON: {what}", self.name)
+        });
+        Item { line: first, data }
+    }
+
+    /// The place of an event in the file.
+    pub(super) fn place(&self, line: usize) -> String {
+        format!("{}:{line}", self.name)
     }
 
     fn unreadable(&self, error: &std::io::Error) -> Failure {
@@ -130,37 +139,39 @@ fn bar(size: u64) -> ProgressBar {
 mod tests {
     use super::*;
 
-    fn read(name: &str, text: &str) -> Result<Vec<(usize, Value)>, String> {
+    fn read(name: &str, text: &str) -> Vec<(usize, Result<Value, String>)> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, text).unwrap();
         let mut input = Input::open(path.to_str().unwrap(), false).ok().unwrap();
         let mut found = Vec::new();
         loop {
-            match input.batch(2) {
-                Ok(items) if items.is_empty() => return Ok(found),
-                Ok(items) => found.extend(items.into_iter().map(|item| (item.line, item.data))),
-                Err(Failure::Wrong(text) | Failure::Failed(text)) => return Err(text),
+            let items = input.batch(2).ok().unwrap();
+            if items.is_empty() {
+                return found;
             }
+            found.extend(items.into_iter().map(|item| (item.line, item.data)));
         }
     }
 
     #[test]
     fn each_line_of_a_file_of_lines_is_an_event_and_blank_ones_are_none() {
-        let found = read("a.ndjson", "1\n\n2\n3").unwrap();
+        let found = read("a.ndjson", "1\n\n2\n3");
 
-        assert_eq!(found, [(1, 1.into()), (3, 2.into()), (4, 3.into())]);
+        assert_eq!(found, [(1, Ok(1.into())), (3, Ok(2.into())), (4, Ok(3.into()))]);
     }
 
     #[test]
     fn any_other_file_is_one_event() {
-        assert_eq!(read("a.json", "{\n\"a\": 1}").unwrap().len(), 1);
+        assert_eq!(read("a.json", "{\n\"a\": 1}").len(), 1);
     }
 
     #[test]
-    fn what_is_no_json_is_told_with_its_place() {
-        let told = read("a.jsonl", "1\n\n{\"a\":}\n").unwrap_err();
+    fn what_is_no_json_is_told_with_its_place_and_the_rest_is_read() {
+        let found = read("a.jsonl", "1\n\n{\"a\":}\n2\n");
 
-        assert!(told.contains("a.jsonl:3:6: not JSON"), "{told}");
+        let told = found[1].1.as_ref().unwrap_err();
+        assert!(told.ends_with("a.jsonl:3:6: not JSON: expected value"), "{told}");
+        assert_eq!(found[2], (4, Ok(2.into())));
     }
 }

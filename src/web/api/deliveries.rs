@@ -206,7 +206,8 @@ pub(in crate::web) struct RepairBody {
     #[serde(default)]
     #[schema(value_type = Vec<String>)]
     ids: Vec<DeliveryId>,
-    /// Which more deliveries; at least one field is needed.
+    /// Which more deliveries, of those in a state that the action is for; at least one field is
+    /// needed.
     #[serde(default, deserialize_with = "known_fields")]
     filter: Option<FilterQuery>,
     /// Until when an expired delivery may be sent after all.
@@ -253,7 +254,14 @@ pub(in crate::web) async fn repair(
     };
     let mut ids = body.ids;
     if let Some(filter) = body.filter {
-        let found = surroundings.store.deliveries(filter.read()?, None, MAX_REPAIRS).await?;
+        let mut filter = filter.read()?;
+        filter.states = repair.fitting(&filter.states);
+        if filter.states.is_empty() {
+            let fits: Vec<_> = repair.states().iter().map(|state| state.as_str()).collect();
+            let text = format!("{} is for {} deliveries only", body.action, fits.join(", "));
+            return Err(Problem::bad_request("/filter/state", text));
+        }
+        let found = surroundings.store.deliveries(filter, None, MAX_REPAIRS).await?;
         ids.extend(found.iter().map(|delivery| delivery.id));
     }
     if body.dry_run {

@@ -188,13 +188,15 @@ pub(in crate::web) async fn show(
     State(surroundings): State<Surroundings>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    let filter = EventFilter { loa_id: id.parse().ok(), ..EventFilter::default() };
-    let filter = match filter.loa_id {
-        Some(_) => filter,
-        None => EventFilter { id: Some(id), ..filter },
+    let find = async |filter: EventFilter| {
+        let events = surroundings.store.events(filter, None, 1).await?;
+        events.into_iter().next().ok_or_else(|| Problem::not_found("event"))
     };
-    let events = surroundings.store.events(filter, None, 1).await?;
-    let Some(event) = events.into_iter().next() else { return Err(Problem::not_found("event")) };
+    let loa_id = match id.parse() {
+        Ok(loa_id) => loa_id,
+        Err(_) => find(EventFilter { id: Some(id), ..EventFilter::default() }).await?.loa_id,
+    };
+    let event = find(EventFilter { loa_id: Some(loa_id), ..EventFilter::default() }).await?;
     let wanted = crate::store::DeliveryFilter { event: Some(event.loa_id), ..Default::default() };
     let deliveries = surroundings.store.deliveries(wanted, None, super::MAX_LIMIT).await?;
     let deliveries: Vec<Value> = deliveries.iter().map(super::deliveries::delivery_json).collect();

@@ -138,7 +138,7 @@ pub(super) const REJECTED_WHOLE: [Member; 11] = {
 pub(super) static ACCEPTED: Shape = Shape { name: "Accepted", members: &ACCEPTED_MEMBERS };
 
 /// What became of one event that was handed in, or would become of it on a dry run.
-pub(super) static ACCEPTED_MEMBERS: [Member; 15] = [
+pub(super) static ACCEPTED_MEMBERS: [Member; 16] = [
     ("result?", Text, "`planned`, `planning`, `repeat` or `rejected`"),
     ("loa_id?", Text, "Loa's own id"),
     ("source?", Text, "the publisher's source"),
@@ -153,8 +153,23 @@ pub(super) static ACCEPTED_MEMBERS: [Member; 15] = [
     ("paged?", Count, "on a dry run: recipients that would be planned page by page"),
     ("sms_parts?", Count, "on a dry run: SMS parts that would be paid for"),
     ("faults?", Texts, "on a dry run: what does not render"),
+    ("plan?", Many(&REHEARSED), "on a dry run: who would get what, the first hundred"),
     ("results?", Many(&ACCEPTED), "for an array and on a dry run: one for each event, in order"),
 ];
+
+const REHEARSED: Shape = Shape {
+    name: "RehearsedDelivery",
+    members: &[
+        ("step", Text, "the step of the type's plan"),
+        ("recipient", Text, "the recipient's name, or what else tells recipients apart"),
+        ("channel", Text, "`email`, `chat` or `sms`"),
+        ("provider?", Text, "the way out"),
+        ("address?", Text, "the address, masked"),
+        ("state", Text, "`waiting`, or the state it would have from the beginning"),
+        ("reason", Text, "why"),
+        ("due_at", Time, "when it would be due"),
+    ],
+};
 
 pub(super) const PROVIDER: Shape = Shape {
     name: "Provider",

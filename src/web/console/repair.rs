@@ -46,18 +46,12 @@ impl Action {
 
     /// The states it is for.
     fn states(self) -> &'static [DeliveryState] {
-        match self {
-            Self::Retry => &[DeliveryState::Failed, DeliveryState::Bounced, DeliveryState::Expired],
-            Self::Release => &[DeliveryState::Held],
-            Self::Hold => &[DeliveryState::Waiting],
-            Self::Cancel => &[DeliveryState::Waiting, DeliveryState::Held],
-        }
+        self.repair(None).states()
     }
 
     /// Those of `wanted` it is for; none wanted means any.
     pub(super) fn fitting(self, wanted: &[DeliveryState]) -> Vec<DeliveryState> {
-        let fits = |state: &DeliveryState| wanted.is_empty() || wanted.contains(state);
-        self.states().iter().copied().filter(fits).collect()
+        self.repair(None).fitting(wanted)
     }
 
     /// What its button says.

@@ -1,0 +1,85 @@
+//! Repairs deliveries: retry, cancel, hold, release.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use super::Filter;
+use crate::cli::client::Server;
+use crate::cli::{Failure, Output, cell, counted, print, print_json, print_table};
+
+#[derive(Debug, Args)]
+pub(super) struct Repair {
+    /// The deliveries; or give a filter.
+    ids: Vec<String>,
+    #[command(flatten)]
+    filter: Filter,
+    /// Do it; without this a filter only says how many there are.
+    #[arg(long)]
+    yes: bool,
+    /// Until when an expired delivery may be sent after all.
+    #[arg(long, value_name = "TIME")]
+    new_expiry: Option<String>,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Repair {
+    /// Does `action` to the deliveries; anything that was named and could not be is a failure.
+    pub(super) async fn run(self, action: &str) -> Result<ExitCode, Failure> {
+        let filter: Map<String, Value> = self
+            .filter
+            .pairs()
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), json!(value)))
+            .collect();
+        if self.ids.is_empty() && filter.is_empty() {
+            return Err(Failure::Wrong("name deliveries by id or by a filter".to_owned()));
+        }
+        let only_counts = !filter.is_empty() && !self.yes;
+        let mut body = json!({ "action": action, "ids": self.ids, "dry_run": only_counts });
+        if !filter.is_empty() {
+            body["filter"] = Value::Object(filter);
+        }
+        if let Some(expiry) = &self.new_expiry {
+            body["new_expiry"] = json!(expiry);
+        }
+        let body = ("application/json", body.to_string().into_bytes());
+        let answer = self.server.connect()?.post("/v1/deliveries/repair", &[], body).await?;
+        match self.server.output {
+            Output::Json => print_json(&answer),
+            Output::Text if only_counts => {
+                let count = answer["count"].as_u64().unwrap_or_default();
+                let fit = counted(count, "delivery fits", "deliveries fit");
+                print(&format!("{fit}; add --yes to {action} what fits"));
+            }
+            Output::Text => tell(&answer),
+        }
+        let mut results = answer["results"].as_array().into_iter().flatten();
+        let is_bad = results.any(|row| row["result"] == "unfit" || row["result"] == "missing");
+        Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+}
+
+/// What became of each.
+fn tell(answer: &Value) {
+    let results: Vec<&Value> = answer["results"].as_array().into_iter().flatten().collect();
+    let row = |row: &&Value| vec![cell(row, "id"), said(row)];
+    if !results.is_empty() {
+        print_table(&["id", "what became of it"], results.iter().map(row).collect());
+    }
+    let moved = answer["moved"].as_u64().unwrap_or_default();
+    print(&format!("{moved} of {} moved", counted(results.len() as u64, "delivery", "deliveries")));
+}
+
+fn said(row: &Value) -> String {
+    let state = cell(row, "state");
+    match cell(row, "result").as_str() {
+        "moved" => format!("is {state} now"),
+        "noted" => "is being sent; it takes effect when the try ends".to_owned(),
+        "unfit" => format!("left as it is: it is {state}"),
+        "missing" => "there is no such delivery".to_owned(),
+        other => other.to_owned(),
+    }
+}

@@ -1,0 +1,126 @@
+//! `loa events`: what came in.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::client::{Server, part};
+use super::print::cell_in;
+use super::{Failure, Output, cell, counted};
+
+/// See what came in, and what was planned from it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  loa events list --type order.delayed\n  \
+    loa events show DH-1001-delay")]
+pub(super) struct Events {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List events, the newest first.
+    #[command(after_help = "Example:\n  loa events list --business-key DH-1001")]
+    List(List),
+    /// Show one event with its data and its deliveries.
+    #[command(after_help = "Example:\n  loa events show DH-1001-delay")]
+    Show {
+        /// The event, by its publisher's id or Loa's own.
+        id: String,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+#[derive(Debug, Args)]
+struct List {
+    /// The publisher's id.
+    #[arg(long)]
+    id: Option<String>,
+    /// The order or complaint number.
+    #[arg(long)]
+    business_key: Option<String>,
+    /// The event type.
+    #[arg(long = "type")]
+    kind: Option<String>,
+    /// How many at most.
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+    /// Where the page before said that there are more.
+    #[arg(long, value_name = "NEXT")]
+    after: Option<String>,
+    #[command(flatten)]
+    server: Server,
+}
+
+impl Events {
+    pub(super) async fn run(self) -> Result<ExitCode, Failure> {
+        match self.command {
+            Command::List(list) => list.run().await?,
+            Command::Show { id, server } => show(&id, &server).await?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+impl List {
+    async fn run(self) -> Result<(), Failure> {
+        let Self { id, business_key, kind, limit, after, server } = self;
+        let mut query = vec![("limit", limit.to_string())];
+        let given = [("id", id), ("business_key", business_key), ("type", kind), ("after", after)];
+        query.extend(given.into_iter().filter_map(|(key, value)| Some((key, value?))));
+        let answer = server.connect()?.get("/v1/events", &query).await?;
+        let columns = [
+            "loa_id",
+            "received_at",
+            "type",
+            "source",
+            "id",
+            "business_key",
+            "state",
+            "deliveries",
+        ];
+        super::print_list(&server, &answer, "events", &columns);
+        Ok(())
+    }
+}
+
+async fn show(id: &str, server: &Server) -> Result<(), Failure> {
+    let answer = server.connect()?.get(&format!("/v1/events/{}", part(id)), &[]).await?;
+    if server.output == Output::Json {
+        super::print_json(&answer);
+        return Ok(());
+    }
+    let (event, zone) = (&answer["event"], server.zone());
+    let keys = [
+        "loa_id",
+        "type",
+        "source",
+        "id",
+        "time",
+        "received_at",
+        "business_key",
+        "partner",
+        "state",
+        "repeats",
+    ];
+    let rows = keys.map(|key| vec![key.to_owned(), cell_in(&zone, event, key)]);
+    super::print_table(
+        &["field", "value"],
+        rows.into_iter().filter(|row| !row[1].is_empty()).collect(),
+    );
+    super::print(&format!("{:#}", event["data"]));
+    let deliveries: Vec<&Value> = answer["deliveries"].as_array().into_iter().flatten().collect();
+    let columns = ["id", "step", "name", "channel", "provider", "state", "reason", "attempts"];
+    let row = |row: &&Value| columns.iter().map(|key| cell(row, key)).collect();
+    super::print_table(&columns, deliveries.iter().map(row).collect());
+    let planned = event["deliveries"].as_u64().unwrap_or_default();
+    let shown = deliveries.len() as u64;
+    if planned > shown {
+        let all = counted(planned, "delivery", "deliveries");
+        let id = cell(event, "loa_id");
+        super::print(&format!("{shown} of {all}; all: loa deliveries list --event {id}"));
+    }
+    Ok(())
+}
