@@ -60,7 +60,7 @@ async fn a_rejected_event_names_its_place_and_is_replayed_mended() {
     };
     let (said, unasked) = replay(&[]);
     assert_eq!(unasked.status.code(), Some(2), "{unasked:?}");
-    assert!(said.contains("would plan 2 deliveries"), "{said}");
+    assert!(said.contains("would plan 3 deliveries"), "{said}");
     assert_eq!(loa.count("business_key=DH-2").await, 0);
     let (_, replay) = replay(&["--yes"]);
 
