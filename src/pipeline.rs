@@ -98,7 +98,8 @@ impl Pipeline {
             clock.clone(),
             Arc::clone(metrics),
         );
-        for station in desks.stations() {
+        let stations = desks.stations();
+        for station in stations.flat_map(|one| std::iter::repeat_n(one, store.claimers())) {
             let dispatcher = dispatch::Dispatcher {
                 station: Arc::clone(station),
                 deliverer: deliverer.clone(),

@@ -22,7 +22,7 @@ use super::state::{Board, BrokerState};
 use super::{Parts, topology};
 
 /// How many messages may be under way unconfirmed.
-const WINDOW: usize = 256;
+const WINDOW: usize = 512;
 /// How long the broker may take to confirm a window.
 const CONFIRM: Duration = Duration::from_secs(15);
 /// How many callers may wait for their turn.

@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use futures_util::future::Either;
 use jiff::Timestamp;
+use tokio::sync::RwLock;
 use tracing::{Level, debug};
 
 use crate::clock::Clock;
@@ -66,6 +68,8 @@ pub struct Acceptor {
     desks: Arc<Desks>,
     clock: Clock,
     metrics: Arc<Metrics>,
+    /// Held while a group is planned and committed: alone by one that changes the directory.
+    directory: Arc<RwLock<()>>,
 }
 
 /// An arrival on its way through the accepting half.
@@ -83,7 +87,7 @@ impl Acceptor {
         clock: Clock,
         metrics: Arc<Metrics>,
     ) -> Self {
-        Self { store, rulebook, desks, clock, metrics }
+        Self { store, rulebook, desks, clock, metrics, directory: Arc::default() }
     }
 
     /// Takes `arrivals` in and answers for each of them, in their order.
@@ -133,6 +137,13 @@ impl Acceptor {
         on_reject: OnReject,
         rulebook: &Rulebook,
     ) -> Result<Vec<Answer>, StoreError> {
+        // What is planned after a change of the directory sees it: groups go side by side, but a
+        // change waits for those before it, and those behind it wait for the change.
+        let is_change = drafts.iter().any(|draft| changes_directory(draft, rulebook));
+        let _turn = match is_change {
+            true => Either::Left(self.directory.write().await),
+            false => Either::Right(self.directory.read().await),
+        };
         let mut batch = self.plan(drafts, rulebook).await?;
         let keys: Vec<_> = batch.iter().map(key_of).collect();
         let traces: Vec<_> = batch.iter().map(trace_of).collect();
@@ -198,16 +209,19 @@ impl Acceptor {
     }
 }
 
-/// Cuts a batch behind each event that changes the directory, so that later ones see the change.
-fn split_after_changes(drafts: Vec<Draft>, rulebook: &Rulebook) -> Vec<Vec<Draft>> {
-    let changes = |draft: &Draft| match &draft.result {
+fn changes_directory(draft: &Draft, rulebook: &Rulebook) -> bool {
+    match &draft.result {
         Ok(event) => rulebook.event_type(event).is_some_and(|found| found.effect.is_some()),
         Err(_) => false,
-    };
+    }
+}
+
+/// Cuts a batch behind each event that changes the directory, so that later ones see the change.
+fn split_after_changes(drafts: Vec<Draft>, rulebook: &Rulebook) -> Vec<Vec<Draft>> {
     let mut groups: Vec<Vec<Draft>> = Vec::new();
     let mut was_change = None;
     for draft in drafts {
-        let is_change = changes(&draft);
+        let is_change = changes_directory(&draft, rulebook);
         match groups.last_mut() {
             Some(group) if is_change || was_change != Some(true) => group.push(draft),
             _ => groups.push(vec![draft]),

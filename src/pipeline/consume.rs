@@ -1,7 +1,9 @@
 //! Takes events in from RabbitMQ, in batches; the broker is told only after the commit.
 
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use tracing::warn;
 
 use crate::broker::{Consumer, Link};
@@ -15,6 +17,9 @@ const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// The longest wait before a batch is handed in again.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
 
+/// How many batches are accepted at once.
+const AT_ONCE: usize = 2;
+
 /// How arrivals are gathered into batches.
 #[derive(Clone, Copy, Debug)]
 pub struct Batching {
@@ -25,16 +30,26 @@ pub struct Batching {
 }
 
 /// Accepts what the broker brings until it brings no more.
-pub(super) fn start(acceptor: Acceptor, mut consumer: Consumer, batching: Batching, tasks: &Tasks) {
+///
+/// While one batch is committed the next is planned; the broker hears of them in their order.
+pub(super) fn start(acceptor: Acceptor, consumer: Consumer, batching: Batching, tasks: &Tasks) {
     let stopping = tasks.clone();
     tasks.spawn(async move {
         let settler = consumer.settler();
         let limits =
             BatchLimits { most: batching.size, most_bytes: MOST_BYTES, wait: batching.wait };
-        while let Some(batch) = next_batch(&mut consumer, limits).await {
+        let batches = stream::unfold(consumer, move |mut consumer| async move {
+            next_batch(&mut consumer, limits).await.map(|batch| (batch, consumer))
+        });
+        let accepted = batches.map(|batch| {
             let (arrivals, links): (Vec<Arrival>, Vec<Link>) =
                 batch.into_iter().map(|one| (one.arrival, one.link)).unzip();
-            if accept(&acceptor, arrivals, &stopping).await {
+            let (acceptor, stopping) = (&acceptor, &stopping);
+            async move { accept(acceptor, arrivals, stopping).await.then_some(links) }
+        });
+        let mut accepted = pin!(accepted.buffered(AT_ONCE));
+        while let Some(links) = accepted.next().await {
+            if let Some(links) = links {
                 settler.settle(links);
             }
         }

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use tracing::warn;
 
 use crate::broker::{PublishOutcome, Publisher};
 use crate::lifecycle::Tasks;
-use crate::store::{Store, StoreError};
+use crate::model::status::StatusEvent;
+use crate::store::Store;
 use crate::telemetry::Metrics;
 
 /// How many status events go at once.
 const BATCH: usize = 500;
+/// How many such batches are under way: while one is confirmed the next is read.
+const AT_ONCE: usize = 3;
 /// How long an empty outbox is left alone.
 const POLL: Duration = Duration::from_millis(200);
 /// How long to wait after the broker or the store failed.
@@ -23,21 +28,17 @@ pub(super) fn start(store: Store, publisher: Publisher, metrics: Arc<Metrics>, t
     tasks.spawn(async move {
         let mut said: Option<String> = None;
         loop {
-            let wait = match publish(&store, &publisher, &metrics).await {
-                Ok(Round::Full) => Duration::ZERO,
-                Ok(Round::Empty) => POLL,
-                Ok(Round::Failed(text)) => {
+            let wait = match walk(&store, &publisher, &metrics).await {
+                Ok(Walk::Long) => Duration::ZERO,
+                Ok(Walk::Short) => {
+                    said = None;
+                    POLL
+                }
+                Err(text) => {
                     say_once(&mut said, &text);
                     WAIT
                 }
-                Err(error) => {
-                    say_once(&mut said, &error.to_string());
-                    WAIT
-                }
             };
-            if wait == POLL {
-                said = None;
-            }
             if soft.is_cancelled() && wait > Duration::ZERO {
                 return;
             }
@@ -49,23 +50,52 @@ pub(super) fn start(store: Store, publisher: Publisher, metrics: Arc<Metrics>, t
     });
 }
 
-/// What one look into the outbox came to.
-enum Round {
-    Full,
-    Empty,
-    Failed(String),
+/// How much one walk through the outbox found.
+enum Walk {
+    /// More than a batch: there may be more by now.
+    Long,
+    Short,
 }
 
+/// Walks through the outbox once, from its beginning to its end.
+///
+/// What is committed meanwhile with a smaller id is found by the next walk, which begins when
+/// nothing of this one is under way, so that nothing is published twice without need.
+async fn walk(store: &Store, publisher: &Publisher, metrics: &Metrics) -> Result<Walk, String> {
+    let mut rounds = FuturesUnordered::new();
+    let (mut after, mut is_at_end, mut length) = (None, false, Walk::Short);
+    let mut failure = None;
+    loop {
+        while !is_at_end && failure.is_none() && rounds.len() < AT_ONCE {
+            match store.take_outbox(after, BATCH).await {
+                Ok(events) => {
+                    is_at_end = events.len() < BATCH;
+                    after = events.last().map(|event| event.id).or(after);
+                    if !is_at_end {
+                        length = Walk::Long;
+                    }
+                    if !events.is_empty() {
+                        rounds.push(publish(events, store, publisher, metrics));
+                    }
+                }
+                Err(error) => failure = Some(error.to_string()),
+            }
+        }
+        match rounds.next().await {
+            Some(Ok(())) => {}
+            Some(Err(text)) => failure = Some(text),
+            None => return failure.map_or(Ok(length), Err),
+        }
+    }
+}
+
+/// Publishes some status events, and forgets those that the broker took; says what failed.
 async fn publish(
+    events: Vec<StatusEvent>,
     store: &Store,
     publisher: &Publisher,
     metrics: &Metrics,
-) -> Result<Round, StoreError> {
-    let events = store.take_outbox(BATCH).await?;
-    if events.is_empty() {
-        return Ok(Round::Empty);
-    }
-    let is_full = events.len() == BATCH;
+) -> Result<(), String> {
     let results = publisher.publish(events).await;
     let mut done = Vec::with_capacity(results.len());
     let mut failure = None;
@@ -86,12 +116,8 @@ async fn publish(
             }
         }
     }
-    store.mark_published(done).await?;
-    Ok(match failure {
-        Some(text) => Round::Failed(text),
-        None if is_full => Round::Full,
-        None => Round::Empty,
-    })
+    store.mark_published(done).await.map_err(|error| error.to_string())?;
+    failure.map_or(Ok(()), Err)
 }
 
 fn say_once(said: &mut Option<String>, text: &str) {

@@ -10,7 +10,7 @@ use crate::model::address::Channel;
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::event::EventKey;
 use crate::model::id::{DeliveryId, EventId, EventTypeName, StepName};
-use crate::store::engine::{Tx, Value};
+use crate::store::engine::{Tx, Value, Write};
 use crate::store::{Store, StoreError};
 
 /// How many rows of counters one process writes to, so that its transactions seldom wait.
@@ -201,30 +201,27 @@ impl Changes {
         ]);
     }
 
-    /// Writes counters and status events; the last thing of a transaction.
-    pub(super) async fn write(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        if !self.outbox.is_empty() {
-            let insert = "INSERT INTO outbox (id, routing_key, correlation_id, at, body) \
-                          VALUES ($1, $2, $3, $4, $5)";
-            tx.insert_all(insert, &self.outbox).await?;
-        }
+    /// Counters and status events; the last writes of a transaction.
+    pub(super) fn into_writes(self) -> [Write; 2] {
+        let outbox = "INSERT INTO outbox (id, routing_key, correlation_id, at, body) \
+                      VALUES ($1, $2, $3, $4, $5)";
         // In the order of their keys, so that two transactions never wait for each other.
-        let counts: Vec<Vec<Value>> = self
-            .counts
-            .into_iter()
-            .filter(|(_, by)| *by != 0)
-            .map(|((event_type, name), by)| {
-                vec![self.slot.as_str().into(), event_type.into(), name.into(), by.into()]
-            })
-            .collect();
-        if counts.is_empty() {
-            return Ok(());
-        }
-        let upsert = "INSERT INTO counter (slot, event_type, name, value) \
-                      VALUES ($1, $2, $3, $4) \
-                      ON CONFLICT (slot, event_type, name) \
-                      DO UPDATE SET value = counter.value + excluded.value";
-        tx.execute_many(upsert, &counts).await?;
-        Ok(())
+        let counts = self.counts.into_iter().filter(|(_, by)| *by != 0);
+        let counts = counts.map(|((event_type, name), by)| {
+            vec![self.slot.as_str().into(), event_type.into(), name.into(), by.into()]
+        });
+        let counter = "INSERT INTO counter (slot, event_type, name, value) \
+                       VALUES ($1, $2, $3, $4) \
+                       ON CONFLICT (slot, event_type, name) \
+                       DO UPDATE SET value = counter.value + excluded.value";
+        [Write::insert(outbox, self.outbox), Write::insert(counter, counts.collect())]
+    }
+
+    /// Writes them.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub(super) async fn write(self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        tx.write_all(&self.into_writes()).await
     }
 }

@@ -10,9 +10,9 @@ use crate::model::address::Address;
 use crate::model::catalogue::Category;
 use crate::model::delivery::{Delivery, GateFacts, State};
 use crate::model::id::{DeliveryId, EventId, LeaseToken, ProviderName};
-use crate::store::engine::{Tx, Value};
+use crate::store::engine::{Row, Tx, Value};
 use crate::store::inbox::micros;
-use crate::store::overtake::{Markers, find_markers};
+use crate::store::overtake::{MARKERS, Markers, read_markers};
 use crate::store::rows::{
     DELIVERY, DeliveryRow, EventFacts, FACTS, read_delivery, read_facts, read_state,
 };
@@ -108,6 +108,7 @@ fn due_by_lane() -> String {
             "due{rank} AS (SELECT id, lane, due_at FROM delivery \
              WHERE provider = $1 AND lane = {rank} AND state = 'waiting' \
              AND lease_token IS NULL AND due_at <= $2 \
+             AND NOT EXISTS (SELECT 1 FROM provider_hold WHERE provider_hold.provider = $1) \
              ORDER BY due_at, id LIMIT $3 {{skip_locked}})"
         )
     };
@@ -125,10 +126,6 @@ async fn claim(
     provider: &ProviderName,
     (limit, lease): (usize, Duration),
 ) -> Result<Vec<Claimed>, StoreError> {
-    let held = "SELECT 1 FROM provider_hold WHERE provider = $1";
-    if tx.query_one(held, &[provider.as_str().into()]).await?.is_some() {
-        return Ok(Vec::new());
-    }
     let now = tx.now();
     let sql = format!(
         "{} UPDATE delivery SET lease_token = $4, lease_until = $5, lease_run = $6, \
@@ -179,8 +176,7 @@ async fn complete(tx: &mut Tx<'_>, rows: Vec<DeliveryRow>) -> Result<Vec<Claimed
     if rows.is_empty() {
         return Ok(Vec::new());
     }
-    let events = events_of(tx, &rows).await?;
-    let gate = Gate::ask(tx, &rows).await?;
+    let (events, gate) = Gate::ask(tx, &rows).await?;
     let mut claimed = Vec::with_capacity(rows.len());
     for row in rows {
         let Some(event) = events.get(&row.delivery.event) else {
@@ -200,17 +196,33 @@ async fn complete(tx: &mut Tx<'_>, rows: Vec<DeliveryRow>) -> Result<Vec<Claimed
     Ok(claimed)
 }
 
+/// Events by their ids.
+type Events = HashMap<EventId, Arc<EventFacts>>;
+
 /// The events of these rows, each read once.
-pub(super) async fn events_of(
-    tx: &mut Tx<'_>,
-    rows: &[DeliveryRow],
-) -> Result<HashMap<EventId, Arc<EventFacts>>, StoreError> {
+pub(super) async fn events_of(tx: &mut Tx<'_>, rows: &[DeliveryRow]) -> Result<Events, StoreError> {
+    let found = tx.query(&select_events(), &[event_ids(rows)]).await?;
+    read_events(&found)
+}
+
+fn select_events() -> String {
+    format!("SELECT {FACTS} FROM event WHERE id {{any_uuid $1}}")
+}
+
+fn event_ids(rows: &[DeliveryRow]) -> Value {
     let ids: HashSet<uuid::Uuid> = rows.iter().map(|row| row.delivery.event.0).collect();
-    let sql = format!("SELECT {FACTS} FROM event WHERE id {{any_uuid $1}}");
-    let found = tx.query(&sql, &[Value::uuids(ids)]).await?;
-    let facts = found.iter().map(read_facts);
+    Value::uuids(ids)
+}
+
+fn read_events(rows: &[Row]) -> Result<Events, StoreError> {
+    let facts = rows.iter().map(read_facts);
     facts.map(|facts| facts.map(|facts| (facts.id, Arc::new(facts)))).collect()
 }
+
+const SUPPRESSED: &str = "SELECT channel, address FROM suppression WHERE address {any $1}";
+const CONSENTING: &str =
+    "SELECT channel, address FROM consent WHERE address {any $1} AND granted = 1";
+const STATES: &str = "SELECT id, state FROM delivery WHERE id {any_uuid $1}";
 
 /// What stands against sending a set of deliveries, as things are now.
 struct Gate {
@@ -221,25 +233,40 @@ struct Gate {
 }
 
 impl Gate {
-    async fn ask(tx: &mut Tx<'_>, rows: &[DeliveryRow]) -> Result<Self, StoreError> {
+    /// Asks for the events of the rows too, all at once.
+    async fn ask(tx: &mut Tx<'_>, rows: &[DeliveryRow]) -> Result<(Events, Self), StoreError> {
         let addresses = |wanted: &dyn Fn(&Delivery) -> bool| -> HashSet<String> {
             let wanted = rows.iter().filter(|row| wanted(&row.delivery));
             wanted.filter_map(|row| row.delivery.address.as_ref().map(Address::value)).collect()
         };
         let everyone = addresses(&|_| true);
         let marketed = addresses(&|delivery| delivery.category == Category::Marketing);
-        let suppressed = "SELECT channel, address FROM suppression WHERE address {any $1}";
-        let consenting =
-            "SELECT channel, address FROM consent WHERE address {any $1} AND granted = 1";
         let overtakable = rows.iter().filter(|row| !row.unless.is_empty());
-        let keys: Vec<&String> =
+        let keys: HashSet<&String> =
             overtakable.filter_map(|row| row.delivery.business_key.as_ref()).collect();
-        Ok(Self {
-            suppressed: find_addresses(tx, suppressed, everyone).await?,
-            consenting: find_addresses(tx, consenting, marketed).await?,
-            markers: find_markers(tx, &keys).await?,
-            before: states_before(tx, rows).await?,
-        })
+        let before: HashSet<uuid::Uuid> =
+            rows.iter().filter_map(|row| row.delivery.after.map(|id| id.0)).collect();
+        let events = select_events();
+        let asked = [
+            (events.as_str(), Some(event_ids(rows))),
+            (SUPPRESSED, (!everyone.is_empty()).then(|| Value::texts(everyone))),
+            (CONSENTING, (!marketed.is_empty()).then(|| Value::texts(marketed))),
+            (MARKERS, (!keys.is_empty()).then(|| Value::texts(keys))),
+            (STATES, (!before.is_empty()).then(|| Value::uuids(before))),
+        ];
+        let is_asked = asked.each_ref().map(|(_, list)| list.is_some());
+        let asked: Vec<(&str, Vec<Value>)> =
+            asked.into_iter().filter_map(|(sql, list)| Some((sql, vec![list?]))).collect();
+        let mut found = tx.query_all(&asked).await?.into_iter();
+        let [events, suppressed, consenting, markers, before] =
+            is_asked.map(|is_asked| is_asked.then(|| found.next()).flatten().unwrap_or_default());
+        let gate = Self {
+            suppressed: read_addresses(&suppressed)?,
+            consenting: read_addresses(&consenting)?,
+            markers: read_markers(&markers)?,
+            before: read_states(&before)?,
+        };
+        Ok((read_events(&events)?, gate))
     }
 
     fn facts(&self, row: &DeliveryRow, event_time: Timestamp) -> GateFacts {
@@ -261,28 +288,10 @@ impl Gate {
     }
 }
 
-async fn find_addresses(
-    tx: &mut Tx<'_>,
-    sql: &str,
-    addresses: HashSet<String>,
-) -> Result<HashSet<(String, String)>, StoreError> {
-    if addresses.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let rows = tx.query(sql, &[Value::texts(addresses)]).await?;
+fn read_addresses(rows: &[Row]) -> Result<HashSet<(String, String)>, StoreError> {
     rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
 }
 
-async fn states_before(
-    tx: &mut Tx<'_>,
-    rows: &[DeliveryRow],
-) -> Result<HashMap<DeliveryId, State>, StoreError> {
-    let ids: Vec<uuid::Uuid> =
-        rows.iter().filter_map(|row| row.delivery.after.map(|id| id.0)).collect();
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let sql = "SELECT id, state FROM delivery WHERE id {any_uuid $1}";
-    let found = tx.query(sql, &[Value::uuids(ids)]).await?;
-    found.iter().map(|row| Ok((DeliveryId(row.uuid(0)?), read_state(&row.text(1)?)?))).collect()
+fn read_states(rows: &[Row]) -> Result<HashMap<DeliveryId, State>, StoreError> {
+    rows.iter().map(|row| Ok((DeliveryId(row.uuid(0)?), read_state(&row.text(1)?)?))).collect()
 }

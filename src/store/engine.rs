@@ -15,6 +15,38 @@ use crate::store::StoreError;
 
 pub use value::{Row, Value};
 
+/// A statement that changes rows, with the parameters of each.
+pub struct Write {
+    sql: &'static str,
+    rows: Vec<Vec<Value>>,
+    form: Form,
+}
+
+/// What a statement looks like, so that one for a single row can be made one for many.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Insert,
+    Update,
+    Other,
+}
+
+impl Write {
+    /// An insert that ends its columns with `VALUES ($1, $2, …)`, each parameter once and in order.
+    pub fn insert(sql: &'static str, rows: Vec<Vec<Value>>) -> Self {
+        Self { sql, rows, form: Form::Insert }
+    }
+
+    /// An update that ends with `WHERE id = $1`, each row another one of the table.
+    pub fn update(sql: &'static str, rows: Vec<Vec<Value>>) -> Self {
+        Self { sql, rows, form: Form::Update }
+    }
+
+    /// Anything else; run once for each row.
+    pub fn each(sql: &'static str, rows: Vec<Vec<Value>>) -> Self {
+        Self { sql, rows, form: Form::Other }
+    }
+}
+
 /// One transaction, or a read of one snapshot.
 pub enum Tx<'c> {
     /// On SQLite.
@@ -90,17 +122,35 @@ impl Tx<'_> {
         }
     }
 
-    /// Inserts rows by a statement that ends its columns with `VALUES ($1, $2, …)`, each parameter
-    /// once and in order.
+    /// Runs statements that do not need one another's results, each for its rows.
     ///
-    /// PostgreSQL gets one statement with an array a column, which costs a third of one a row.
+    /// PostgreSQL gets them all at once; an insert or update of many rows as one statement with an
+    /// array a parameter, which costs a third of one a row.
     ///
     /// # Errors
     /// As [`Tx::query`].
-    pub async fn insert_all(&mut self, sql: &str, rows: &[Vec<Value>]) -> Result<(), StoreError> {
+    pub async fn write_all(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(tx) => rows.iter().try_for_each(|row| tx.execute(sql, row).map(|_| ())),
-            Self::Postgres(tx) => tx.insert_all(sql, rows).await,
+            Self::Sqlite(tx) => writes.iter().try_for_each(|write| {
+                write.rows.iter().try_for_each(|row| tx.execute(write.sql, row).map(|_| ()))
+            }),
+            Self::Postgres(tx) => tx.write_all(writes).await,
+        }
+    }
+
+    /// The rows of statements that do not need one another's results.
+    ///
+    /// PostgreSQL gets them all at once.
+    ///
+    /// # Errors
+    /// As [`Tx::query`].
+    pub async fn query_all(
+        &mut self,
+        asked: &[(&str, Vec<Value>)],
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
+        match self {
+            Self::Sqlite(tx) => asked.iter().map(|(sql, params)| tx.query(sql, params)).collect(),
+            Self::Postgres(tx) => tx.query_all(asked).await,
         }
     }
 

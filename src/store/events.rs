@@ -148,7 +148,11 @@ pub(super) fn list(
     query.compare("business_key =", filter.business_key.clone());
     query.compare("event_type =", filter.event_type.clone());
     query.compare("partner =", filter.partner.clone());
-    query.compare("state =", filter.state.clone());
+    match filter.state.as_deref() {
+        // As in the predicate of its index.
+        Some("planning") => query.add("state = 'planning'".to_owned()),
+        state => query.compare("state =", state),
+    }
     query.compare("received_at >=", filter.since);
     query.compare("received_at <", filter.until);
     if filter.repeated {

@@ -12,7 +12,7 @@ use crate::model::id::{DeliveryId, EventId, LeaseToken};
 use crate::model::outcome::{Attempt, VerdictClass};
 use crate::store::changes::{Changes, Told};
 use crate::store::claim::events_of;
-use crate::store::engine::{Tx, Value};
+use crate::store::engine::{Tx, Value, Write};
 use crate::store::rows::{DELIVERY, DeliveryRow, EventFacts, read_delivery};
 use crate::store::{Store, StoreError};
 
@@ -81,8 +81,9 @@ async fn finish(
         };
         finished.push(book.enter(row, finish, now, (&mut changes, &events)));
     }
-    book.write(tx, now).await?;
-    changes.write(tx).await?;
+    let mut writes = book.into_writes();
+    writes.extend(changes.into_writes());
+    tx.write_all(&writes).await?;
     Ok(finished)
 }
 
@@ -103,7 +104,7 @@ async fn lock_rows(
 /// The rows to write at the end.
 #[derive(Default)]
 struct Book {
-    moves: Vec<Vec<Value>>,
+    moves: Vec<(DeliveryId, Vec<Value>)>,
     attempts: Vec<Vec<Value>>,
     captured: Vec<Vec<Value>>,
     suppressed: Vec<Vec<Value>>,
@@ -135,7 +136,7 @@ impl Book {
         if was_claimed {
             obey_intent(&mut settlement, row.intent.as_deref(), accepted);
         }
-        self.note_move(delivery, &settlement, finish, was_claimed);
+        self.note_move(delivery, &settlement, finish, (now, was_claimed));
         changes.moved(&delivery.event_type, delivery.state, settlement.state);
         let code = finish.attempt.as_ref().and_then(|attempt| attempt.answer.code.as_deref());
         let told = Told {
@@ -190,10 +191,10 @@ impl Book {
         delivery: &Delivery,
         settlement: &Settlement,
         finish: &Finish,
-        was_claimed: bool,
+        (now, was_claimed): (Timestamp, bool),
     ) {
         let code = finish.attempt.as_ref().and_then(|attempt| attempt.answer.code.clone());
-        self.moves.push(vec![
+        let row = vec![
             delivery.id.0.into(),
             settlement.state.as_str().into(),
             settlement.reason.as_str().into(),
@@ -202,7 +203,9 @@ impl Book {
             attempts(delivery, settlement, was_claimed).into(),
             settlement.provider_message_id.clone().into(),
             code.into(),
-        ]);
+            now.into(),
+        ];
+        self.moves.push((delivery.id, row));
     }
 
     fn note_consequences(&mut self, delivery: &Delivery, settlement: &Settlement, now: Timestamp) {
@@ -228,39 +231,49 @@ impl Book {
         }
     }
 
-    async fn write(self, tx: &mut Tx<'_>, now: Timestamp) -> Result<(), StoreError> {
-        let moves: Vec<Vec<Value>> = self
-            .moves
-            .into_iter()
-            .map(|mut params| {
-                params.push(now.into());
-                params
-            })
-            .collect();
+    fn into_writes(self) -> Vec<Write> {
         let update = "UPDATE delivery SET state = $2, reason = $3, detail = $4, due_at = $5, \
                       attempts = $6, provider_message_id = COALESCE($7, provider_message_id), \
                       last_code = COALESCE($8, last_code), updated_at = $9, \
                       version = version + 1, lease_token = NULL, lease_until = NULL, \
                       lease_run = NULL, intent = NULL WHERE id = $1";
-        tx.execute_many(update, &moves).await?;
         let attempt = "INSERT INTO attempt (delivery, number, started_at, finished_at, provider, \
                        class, code, answer, template_version) \
                        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
-        tx.insert_all(attempt, &self.attempts).await?;
         let captured = "INSERT INTO captured (delivery, attempt, at, channel, message) \
                         VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING";
-        tx.insert_all(captured, &self.captured).await?;
         let suppression = "INSERT INTO suppression (address, channel, reason, at) \
                            VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-        tx.execute_many(suppression, &self.suppressed).await?;
         let hold = "INSERT INTO provider_hold (provider, reason, since, held_by) \
                     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-        tx.execute_many(hold, &self.held_providers).await?;
         let fallback = "UPDATE delivery SET due_at = $1 WHERE follows = $2 \
                         AND state = 'waiting' AND lease_token IS NULL AND due_at > $1";
-        tx.execute_many(fallback, &self.fallbacks).await?;
-        Ok(())
+        let mut writes: Vec<Write> =
+            in_rounds(self.moves).into_iter().map(|moves| Write::update(update, moves)).collect();
+        writes.extend([
+            Write::insert(attempt, self.attempts),
+            Write::insert(captured, self.captured),
+            Write::each(suppression, self.suppressed),
+            Write::each(hold, self.held_providers),
+            Write::each(fallback, self.fallbacks),
+        ]);
+        writes
     }
+}
+
+/// Splits moves so that each delivery moves once a round: a batch may hold two answers for one.
+fn in_rounds(moves: Vec<(DeliveryId, Vec<Value>)>) -> Vec<Vec<Vec<Value>>> {
+    let mut rounds: Vec<Vec<Vec<Value>>> = Vec::new();
+    let mut moved: HashMap<DeliveryId, usize> = HashMap::new();
+    for (id, row) in moves {
+        let round = moved.entry(id).or_default();
+        match rounds.get_mut(*round) {
+            Some(rows) => rows.push(row),
+            None => rounds.push(vec![row]),
+        }
+        *round += 1;
+    }
+    rounds
 }
 
 /// The attempts that count: a try that costs nothing gives back what its claim counted.

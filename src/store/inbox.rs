@@ -14,7 +14,7 @@ use crate::model::event::{Arrival, Event, RejectReason, RejectedEvent, Rejection
 use crate::model::id::{EventId, EventTypeName, RejectedId, StepName};
 use crate::store::changes::{Changes, EventFate, Told};
 use crate::store::directory;
-use crate::store::engine::{Tx, Value};
+use crate::store::engine::{Tx, Value, Write};
 use crate::store::keys::{Key, take_keys};
 use crate::store::rows::{INSERT_DELIVERY, InsertedLease, delivery_params, write_json};
 use crate::store::{Store, StoreError, overtake, rejected};
@@ -198,13 +198,14 @@ async fn accept(
         };
         answers.push(answer);
     }
-    write_events(tx, &fresh, &mut changes).await?;
-    write_deliveries(tx, store, &fresh, &mut changes).await?;
-    count_repeats(tx, &answers).await?;
+    let mut writes = vec![write_events(&fresh, &mut changes)?];
+    writes.extend(write_deliveries(tx, store, &fresh, &mut changes).await?);
+    writes.push(count_repeats(&answers));
     if mode == Mode::Keep {
-        rejected::keep(tx, &rejections, &mut changes).await?;
+        writes.push(rejected::keep(&rejections, &mut changes)?);
     }
-    changes.write(tx).await?;
+    writes.extend(changes.into_writes());
+    tx.write_all(&writes).await?;
     Ok(answers)
 }
 
@@ -238,11 +239,7 @@ fn reused(planned: &PlannedEvent, now: Timestamp) -> RejectedEvent {
     RejectedEvent { id: RejectedId::new(now), arrival: planned.arrival.clone(), rejection }
 }
 
-async fn write_events(
-    tx: &mut Tx<'_>,
-    fresh: &[&PlannedEvent],
-    changes: &mut Changes,
-) -> Result<(), StoreError> {
+fn write_events(fresh: &[&PlannedEvent], changes: &mut Changes) -> Result<Write, StoreError> {
     let mut params = Vec::with_capacity(fresh.len());
     for planned in fresh {
         let event = &planned.event;
@@ -267,8 +264,7 @@ async fn write_events(
                   not_before, business_key, partner, correlation_id, traceparent, only_address, \
                   data, transport, state, deliveries) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
-    tx.insert_all(insert, &params).await?;
-    Ok(())
+    Ok(Write::insert(insert, params))
 }
 
 fn event_params(
@@ -296,13 +292,14 @@ fn event_params(
     ])
 }
 
-/// Writes deliveries, pages, markers and directory changes, event by event in their order.
+/// Writes markers and directory changes, event by event in their order; returns what else is to be
+/// written, deliveries and pages.
 async fn write_deliveries(
     tx: &mut Tx<'_>,
     store: &Store,
     fresh: &[&PlannedEvent],
     changes: &mut Changes,
-) -> Result<(), StoreError> {
+) -> Result<[Write; 2], StoreError> {
     for planned in fresh {
         if let Some(change) = &planned.change {
             directory::apply_change(tx, change).await?;
@@ -326,10 +323,8 @@ async fn write_deliveries(
             ]);
         }
     }
-    tx.insert_all(INSERT_DELIVERY, &rows).await?;
     let insert = "INSERT INTO page (id, event, step, query) VALUES ($1, $2, $3, $4)";
-    tx.execute_many(insert, &pages).await?;
-    Ok(())
+    Ok([Write::insert(INSERT_DELIVERY, rows), Write::insert(insert, pages)])
 }
 
 /// The parameters of one new delivery, cancelled if an event came that makes it unwanted.
@@ -367,15 +362,11 @@ pub(super) fn micros(duration: Duration) -> i64 {
 }
 
 /// Counts at the first event how often it came again.
-async fn count_repeats(tx: &mut Tx<'_>, answers: &[Accepted]) -> Result<(), StoreError> {
-    let repeats: Vec<Vec<Value>> = answers
-        .iter()
-        .filter_map(|answer| match answer {
-            Accepted::Repeat { event } => Some(vec![event.0.into()]),
-            Accepted::Planned { .. } | Accepted::Rejected { .. } => None,
-        })
-        .collect();
-    let update = "UPDATE event SET repeats = repeats + 1 WHERE id = $1";
-    tx.execute_many(update, &repeats).await?;
-    Ok(())
+fn count_repeats(answers: &[Accepted]) -> Write {
+    let repeats = answers.iter().filter_map(|answer| match answer {
+        Accepted::Repeat { event } => Some(vec![event.0.into()]),
+        Accepted::Planned { .. } | Accepted::Rejected { .. } => None,
+    });
+    // One by one: the same event may come again several times in one batch.
+    Write::each("UPDATE event SET repeats = repeats + 1 WHERE id = $1", repeats.collect())
 }

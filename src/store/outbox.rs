@@ -7,18 +7,23 @@ use crate::store::engine::Value;
 use crate::store::{Store, StoreError};
 
 impl Store {
-    /// The oldest status events that are not published yet.
+    /// The oldest status events that are not published yet; those behind `after`, if it is given.
     ///
     /// Two processes may publish the same one; its id tells a listener that it is the same.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn take_outbox(&self, limit: usize) -> Result<Vec<StatusEvent>, StoreError> {
+    pub async fn take_outbox(
+        &self,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<StatusEvent>, StoreError> {
         self.read(move |tx| {
             Box::pin(async move {
                 let sql = "SELECT id, routing_key, correlation_id, at, body FROM outbox \
-                           ORDER BY id LIMIT $1";
-                let rows = tx.query(sql, &[limit.into()]).await?;
+                           WHERE id > $1 ORDER BY id LIMIT $2";
+                let after = after.unwrap_or(Uuid::nil());
+                let rows = tx.query(sql, &[after.into(), limit.into()]).await?;
                 let read = |row: &crate::store::engine::Row| {
                     Ok(StatusEvent {
                         id: row.uuid(0)?,

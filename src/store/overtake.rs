@@ -11,7 +11,7 @@ use crate::model::delivery::{Reason, State};
 use crate::model::event::Event;
 use crate::model::id::{EventTypeName, StepName};
 use crate::store::changes::{Changes, Told};
-use crate::store::engine::{Tx, Value};
+use crate::store::engine::{Row, Tx, Value};
 use crate::store::inbox::PlannedEvent;
 use crate::store::rows::{DELIVERY, FACTS, read_delivery, read_facts};
 use crate::store::{Store, StoreError};
@@ -67,11 +67,7 @@ pub(super) async fn mark(
 }
 
 /// Cancels one delivery; one that is being sent is cancelled when its answer comes.
-async fn cancel(
-    tx: &mut Tx<'_>,
-    row: &crate::store::engine::Row,
-    changes: &mut Changes,
-) -> Result<(), StoreError> {
+async fn cancel(tx: &mut Tx<'_>, row: &Row, changes: &mut Changes) -> Result<(), StoreError> {
     let mut found = read_delivery(row)?;
     let id = found.delivery.id;
     if found.token.is_some() {
@@ -119,8 +115,15 @@ pub(super) async fn find_markers(
     if business_keys.is_empty() {
         return Ok(Markers::new());
     }
-    let sql = "SELECT business_key, event_type, time FROM marker WHERE business_key {any $1}";
-    let rows = tx.query(sql, &[Value::texts(business_keys)]).await?;
+    read_markers(&tx.query(MARKERS, &[Value::texts(business_keys)]).await?)
+}
+
+/// The markers of a list of business keys.
+pub(super) const MARKERS: &str =
+    "SELECT business_key, event_type, time FROM marker WHERE business_key {any $1}";
+
+/// Reads what [`MARKERS`] found.
+pub(super) fn read_markers(rows: &[Row]) -> Result<Markers, StoreError> {
     rows.iter().map(|row| Ok(((row.text(0)?, row.text(1)?), row.time(2)?))).collect()
 }
 

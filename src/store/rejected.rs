@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::model::event::{Arrival, EventKey, RejectReason, RejectedEvent, Rejection, Transport};
 use crate::model::id::RejectedId;
 use crate::store::changes::{Changes, EventFate};
-use crate::store::engine::{Row, Tx, Value};
+use crate::store::engine::{Row, Value, Write};
 use crate::store::rows::{read_json, write_json};
 use crate::store::{Store, StoreError};
 
@@ -14,11 +14,7 @@ pub(super) const REJECTED: &str = "id, reason, place, message, event_type, sourc
                                    transport, at, properties, bytes";
 
 /// Keeps rejected events, counts them and tells their publishers.
-pub(super) async fn keep(
-    tx: &mut Tx<'_>,
-    events: &[RejectedEvent],
-    changes: &mut Changes,
-) -> Result<(), StoreError> {
+pub(super) fn keep(events: &[RejectedEvent], changes: &mut Changes) -> Result<Write, StoreError> {
     let mut params = Vec::with_capacity(events.len());
     for event in events {
         let RejectedEvent { arrival, rejection, .. } = event;
@@ -62,8 +58,7 @@ pub(super) async fn keep(
     let insert = "INSERT INTO rejected (id, reason, place, message, event_type, source, \
                   external_id, transport, at, properties, bytes) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
-    tx.execute_many(insert, &params).await?;
-    Ok(())
+    Ok(Write::insert(insert, params))
 }
 
 impl Store {

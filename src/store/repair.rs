@@ -8,7 +8,7 @@ use crate::model::delivery::{Reason, State};
 use crate::model::id::DeliveryId;
 use crate::store::changes::{Changes, Told};
 use crate::store::claim::events_of;
-use crate::store::engine::{Tx, Value};
+use crate::store::engine::{Tx, Value, Write};
 use crate::store::rows::{DELIVERY, DeliveryRow, read_delivery};
 use crate::store::{Store, StoreError};
 
@@ -299,9 +299,9 @@ async fn move_all(
     }
     let update = "UPDATE delivery SET state = $2, reason = $3, due_at = $4, expires_at = $5, \
                   updated_at = $6, version = version + 1 WHERE id = $1";
-    tx.execute_many(update, &params).await?;
     let fallback = "UPDATE delivery SET due_at = $1 WHERE follows = $2 \
                     AND state = 'waiting' AND lease_token IS NULL AND due_at > $1";
-    tx.execute_many(fallback, &fallbacks).await?;
-    changes.write(tx).await
+    let mut writes = vec![Write::update(update, params), Write::each(fallback, fallbacks)];
+    writes.extend(changes.into_writes());
+    tx.write_all(&writes).await
 }

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::receiver::{Gateway, Relay};
 use crate::stage::{
-    Heard, Proxy, Rabbit, Running, company, control, hooked, hurried, outside, postgres,
-    with_catalogue,
+    Heard, Proxy, Rabbit, Running, company, control, delayed, event, hooked, hurried, outside,
+    postgres, settings, with_catalogue,
 };
 
 #[tokio::test]
@@ -52,6 +53,31 @@ async fn disturb(store: &str) {
     loa.drain().await;
 
     assert_told_once(&gateway, events.len());
+    loa.closes().await;
+    rabbit.remove().await;
+}
+
+/// Batches are accepted side by side, and each event here is a batch of its own.
+#[tokio::test]
+async fn an_event_behind_a_change_of_the_directory_sees_the_change_rabbitmq_postgres() {
+    let rabbit = Rabbit::corner().await;
+    let folder = TempDir::new().unwrap();
+    let store = postgres("journey_in_order").await;
+    let more = format!("{store}{}[intake]\nbatch = 1\n", rabbit.settings());
+    let loa = Running::start(&folder, &settings(&more)).await;
+    loa.ready().await;
+    let partners = (0..40).flat_map(|number: u32| {
+        let id = format!("partner-{number}");
+        let data = json!({ "id": id, "name": id, "changed_at": "2026-01-01T00:00:00Z" });
+        let known = event("partner.changed", &format!("p-{number}"), data);
+        let late = delayed(&id, &number.to_string());
+        [known, event("order.delayed", &format!("d-{number}"), late)]
+    });
+
+    rabbit.publish_events(&partners.collect::<Vec<_>>()).await;
+    loa.wait_for_count("/v1/deliveries/count?type=order.delayed&step=tell_partner", 40).await;
+
+    assert_eq!(loa.get("/v1/rejected").await["rejected"], json!([]));
     loa.closes().await;
     rabbit.remove().await;
 }

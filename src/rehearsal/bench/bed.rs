@@ -112,10 +112,14 @@ impl<'a> Bed<'a> {
                 Way::Accept | Way::Durable => self.accept(batch).await?,
             }
         }
-        if way != Way::Accept {
-            self.sinks.tally.reach(target).await;
+        if way == Way::Accept {
+            let sample = self.since(&before, work.count);
+            // What is told of these must not be left to what is measured next.
             self.settled().await?;
+            return Ok(sample);
         }
+        self.sinks.tally.reach(target).await;
+        self.settled().await?;
         Ok(self.since(&before, work.count))
     }
 

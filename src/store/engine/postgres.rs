@@ -10,12 +10,12 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{IsolationLevel, NoTls};
+use tokio_postgres::{IsolationLevel, NoTls, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::Tx;
 use super::dialect::{Dialect, Statements};
 use super::value::{Row, Value};
+use super::{Form, Tx, Write};
 use crate::clock::Clock;
 use crate::store::StoreError;
 use crate::store::error::with_causes;
@@ -236,24 +236,59 @@ impl PostgresTx<'_> {
         try_join_all(runs).await
     }
 
-    pub(super) async fn insert_all(
-        &mut self,
-        sql: &str,
-        rows: &[Vec<Value>],
-    ) -> Result<(), StoreError> {
-        let one = self.prepare(sql).await?;
-        let kinds: Vec<&str> = one.params().iter().map(Type::name).collect();
-        let Some(all) = with_arrays(sql, &kinds).filter(|_| rows.len() > 1) else {
-            return self.execute_many(sql, rows).await.map(|_| ());
-        };
-        let all = self.inner.prepare_cached(&all).await?;
-        let columns: Vec<Vec<&Value>> = (0..kinds.len())
-            .map(|column| rows.iter().filter_map(|row| row.get(column)).collect())
-            .collect();
-        let params: Vec<&(dyn ToSql + Sync)> =
-            columns.iter().map(|column| column as &(dyn ToSql + Sync)).collect();
-        self.inner.execute(&all, &params).await?;
+    pub(super) async fn write_all(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        let mut prepared = Vec::with_capacity(writes.len());
+        for write in writes.iter().filter(|write| !write.rows.is_empty()) {
+            prepared.push(self.prepare_write(write).await?);
+        }
+        let inner = &self.inner;
+        let runs = prepared.iter().flat_map(|(statement, runs)| {
+            runs.iter().map(move |params| async move {
+                let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(Param::as_sql).collect();
+                inner.execute(statement, &params).await
+            })
+        });
+        try_join_all(runs).await?;
         Ok(())
+    }
+
+    /// The statement of one row and the parameters of each, or one for all rows where there is one.
+    async fn prepare_write<'w>(
+        &self,
+        write: &'w Write,
+    ) -> Result<(Statement, Vec<Vec<Param<'w>>>), StoreError> {
+        let one = self.prepare(write.sql).await?;
+        let kinds: Vec<&str> = one.params().iter().map(Type::name).collect();
+        let all = match write.form {
+            _ if write.rows.len() == 1 => None,
+            Form::Insert => insert_of_arrays(write.sql, &kinds),
+            Form::Update => update_of_arrays(write.sql, &kinds),
+            Form::Other => None,
+        };
+        let Some(all) = all else {
+            let params = |row: &'w Vec<Value>| row.iter().map(Param::One).collect();
+            return Ok((one, write.rows.iter().map(params).collect()));
+        };
+        let column = |column: usize| {
+            Param::Column(write.rows.iter().filter_map(|row| row.get(column)).collect())
+        };
+        let columns = (0..kinds.len()).map(column).collect();
+        Ok((self.inner.prepare_cached(&all).await?, vec![columns]))
+    }
+
+    pub(super) async fn query_all(
+        &mut self,
+        asked: &[(&str, Vec<Value>)],
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
+        let mut prepared = Vec::with_capacity(asked.len());
+        for (sql, params) in asked {
+            prepared.push((self.prepare(sql).await?, params));
+        }
+        let inner = &self.inner;
+        let runs = prepared.iter().map(|(statement, params)| async move {
+            rows(inner.query(statement, &as_sql(params)).await?)
+        });
+        try_join_all(runs).await
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -265,18 +300,53 @@ impl PostgresTx<'_> {
         Ok(self.inner.batch_execute(script).await?)
     }
 
-    async fn prepare(&self, sql: &str) -> Result<tokio_postgres::Statement, StoreError> {
+    async fn prepare(&self, sql: &str) -> Result<Statement, StoreError> {
         Ok(self.inner.prepare_cached(&self.statements.written(sql)).await?)
     }
 }
 
+/// A parameter of a statement: of one row, or of all rows as an array.
+enum Param<'w> {
+    One(&'w Value),
+    Column(Vec<&'w Value>),
+}
+
+impl Param<'_> {
+    fn as_sql(&self) -> &(dyn ToSql + Sync) {
+        match self {
+            Self::One(value) => *value,
+            Self::Column(values) => values,
+        }
+    }
+}
+
 /// The insert of one row turned into one of many: an array a column, of these types.
-fn with_arrays(sql: &str, kinds: &[&str]) -> Option<String> {
+fn insert_of_arrays(sql: &str, kinds: &[&str]) -> Option<String> {
     let one: Vec<String> = (1..=kinds.len()).map(|number| format!("${number}")).collect();
     let (before, after) = sql.split_once(&format!("VALUES ({})", one.join(", ")))?;
+    Some(format!("{before}SELECT * FROM {}{after}", unnest(kinds)))
+}
+
+/// The update of one row, found by `$1`, turned into one of many.
+fn update_of_arrays(sql: &str, kinds: &[&str]) -> Option<String> {
+    let (set, found) = sql.split_once(" WHERE ")?;
+    let names: Vec<String> = (1..=kinds.len()).map(|number| format!("new_{number}")).collect();
+    // The highest first, so that `$1` is not found in `$10`.
+    let named =
+        (1..=kinds.len()).rev().fold((set.to_owned(), found.to_owned()), |texts, number| {
+            let (param, name) = (format!("${number}"), format!("new.new_{number}"));
+            (texts.0.replace(&param, &name), texts.1.replace(&param, &name))
+        });
+    let (set, found) = named;
+    Some(format!("{set} FROM {} AS new ({}) WHERE {found}", unnest(kinds), names.join(", ")))
+}
+
+/// Rows out of an array a parameter, of these types.
+fn unnest(kinds: &[&str]) -> String {
+    let numbered = kinds.iter().enumerate();
     let arrays: Vec<String> =
-        one.iter().zip(kinds).map(|(param, kind)| format!("{param}::{kind}[]")).collect();
-    Some(format!("{before}SELECT * FROM unnest({}){after}", arrays.join(", ")))
+        numbered.map(|(index, kind)| format!("${}::{kind}[]", index + 1)).collect();
+    format!("unnest({})", arrays.join(", "))
 }
 
 fn as_sql(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
@@ -300,12 +370,28 @@ mod tests {
         let one = "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT DO NOTHING";
 
         assert_eq!(
-            with_arrays(one, &["uuid", "text"]).as_deref(),
+            insert_of_arrays(one, &["uuid", "text"]).as_deref(),
             Some(
                 "INSERT INTO t (a, b) SELECT * FROM unnest($1::uuid[], $2::text[]) \
                  ON CONFLICT DO NOTHING"
             )
         );
-        assert_eq!(with_arrays("INSERT INTO t (a, b) VALUES ($2, $1)", &["uuid", "text"]), None);
+        assert_eq!(
+            insert_of_arrays("INSERT INTO t (a, b) VALUES ($2, $1)", &["uuid", "text"]),
+            None
+        );
+    }
+
+    #[test]
+    fn an_update_of_one_row_becomes_one_of_many() {
+        let one = "UPDATE t SET a = COALESCE($2, a), b = b + 1 WHERE id = $1";
+
+        assert_eq!(
+            update_of_arrays(one, &["uuid", "text"]).as_deref(),
+            Some(
+                "UPDATE t SET a = COALESCE(new.new_2, a), b = b + 1 \
+                 FROM unnest($1::uuid[], $2::text[]) AS new (new_1, new_2) WHERE id = new.new_1"
+            )
+        );
     }
 }
