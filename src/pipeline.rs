@@ -105,6 +105,7 @@ impl Pipeline {
                 deliverer: deliverer.clone(),
                 store: store.clone(),
                 clock: clock.clone(),
+                metrics: Arc::clone(metrics),
                 lease: *lease,
             };
             tasks.spawn(dispatcher.run());

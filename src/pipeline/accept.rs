@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use futures_util::future::Either;
 use jiff::Timestamp;
 use tokio::sync::RwLock;
+use tokio::time::Instant;
 use tracing::{Level, debug};
 
 use crate::clock::Clock;
@@ -148,10 +149,12 @@ impl Acceptor {
         let keys: Vec<_> = batch.iter().map(key_of).collect();
         let traces: Vec<_> = batch.iter().map(trace_of).collect();
         let reserved = self.desks.reserve(&mut batch, self.clock.now());
+        let began = Instant::now();
         let accepted = match on_reject {
             OnReject::Keep => self.store.accept(batch).await?,
             OnReject::Answer => self.store.accept_all_or_nothing(batch).await?,
         };
+        self.metrics.count_batch("accept", accepted.len() as u64, began.elapsed());
         self.desks.hand_over(reserved, &accepted);
         let answers: Vec<_> =
             keys.into_iter().zip(accepted).map(|(key, accepted)| answer(key, accepted)).collect();

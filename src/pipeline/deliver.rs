@@ -52,7 +52,7 @@ impl Deliverer {
         (clock, tasks): (Clock, Tasks),
         metrics: Arc<Metrics>,
     ) -> Self {
-        let recorder = Recorder::new(store.clone(), store.writers());
+        let recorder = Recorder::new(store.clone(), Arc::clone(&metrics), store.writers());
         let in_flight = Mutex::default();
         let inner = Inner { store, recorder, rulebook, clock, tasks, metrics, in_flight };
         Self { inner: Arc::new(inner) }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::clock::Clock;
@@ -10,6 +11,7 @@ use crate::pipeline::deliver::Deliverer;
 use crate::pipeline::desks::Station;
 use crate::send::Slot;
 use crate::store::{Store, StoreError};
+use crate::telemetry::Metrics;
 
 /// How long an idle dispatcher sleeps at most; whoever plans something due wakes it.
 const POLL: Duration = Duration::from_millis(500);
@@ -24,6 +26,7 @@ pub(super) struct Dispatcher {
     pub(super) deliverer: Deliverer,
     pub(super) store: Store,
     pub(super) clock: Clock,
+    pub(super) metrics: Arc<Metrics>,
     /// How long a claim lasts unless renewed.
     pub(super) lease: Duration,
 }
@@ -78,8 +81,12 @@ impl Dispatcher {
 
     async fn claim(&self, mut slots: Vec<Slot>) -> Result<usize, StoreError> {
         let name = self.station.desk.name();
+        let began = Instant::now();
         let claimed = self.store.claim(name, slots.len(), self.lease).await?;
         let count = claimed.len();
+        if count > 0 {
+            self.metrics.count_batch("claim", count as u64, began.elapsed());
+        }
         for claimed in claimed {
             let Some(slot) = slots.pop() else { break };
             self.deliverer.start(Arc::clone(&self.station), claimed, slot);

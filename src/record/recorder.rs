@@ -8,10 +8,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use tracing::warn;
 
 use crate::model::delivery::Settlement;
 use crate::store::{Finish, Finished, Store, StoreError};
+use crate::telemetry::Metrics;
 
 /// The most outcomes of one transaction.
 const MAX_BATCH: usize = 500;
@@ -22,6 +24,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub struct Recorder {
     store: Store,
+    metrics: Arc<Metrics>,
     desk: Arc<Mutex<Desk>>,
 }
 
@@ -52,9 +55,9 @@ struct Pen(Arc<Mutex<Desk>>);
 
 impl Recorder {
     /// A recorder that lets `writers` transactions be under way at once.
-    pub fn new(store: Store, writers: usize) -> Self {
+    pub fn new(store: Store, metrics: Arc<Metrics>, writers: usize) -> Self {
         let desk = Desk { waiting: Vec::new(), free_pens: writers };
-        Self { store, desk: Arc::new(Mutex::new(desk)) }
+        Self { store, metrics, desk: Arc::new(Mutex::new(desk)) }
     }
 
     /// Returns once `finish` is committed.
@@ -111,8 +114,12 @@ impl Recorder {
         let mut wait = Duration::from_millis(100);
         let mut said = None;
         loop {
+            let began = Instant::now();
             match self.store.finish(finishes.clone()).await {
-                Ok(finished) => return finished,
+                Ok(finished) => {
+                    self.metrics.count_batch("finish", finished.len() as u64, began.elapsed());
+                    return finished;
+                }
                 Err(error) => say_once(&mut said, &error, finishes.len()),
             }
             tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
@@ -174,7 +181,7 @@ mod tests {
         };
         let run = RunId::new(Timestamp::UNIX_EPOCH);
         let store = Store::open(settings, Clock::system(), run).await.unwrap();
-        Recorder::new(store, 2)
+        Recorder::new(store, Arc::new(Metrics::new("test")), 2)
     }
 
     fn finish() -> Finish {

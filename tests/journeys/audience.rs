@@ -44,6 +44,7 @@ async fn play(settings: &str) {
     // The metrics are those of now, pages included, not of the last look at the store.
     let deliveries = &ledger["ledger"]["deliveries"];
     assert_eq!(json!(loa.metric("loa_deliveries_planned_total").await), deliveries["planned"]);
+    assert!(loa.metric("loa_store_batch_seconds_count{what=\"finish\"}").await > 0);
     let sent = loa.metric("loa_deliveries{state=\"sent\"}").await;
     assert_eq!(json!(sent), deliveries["sent"]);
 }
