@@ -53,6 +53,7 @@ pub(super) fn rooms() -> Router<Surroundings> {
         .route("/providers", get(providers::show))
         .route("/providers/{name}/hold", post(providers::hold))
         .route("/providers/{name}/release", post(providers::release))
+        .route("/providers/{name}/test", post(providers::test))
         .route("/directory", get(directory::list))
         .route("/directory/{id}", get(directory::show))
         .route("/search", get(search::find))

@@ -264,6 +264,10 @@ async fn a_provider_is_held_and_released_by_its_buttons() {
     assert!(person.read("/providers").await.contains("fire drill"));
     let hold = person.stage.app.store.provider_holds().await.unwrap().remove(0);
     assert_eq!((hold.reason.as_str(), hold.held_by.as_str()), ("fire drill", "thu-ha"));
+    let tried = person.press("/providers/sandbox/test", &[("to", "an@example.com")]).await;
+    assert!(tried.text().await.unwrap().contains("250 captured"));
+    let tried = person.press("/providers/sandbox/test", &[("to", "no address@")]).await;
+    assert_eq!(tried.status(), StatusCode::BAD_REQUEST);
     let released = person.press("/providers/sandbox/release", &[]).await;
 
     assert_eq!(place(&released), "/providers?done=provider_released");

@@ -77,11 +77,9 @@ pub(in crate::web) async fn test(
     Json(body): Json<TestBody>,
 ) -> Result<Json<Value>, Problem> {
     let name = known(&surroundings, name)?;
-    let to = address(&surroundings, &name, body.to.as_deref().unwrap_or_default().trim())?;
-    let tried = surroundings.pipeline.try_provider(&name, to).await;
-    let Trial { outcome, took } = tried.ok_or_else(|| Problem::not_found("provider"))?;
+    let to = body.to.as_deref().unwrap_or_default();
+    let Trial { outcome, took } = send_test(&surroundings, &name, to).await?;
     let class = outcome.verdict.class().as_str();
-    tracing::info!(provider = %name, "sent a test message by provider {name}: {class}");
     let message_id = match outcome.verdict {
         Verdict::Accepted { message_id } => message_id,
         Verdict::Refused
@@ -96,6 +94,20 @@ pub(in crate::web) async fn test(
         "provider": name, "outcome": class, "code": code, "answer": text,
         "message_id": message_id, "took_ms": took_ms,
     })))
+}
+
+/// Sends one test message by a provider to what a person wrote.
+pub(in crate::web) async fn send_test(
+    surroundings: &Surroundings,
+    name: &ProviderName,
+    to: &str,
+) -> Result<Trial, Problem> {
+    let to = address(surroundings, name, to.trim())?;
+    let tried = surroundings.pipeline.try_provider(name, to).await;
+    let trial = tried.ok_or_else(|| Problem::not_found("provider"))?;
+    let class = trial.outcome.verdict.class().as_str();
+    tracing::info!(provider = %name, "sent a test message by provider {name}: {class}");
+    Ok(trial)
 }
 
 /// The address that `to` means on the channel of a provider; one that serves several channels gets

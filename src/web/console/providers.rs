@@ -9,12 +9,13 @@ use serde::Deserialize;
 use super::page;
 use super::view::{Badge, View};
 use crate::model::id::ProviderName;
+use crate::model::outcome::VerdictClass;
 use crate::pipeline::Station;
 use crate::provider;
 use crate::send::breaker::BreakerState;
 use crate::store::ProviderHold;
 use crate::web::Surroundings;
-use crate::web::api::providers::known;
+use crate::web::api::providers::{known, send_test};
 use crate::web::problem::Problem;
 
 /// A provider as a row of a list.
@@ -29,6 +30,8 @@ pub(super) struct ProviderRow {
     /// Calls under way, of how many at most.
     pub(super) busy: String,
     pub(super) rate: String,
+    /// What came of the test message that was just sent.
+    pub(super) tried: Option<(Badge, String)>,
 }
 
 #[derive(Template)]
@@ -70,6 +73,7 @@ impl ProviderRow {
                 Some(rate) => view.t("providers.a_second").replace("{}", &rate.to_string()),
                 None => view.t("providers.no_limit").to_owned(),
             },
+            tried: None,
         }
     }
 }
@@ -138,4 +142,38 @@ pub(super) async fn release(
     surroundings.store.release_provider(name).await?;
     surroundings.pipeline.desks().wake_all();
     Ok(Redirect::to("/providers?done=provider_released"))
+}
+
+/// Whom a test message is for.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct TestForm {
+    #[serde(default)]
+    to: String,
+}
+
+/// Sends one test message, even if the provider is on hold, and shows what it answered.
+pub(super) async fn test(
+    State(surroundings): State<Surroundings>,
+    view: View,
+    Path(name): Path<String>,
+    Form(form): Form<TestForm>,
+) -> Result<Response, Problem> {
+    let name = known(&surroundings, name)?;
+    let trial = send_test(&surroundings, &name, &form.to).await?;
+    let class = trial.outcome.verdict.class();
+    let tone = match class {
+        VerdictClass::Accepted => "sent",
+        VerdictClass::Later | VerdictClass::Unknown => "held",
+        VerdictClass::Refused | VerdictClass::BadAddress | VerdictClass::Misconfigured => "failed",
+    };
+    let badge = Badge { tone, text: view.word("class", class.as_str()) };
+    let answer = trial.outcome.answer;
+    let took = trial.took.as_millis();
+    let said = format!("{} {} ({took} ms)", answer.code.unwrap_or_default(), answer.text);
+    let holds = surroundings.store.provider_holds().await?;
+    let mut rows = ProviderRow::all(&surroundings, &view, &holds);
+    if let Some(row) = rows.iter_mut().find(|row| row.name == name.as_str()) {
+        row.tried = Some((badge, said.trim().to_owned()));
+    }
+    Ok(page(&ProvidersPage { view, rows }))
 }
