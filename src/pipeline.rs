@@ -98,8 +98,7 @@ impl Pipeline {
             clock.clone(),
             Arc::clone(metrics),
         );
-        let stations = desks.stations();
-        for station in stations.flat_map(|one| std::iter::repeat_n(one, store.claimers())) {
+        for station in desks.stations() {
             let dispatcher = dispatch::Dispatcher {
                 station: Arc::clone(station),
                 deliverer: deliverer.clone(),

@@ -138,14 +138,6 @@ impl Store {
         }
     }
 
-    /// How many claims for one provider are worth while at once.
-    pub fn claimers(&self) -> usize {
-        match &*self.engine {
-            Engine::Sqlite(_) => 1,
-            Engine::Postgres(_) => 2,
-        }
-    }
-
     /// Runs `work` as one transaction; it may be run again if it met another one.
     pub(in crate::store) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
