@@ -10,6 +10,7 @@
 mod bounds;
 mod escape;
 mod rounds;
+mod tags;
 mod variables;
 
 use std::collections::BTreeSet;
@@ -18,7 +19,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use handlebars::{Context, Handlebars, RenderErrorReason, Template, TemplateErrorReason};
 use serde_json::Value;
 
-use bounds::{Bounded, Shape, check_tags};
+use bounds::{Bounded, Shape};
+use tags::check_tags;
 
 pub use handlebars::{Helper, HelperDef, RenderContext, RenderError, ScopedJson};
 pub use variables::{Need, Step, Variable};

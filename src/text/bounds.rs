@@ -1,4 +1,4 @@
-//! Keeps templates from harming the process that renders them.
+//! Keeps compiled templates from harming the process that renders them.
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -7,35 +7,7 @@ use handlebars::Template;
 use handlebars::template::{HelperTemplate, Parameter, TemplateElement};
 
 use super::TextFault;
-
-/// The deepest nesting of blocks, and of brackets in a tag.
-const MAX_DEPTH: usize = 32;
-
-/// The longest template, in bytes.
-const MAX_SOURCE: usize = 512 << 10;
-
-/// Refuses what could abort the process while it is compiled: great length and deep nesting.
-pub(super) fn check_tags(source: &str) -> Result<(), TextFault> {
-    if source.len() > MAX_SOURCE {
-        return Err(TextFault::new(format!("the template is longer than {MAX_SOURCE} bytes")));
-    }
-    let mut depth = 0_usize;
-    for (index, line) in source.lines().enumerate() {
-        for tag in line.split("{{").skip(1) {
-            match tag.trim_start_matches(['~', '{']).chars().next() {
-                Some('#' | '^') => depth += 1,
-                Some('/') => depth = depth.saturating_sub(1),
-                _ => {}
-            }
-            let brackets = tag.matches('(').count();
-            if depth > MAX_DEPTH || brackets > MAX_DEPTH {
-                let message = format!("blocks or brackets are nested deeper than {MAX_DEPTH}");
-                return Err(TextFault { line: Some(index + 1), column: None, message });
-            }
-        }
-    }
-    Ok(())
-}
+use super::tags::NO_PARTIAL;
 
 /// What a compiled template may consist of.
 pub(super) struct Shape<'a> {
@@ -73,9 +45,7 @@ impl Shape<'_> {
             TemplateElement::DecoratorExpression(_)
             | TemplateElement::DecoratorBlock(_)
             | TemplateElement::PartialExpression(_)
-            | TemplateElement::PartialBlock(_) => Err("no such partial here; in emails \
-                 `{{> NAME}}` includes partials/NAME.mjml, elsewhere there are none"
-                .to_owned()),
+            | TemplateElement::PartialBlock(_) => Err(NO_PARTIAL.to_owned()),
             TemplateElement::RawString(_) | TemplateElement::Comment(_) => Ok(()),
             _ => Err("this kind of tag is not known".to_owned()),
         }

@@ -99,9 +99,23 @@ fn what_could_abort_the_process_is_refused_when_added() {
     let brackets = format!("{{{{#if {}a{}}}}}{{{{/if}}}}", "(not ".repeat(2000), ")".repeat(2000));
     let inline = "{{#*inline \"x\"}}{{> x}}{{/inline}}{{> x}}";
     let dynamic = "{{> (lookup this \"p\")}}";
+    // Spellings that the compiler takes as well; each once aborted the process.
+    let spaced = format!("{}{}", "{{ #if a}}".repeat(9000), "{{ /if}}".repeat(9000));
+    let commented = format!("{}{}", "{{#if a}}{{!-- {{/ --}}".repeat(9000), "{{/if}}".repeat(9000));
+    let in_lines =
+        format!("{{{{#if\n{}a{}}}}}{{{{/if}}}}", "(not\n".repeat(9000), ")".repeat(9000));
+    let lists = format!("{{{{lookup {}0{} a}}}}", "[".repeat(9000), "]".repeat(9000));
+    let objects = format!("{{{{lookup {}0{} a}}}}", "{\"a\":".repeat(9000), "}".repeat(9000));
+    let chain = format!("{{{{#if a}}}}{}{{{{/if}}}}", "{{else if a}}".repeat(9000));
+    let spellings = [&spaced, &commented, &in_lines, &lists, &objects, &chain];
 
-    for source in [deep.as_str(), &brackets, inline, dynamic, "{{> other}}"] {
-        assert!(render(Escaping::None, source, json!({"a": 1})).is_err(), "{source}");
+    for source in [&deep, &brackets].into_iter().chain(spellings).map(String::as_str).chain([
+        inline,
+        dynamic,
+        "{{> other}}",
+    ]) {
+        let start: String = source.chars().take(40).collect();
+        assert!(render(Escaping::None, source, json!({"a": 1})).is_err(), "{start}");
     }
 }
 

@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
 use crate::model::address::Channel;
@@ -16,6 +17,9 @@ use crate::web::problem::Problem;
 
 /// The longest text that an edited template may have, in bytes.
 const MAX_TEXT: usize = 256 << 10;
+
+/// Previews take a core each, and threads that the store's reads need too.
+static PREVIEWS: Semaphore = Semaphore::const_new(2);
 
 /// Every template, in each of its languages and channels.
 pub(in crate::web) async fn list(State(surroundings): State<Surroundings>) -> Json<Value> {
@@ -64,7 +68,12 @@ pub(in crate::web) async fn preview(
     }
     let now = surroundings.clock.now();
     // Compiling an email takes its time, in which others are not to wait.
-    let work = move || show(&rulebook, (&name, &locale), &body, now);
+    let turn = PREVIEWS.acquire().await.map_err(|_| Problem::internal())?;
+    let work = move || {
+        // It goes on when nobody waits for the answer any more.
+        let _turn = turn;
+        show(&rulebook, (&name, &locale), &body, now)
+    };
     let shown = tokio::task::spawn_blocking(work).await;
     let rendered = shown.map_err(|error| {
         tracing::error!(%error, "a preview was cut off: {error}");
