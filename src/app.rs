@@ -365,9 +365,14 @@ fn place_in_template(config: &Config, fault: &TemplateFault) -> Place {
 }
 
 fn letterhead(config: &Config) -> Letterhead {
+    let company = config.company.clone();
     let links = config.http.public_url.clone().zip(config.unsubscribe_secret.clone());
     Letterhead {
-        company: Company { name: config.email.from_name.clone(), ..Company::default() },
+        company: Company {
+            name: company.name.unwrap_or_else(|| config.email.from_name.clone()),
+            address: company.address,
+            phone: company.phone,
+        },
         email: config.email.clone(),
         sms: config.sms.clone(),
         unsubscribe: links.map(|(public_url, secret)| Unsubscribe { public_url, secret }),

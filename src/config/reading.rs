@@ -10,8 +10,8 @@ use url::Url;
 
 use crate::config::assets::Assets;
 use crate::config::settings::{
-    Binding, BreakerSettings, Config, DefaultSettings, Dkim, EmailSettings, HttpSettings,
-    IntakeSettings, LogFormat, LogSettings, Places, ProviderSettings, RabbitSettings,
+    Binding, BreakerSettings, CompanySettings, Config, DefaultSettings, Dkim, EmailSettings,
+    HttpSettings, IntakeSettings, LogFormat, LogSettings, Places, ProviderSettings, RabbitSettings,
     RetentionSettings, SendSettings, SmsMarketing, SmsSettings, StoreSettings, Topology,
 };
 use crate::config::{Section, event_type};
@@ -31,6 +31,7 @@ pub(super) fn config(root: &Section) -> Config {
         intake: within(root, "intake", intake),
         send: send(&sending),
         defaults: within(root, "defaults", defaults),
+        company: within(root, "company", company),
         email: within(root, "email", email),
         sms: within(root, "sms", sms),
         unsubscribe_secret: within(root, "unsubscribe", unsubscribe_secret),
@@ -188,6 +189,14 @@ fn defaults(section: &Section) -> DefaultSettings {
         locale: locale.map(|locale| locale.to_string()).unwrap_or_default(),
         region: region.unwrap_or_default(),
         time_zone: zone.unwrap_or(TimeZone::UTC),
+    }
+}
+
+fn company(section: &Section) -> CompanySettings {
+    CompanySettings {
+        name: section.text("name"),
+        address: section.text("address"),
+        phone: section.text("phone"),
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Config {
     pub send: SendSettings,
     /// What holds for recipients that say nothing else.
     pub defaults: DefaultSettings,
+    /// The company in whose name messages go out.
+    pub company: CompanySettings,
     /// How emails look from outside.
     pub email: EmailSettings,
     /// How text messages are written.
@@ -181,6 +183,17 @@ pub struct DefaultSettings {
     pub region: String,
     /// The zone for windows and dates.
     pub time_zone: TimeZone,
+}
+
+/// The company in whose name messages go out.
+#[derive(Clone, Debug)]
+pub struct CompanySettings {
+    /// Its name; none means the sender's name of emails.
+    pub name: Option<String>,
+    /// Its postal address, in one line, for the foot of emails.
+    pub address: Option<String>,
+    /// Its phone number as people write it, for the foot of emails.
+    pub phone: Option<String>,
 }
 
 /// How emails look from outside.

@@ -127,6 +127,8 @@ impl Demo {
                     [providers.sandbox]\nkind = \"sandbox\"\nconcurrency = 16\n\
                     [sms.marketing]\nlabel = \"[QC]\"\nwindow = \"07:00-22:00\"\n\
                     stop_text = \"Tu choi: soan TC gui 1234\"\n\
+                    [company]\naddress = \"12 Nguyễn Huệ, Quận 1, TP. Hồ Chí Minh\"\n\
+                    phone = \"028 3822 1234\"\n\
                     [email]\nfrom_name = \"Cà phê Sao Mai\"\nfrom = \"tin@saomai.example\"\n\
                     dkim = \"relay\"\n";
         let mut sources = Sources::defaults()
