@@ -397,3 +397,6 @@ fn routes(config: &Config) -> Routes {
     }
     Routes { providers, defaults }
 }
+
+#[cfg(test)]
+mod tests;

@@ -153,6 +153,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 /// Runs the command that the arguments name; exit code 0, 1 (failed) or 2 (usage, settings).
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
+    crate::telemetry::keep_panics_quiet();
     // One TLS provider for everything; a second call in the same process changes nothing.
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

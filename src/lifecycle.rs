@@ -4,11 +4,14 @@
 //! over, drop what you hold.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::error;
 
 /// The background tasks of one running Loa, and the two signals that end them.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +19,7 @@ pub struct Tasks {
     tracker: TaskTracker,
     soft: CancellationToken,
     hard: CancellationToken,
+    broken: CancellationToken,
 }
 
 impl Tasks {
@@ -25,18 +29,31 @@ impl Tasks {
     }
 
     /// Runs `task` in the background until it ends by itself or the hard stop drops it.
+    ///
+    /// One that panics is [`broken`](Self::broken): nobody does its work any more, so that the whole
+    /// process should end and begin anew.
     pub fn spawn<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        let hard = self.hard.clone();
+        let (hard, broken) = (self.hard.clone(), self.broken.clone());
         self.tracker.spawn(async move {
             tokio::select! {
                 biased;
-                () = task => {}
+                ended = AssertUnwindSafe(task).catch_unwind() => {
+                    if ended.is_err() {
+                        error!("a part of Loa broke down; Loa stops");
+                        broken.cancel();
+                    }
+                }
                 () = hard.cancelled() => {}
             }
         });
+    }
+
+    /// The signal that a task has panicked.
+    pub fn broken(&self) -> &CancellationToken {
+        &self.broken
     }
 
     /// The signal that asks tasks to take no new work and finish.
@@ -148,6 +165,16 @@ mod tests {
         let finished = tasks.stop(Duration::from_hours(1)).await;
 
         assert!(!finished);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_panics_says_that_loa_is_broken() {
+        let tasks = Tasks::new();
+        tasks.spawn(async { panic!("on purpose") });
+
+        tasks.broken().cancelled().await;
+
+        assert!(tasks.stop(Duration::from_secs(10)).await);
     }
 
     #[tokio::test]

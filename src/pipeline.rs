@@ -165,7 +165,10 @@ impl Pipeline {
             let next = agenda.next_due;
             // What is claimed is not due any more, and this process may not know yet that it has it.
             if backlog.pages == 0 && agenda.claimed == 0 && self.in_flight() == 0 {
-                let pauses = self.desks.stations().filter_map(|station| station.desk.opens_at());
+                let stations = self.desks.stations();
+                let pauses = stations
+                    .flat_map(|station| [station.desk.opens_at(), station.desk.rate_allows_at()])
+                    .flatten();
                 let pause = pauses.filter(|opens| *opens > now).min();
                 match next {
                     Some(due) if due > now => return Ok(Some(due)),

@@ -5,12 +5,11 @@
 
 pub mod breaker;
 pub mod only_to;
+mod pace;
 
-use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -24,6 +23,7 @@ use crate::provider::Provider;
 
 use breaker::{Breaker, BreakerState};
 use only_to::OnlyTo;
+use pace::Pace;
 
 /// How much longer than a provider's own deadline a call is waited for.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,14 +34,36 @@ pub struct Desk {
     settings: ProviderSettings,
     dialect: Dialect,
     slots: Arc<Semaphore>,
-    limiter: Mutex<Option<Arc<DefaultDirectRateLimiter>>>,
+    /// None without a rate.
+    pace: Option<Arc<Pace>>,
     breaker: Mutex<Breaker>,
     only_to: OnlyTo,
     clock: Clock,
 }
 
-/// A free place at a desk; dropping it frees the place.
-pub type Slot = OwnedSemaphorePermit;
+/// A free place at a desk with the right to make one call; dropping it frees the place, and gives
+/// back a call that was not made.
+#[derive(Debug)]
+pub struct Slot {
+    _place: OwnedSemaphorePermit,
+    call: Option<Arc<Pace>>,
+}
+
+impl Slot {
+    fn spend(&mut self) {
+        if let Some(pace) = self.call.take() {
+            pace.spend();
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if let Some(pace) = self.call.take() {
+            pace.give_back();
+        }
+    }
+}
 
 impl Desk {
     /// A desk with every slot free and the breaker closed.
@@ -51,18 +73,17 @@ impl Desk {
         only_to: OnlyTo,
         clock: Clock,
     ) -> Self {
-        let desk = Self {
+        let pace = settings.rate.map(|rate| Pace::new(rate, settings.burst, clock.clone()));
+        Self {
             slots: Arc::new(Semaphore::new(settings.concurrency)),
-            limiter: Mutex::new(None),
+            pace: pace.map(Arc::new),
             breaker: Mutex::new(Breaker::new(settings.breaker)),
             settings,
             dialect,
             provider,
             only_to,
             clock,
-        };
-        desk.share_rate(1);
-        desk
+        }
     }
 
     /// The provider's name.
@@ -80,15 +101,24 @@ impl Desk {
         &self.settings
     }
 
-    /// Takes up to `wanted` free slots, none of them by waiting.
+    /// Takes up to `wanted` free slots, as many as the rate allows now; none of them by waiting.
     pub fn take_slots(&self, wanted: usize) -> Vec<Slot> {
-        let take = || Arc::clone(&self.slots).try_acquire_owned().ok();
+        let take = || {
+            let place = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+            let may_call = self.pace.as_ref().is_none_or(|pace| pace.take());
+            may_call.then(|| Slot { _place: place, call: self.pace.clone() })
+        };
         std::iter::from_fn(take).take(wanted.min(self.settings.concurrency)).collect()
     }
 
-    /// Waits for one free slot; `None` once the desk is closed for good.
+    /// Waits for one free slot and until the rate allows its call; `None` once the desk is closed
+    /// for good.
     pub async fn wait_for_slot(&self) -> Option<Slot> {
-        Arc::clone(&self.slots).acquire_owned().await.ok()
+        let place = Arc::clone(&self.slots).acquire_owned().await.ok()?;
+        if let Some(pace) = &self.pace {
+            pace.wait().await;
+        }
+        Some(Slot { _place: place, call: self.pace.clone() })
     }
 
     /// How many slots are free.
@@ -116,42 +146,39 @@ impl Desk {
         self.breaker().state()
     }
 
-    /// Splits the provider's rate among `processes` that are alive.
-    pub fn share_rate(&self, processes: u32) {
-        let limiter = self.settings.rate.and_then(|rate| {
-            let share = rate / f64::from(processes.max(1));
-            let period = Duration::try_from_secs_f64(1.0 / share).ok()?;
-            let burst = NonZeroU32::new(self.settings.burst).unwrap_or(NonZeroU32::MIN);
-            Some(Arc::new(RateLimiter::direct(Quota::with_period(period)?.allow_burst(burst))))
-        });
-        *self.limiter.lock().unwrap_or_else(PoisonError::into_inner) = limiter;
+    /// When the rate allows the next call, if it does not now.
+    pub fn rate_allows_at(&self) -> Option<Timestamp> {
+        let pace = self.pace.as_ref().filter(|pace| pace.is_exhausted())?;
+        Some(self.clock.now().checked_add(pace.ready_in()).unwrap_or(Timestamp::MAX))
     }
 
-    /// Waits until the rate allows one more call.
-    pub async fn wait_for_rate(&self) {
-        let limiter = self.limiter.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(limiter) = limiter {
-            limiter.until_ready().await;
+    /// Splits the provider's rate among `processes` that are alive.
+    pub fn share_rate(&self, processes: u32) {
+        if let Some(pace) = &self.pace {
+            pace.share(processes);
         }
     }
 
     /// Hands one message over, once, and learns from the answer how the provider is doing.
     ///
     /// An address that `only_to` does not allow is never called: the message is captured.
-    pub async fn send(&self, envelope: &Envelope) -> Outcome {
+    pub async fn send(&self, envelope: &Envelope, slot: &mut Slot) -> Outcome {
         if !self.only_to.allows(&envelope.to) {
             return captured_by_only_to(envelope);
         }
+        // From here on the call is made, whatever comes of it.
+        slot.spend();
         let call = self.provider.send(envelope);
         // The provider ends what takes longer; this catches one that does not.
         let deadline = self.provider.longest_call() + PATIENCE;
-        let outcome = match self.clock.is_manual() {
+        let mut outcome = match self.clock.is_manual() {
             true => call.await,
             false => match tokio::time::timeout(deadline, call).await {
                 Ok(outcome) => outcome,
                 Err(_) => no_answer(deadline),
             },
         };
+        outcome.verdict = outcome.verdict.kept();
         if !self.provider.leads_elsewhere(&envelope.to) {
             let now = self.clock.now();
             self.breaker().learn(&outcome.verdict, now, fastrand::f64());
@@ -220,6 +247,11 @@ mod tests {
         }
     }
 
+    async fn send(desk: &Desk, to: &str) {
+        let mut slot = desk.wait_for_slot().await.unwrap();
+        desk.send(&envelope(to), &mut slot).await;
+    }
+
     #[tokio::test]
     async fn a_partners_own_url_that_fails_says_nothing_about_the_provider() {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -228,11 +260,11 @@ mod tests {
         let desk = desk(&url);
 
         for _ in 0..20 {
-            desk.send(&envelope(&format!("hook:{url}"))).await;
+            send(&desk, &format!("hook:{url}")).await;
         }
         let after_own = desk.breaker_state();
         for _ in 0..20 {
-            desk.send(&envelope("hook")).await;
+            send(&desk, "hook").await;
         }
 
         assert_eq!(after_own, BreakerState::Closed);

@@ -4,5 +4,7 @@ pub mod field;
 mod logging;
 mod metrics;
 
-pub use crate::telemetry::logging::{LogFormat, LoggingError, init_logging, subscriber, trace_id};
+pub use crate::telemetry::logging::{
+    LogFormat, LoggingError, init_logging, keep_panics_quiet, subscriber, trace_id,
+};
 pub use crate::telemetry::metrics::{BreakerState, EventResult, Link, Metrics};

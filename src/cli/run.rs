@@ -40,10 +40,16 @@ impl Run {
             app.stop().await;
             return Err(failure);
         }
-        while signals.next().await == Wish::Reload {
-            app.reload(&sources).await;
-        }
         let tasks = app.tasks.clone();
+        loop {
+            tokio::select! {
+                wish = signals.next() => match wish {
+                    Wish::Reload => app.reload(&sources).await,
+                    Wish::Stop => break,
+                },
+                () = tasks.broken().cancelled() => break,
+            }
+        }
         let mut stop = std::pin::pin!(app.stop());
         tokio::select! {
             () = &mut stop => {}
@@ -52,7 +58,10 @@ impl Run {
                 stop.await;
             }
         }
-        Ok(ExitCode::SUCCESS)
+        match tasks.broken().is_cancelled() {
+            true => Err(Failure::Failed("a part of Loa broke down; start it again".to_owned())),
+            false => Ok(ExitCode::SUCCESS),
+        }
     }
 
     /// Listens, and says how to get in.

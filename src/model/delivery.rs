@@ -81,6 +81,11 @@ impl State {
         !matches!(self, Self::Waiting | Self::Held)
     }
 
+    /// Whether a gateway has accepted the message.
+    pub fn has_gone_out(self) -> bool {
+        matches!(self, Self::Sent | Self::Delivered)
+    }
+
     /// Whether a fallback's next channel takes over from a delivery in this state at once.
     pub fn calls_fallback(self) -> bool {
         matches!(self, Self::Failed | Self::Bounced | Self::Skipped | Self::Expired)

@@ -105,6 +105,23 @@ impl Verdict {
         }
     }
 
+    /// The same as it may be kept: what the gateway says in it is bounded and has no control
+    /// characters.
+    #[must_use]
+    pub fn kept(self) -> Self {
+        match self {
+            Self::Accepted { message_id } => {
+                let kept = message_id.map(|id| clean(&id, MAX_ID_CHARS));
+                Self::Accepted { message_id: kept.filter(|id| !id.is_empty()) }
+            }
+            Self::Refused
+            | Self::Later { .. }
+            | Self::BadAddress
+            | Self::Misconfigured
+            | Self::Unknown => self,
+        }
+    }
+
     /// An acceptance without an id of the gateway's own.
     pub fn accepted() -> Self {
         Self::Accepted { message_id: None }
@@ -118,6 +135,10 @@ impl Verdict {
 
 /// The longest answer text that is kept, in characters.
 pub const MAX_ANSWER_CHARS: usize = 500;
+/// The longest code of a gateway's that is kept, in characters.
+const MAX_CODE_CHARS: usize = 64;
+/// The longest id of a gateway's that is kept, in characters.
+const MAX_ID_CHARS: usize = 200;
 
 /// A provider's own words, bounded, without secrets and control characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,12 +150,17 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Keeps `code` and the beginning of `text`; control characters become spaces.
+    /// Keeps the beginnings of `code` and `text`; control characters become spaces.
     pub fn new(code: Option<String>, text: &str) -> Self {
-        let clean = |c: char| if c.is_control() { ' ' } else { c };
-        let text = text.trim().chars().take(MAX_ANSWER_CHARS).map(clean).collect();
-        Self { code, text }
+        let code = code.map(|code| clean(&code, MAX_CODE_CHARS));
+        Self { code, text: clean(text, MAX_ANSWER_CHARS) }
     }
+}
+
+/// The first `most` characters of what a gateway said, with spaces for control characters.
+fn clean(text: &str, most: usize) -> String {
+    let visible = |c: char| if c.is_control() { ' ' } else { c };
+    text.trim().chars().take(most).map(visible).collect()
 }
 
 /// One try of a delivery at one provider, as it is kept.

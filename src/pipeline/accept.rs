@@ -3,12 +3,14 @@
 //! Whoever hands arrivals in may tell its transport "done" once [`Acceptor::accept`] returns `Ok`:
 //! everything is then either planned, known as a repeat, or kept as a rejected event.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
 use futures_util::future::Either;
 use jiff::Timestamp;
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, oneshot};
 use tokio::time::Instant;
 use tracing::{Level, debug};
 
@@ -97,6 +99,24 @@ impl Acceptor {
     /// When the store cannot be reached or is full. Nothing of the group that failed is accepted,
     /// and the same arrivals may be handed in again: what was accepted is then a repeat.
     pub async fn accept(
+        &self,
+        arrivals: Vec<Arrival>,
+        on_reject: OnReject,
+    ) -> Result<Vec<Answer>, StoreError> {
+        let (acceptor, (sender, answers)) = (self.clone(), oneshot::channel());
+        // Not in the caller's own: one that hangs up between the commit and the senders would take
+        // with it what was leased in the commit.
+        self.desks.tasks().spawn(async move {
+            let accept = AssertUnwindSafe(acceptor.accept_all(arrivals, on_reject)).catch_unwind();
+            let broke_down = |_| Err(StoreError::Broken("accepting broke down".to_owned()));
+            // A caller that is gone hears nothing; the transport brings the events again.
+            drop(sender.send(accept.await.unwrap_or_else(broke_down)));
+        });
+        let stopped = |_| Err(StoreError::Unreachable("Loa is stopping".to_owned()));
+        answers.await.unwrap_or_else(stopped)
+    }
+
+    async fn accept_all(
         &self,
         arrivals: Vec<Arrival>,
         on_reject: OnReject,

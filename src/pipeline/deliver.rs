@@ -1,9 +1,11 @@
 //! One claimed delivery from the gate to its record: gate, render, send, record.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use futures_util::FutureExt;
 use jiff::Timestamp;
 use tracing::{Instrument, Span, debug, error, info_span, warn};
 
@@ -34,12 +36,15 @@ struct Inner {
     clock: Clock,
     tasks: Tasks,
     metrics: Arc<Metrics>,
-    in_flight: Mutex<HashMap<DeliveryId, InFlight>>,
+    in_flight: Mutex<HashMap<Lease, InFlight>>,
 }
+
+/// What tells one claim of a delivery from a later one.
+type Lease = (DeliveryId, LeaseToken);
 
 /// A claim that this process holds.
 struct InFlight {
-    claimed: Claimed,
+    claimed: Arc<Claimed>,
     /// When the provider was asked; `None` before that.
     began_at: Option<Timestamp>,
 }
@@ -68,19 +73,25 @@ impl Deliverer {
         self.inner.in_flight().len()
     }
 
-    /// The claims to renew.
+    /// The claims that this process works on.
     pub(super) fn leases(&self) -> Vec<(DeliveryId, LeaseToken)> {
-        let in_flight = self.inner.in_flight();
-        in_flight.iter().map(|(id, one)| (*id, one.claimed.token)).collect()
+        self.inner.in_flight().keys().copied().collect()
     }
 
     /// Delivers one claimed delivery in the background.
     pub(super) fn start(&self, station: Arc<Station>, claimed: Claimed, slot: Slot) {
-        let inner = Arc::clone(&self.inner);
-        let entry = InFlight { claimed: claimed.clone(), began_at: None };
-        inner.in_flight().insert(claimed.delivery.id, entry);
+        let (inner, claimed) = (Arc::clone(&self.inner), Arc::new(claimed));
+        let entry = InFlight { claimed: Arc::clone(&claimed), began_at: None };
+        inner.in_flight().insert(lease(&claimed), entry);
         let span = span_of(&claimed);
-        let deliver = async move { inner.deliver(&station, claimed, slot).await };
+        let deliver = async move {
+            let deliver = inner.deliver(&station, &claimed, slot);
+            // A panic must not take the end of the claim with it: it would be renewed for ever.
+            if AssertUnwindSafe(deliver).catch_unwind().await.is_err() {
+                inner.break_down(&station, &claimed).await;
+            }
+            inner.in_flight().remove(&lease(&claimed));
+        };
         self.inner.tasks.spawn(deliver.instrument(span));
     }
 
@@ -105,18 +116,15 @@ impl Deliverer {
 }
 
 impl Inner {
-    fn in_flight(&self) -> std::sync::MutexGuard<'_, HashMap<DeliveryId, InFlight>> {
+    fn in_flight(&self) -> std::sync::MutexGuard<'_, HashMap<Lease, InFlight>> {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn deliver(&self, station: &Station, claimed: Claimed, slot: Slot) {
-        let id = claimed.delivery.id;
+    async fn deliver(&self, station: &Station, claimed: &Claimed, mut slot: Slot) {
         let rulebook = self.rulebook.load_full();
-        let finish = match self.prepare(station, &claimed, &rulebook).await {
-            Ok((envelope, version)) => {
-                self.send(station, &claimed, (envelope, version), &rulebook).await
-            }
-            Err(settlement) => record::without_try(&claimed, settlement),
+        let finish = match self.prepare(station, claimed, &rulebook).await {
+            Ok(message) => self.send((station, &mut slot), claimed, message, &rulebook).await,
+            Err(settlement) => record::without_try(claimed, settlement),
         };
         if finish.settlement.holds_provider {
             // Before the slot is free, so that no further call begins.
@@ -128,7 +136,19 @@ impl Inner {
             station.wake();
         }
         self.finish(station, &claimed.delivery, finish).await;
-        self.in_flight().remove(&id);
+    }
+
+    /// Records a delivery that a fault of Loa itself broke off.
+    async fn break_down(&self, station: &Station, claimed: &Claimed) {
+        let id = claimed.delivery.id;
+        error!(delivery.id = %id, "a fault of Loa itself broke off delivery {id}");
+        let entry = self.in_flight().remove(&lease(claimed));
+        let began_at = entry.and_then(|one| one.began_at);
+        let finish = match began_at {
+            Some(began_at) => self.unknown(claimed, began_at, "Loa broke down during the call"),
+            None => broken_down(claimed),
+        };
+        self.finish(station, &claimed.delivery, finish).await;
     }
 
     /// Asks the gate, the window and the renderer; `Err` says where it goes instead.
@@ -141,19 +161,16 @@ impl Inner {
         let delivery = &claimed.delivery;
         self.ask_gate(claimed, rulebook)?;
         let (message, version) = self.render(station, claimed, rulebook).await?;
-        station.desk.wait_for_rate().await;
-        if self.tasks.is_stopping() {
-            let settlement =
-                Settlement::uncounted(State::Waiting, delivery.reason, delivery.due_at);
-            return Err(settlement);
-        }
-        // The wait for rate may have been long: what held at the claim may hold no more.
-        self.ask_gate(claimed, rulebook)?;
         let Some(to) = delivery.address.clone() else {
             let (state, reason) = (State::Skipped, Reason::NoAddress);
             return Err(Settlement::uncounted(state, reason, delivery.due_at));
         };
-        self.cancel_the_one_before(claimed).await;
+        self.take_over(delivery).await?;
+        if self.tasks.is_stopping() {
+            return Err(given_back(delivery));
+        }
+        // The store may have taken long: what was in time at the claim may be too late now.
+        self.ask_gate(claimed, rulebook)?;
         let envelope = Envelope {
             delivery: delivery.id,
             attempt: claimed.attempt,
@@ -185,16 +202,16 @@ impl Inner {
 
     async fn send(
         &self,
-        station: &Station,
+        (station, slot): (&Station, &mut Slot),
         claimed: &Claimed,
         (envelope, template_version): (Envelope, Option<String>),
         rulebook: &Rulebook,
     ) -> Finish {
         let started_at = envelope.at;
-        if let Some(entry) = self.in_flight().get_mut(&claimed.delivery.id) {
+        if let Some(entry) = self.in_flight().get_mut(&lease(claimed)) {
             entry.began_at = Some(started_at);
         }
-        let outcome = station.desk.send(&envelope).await;
+        let outcome = station.desk.send(&envelope, slot).await;
         let finished_at = self.clock.now();
         let took = finished_at.duration_since(started_at).unsigned_abs();
         let class = outcome.verdict.class().as_str();
@@ -237,13 +254,21 @@ impl Inner {
         }
     }
 
-    /// A fallback whose time has come replaces the channel before it, unless that is being sent.
-    async fn cancel_the_one_before(&self, claimed: &Claimed) {
-        let waits = matches!(claimed.gate.before, Some(State::Waiting | State::Held));
-        let Some(before) = claimed.delivery.after.filter(|_| waits) else { return };
-        if let Err(error) = self.store.cancel_before(vec![before]).await {
-            let id = claimed.delivery.id;
-            warn!(delivery.id = %id, %error, "could not cancel the channel before delivery {id}");
+    /// A fallback whose time has come replaces the channels before it, unless one of them was sent
+    /// meanwhile. Without the store's word nothing is sent: both might be.
+    async fn take_over(&self, delivery: &Delivery) -> Result<(), Settlement> {
+        let Some(before) = delivery.after else { return Ok(()) };
+        let id = delivery.id;
+        match self.store.take_over_from(before).await {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                let (state, reason) = (State::Cancelled, Reason::FallbackNotNeeded);
+                Err(Settlement::uncounted(state, reason, delivery.due_at))
+            }
+            Err(error) => {
+                warn!(delivery.id = %id, %error, "delivery {id} waits: nobody knows what became of the channel before it");
+                Err(given_back(delivery))
+            }
         }
     }
 
@@ -262,23 +287,41 @@ impl Inner {
     /// The record of a delivery that a hard stop cut off.
     fn cut_off(&self, one: InFlight) -> Finish {
         let InFlight { claimed, began_at } = one;
-        let Some(started_at) = began_at else {
-            let (reason, due_at) = (claimed.delivery.reason, claimed.delivery.due_at);
-            return record::without_try(
-                &claimed,
-                Settlement::uncounted(State::Waiting, reason, due_at),
-            );
-        };
-        let outcome = Outcome {
-            verdict: Verdict::Unknown,
-            answer: Answer::new(None, "cut off by a stop before the provider answered"),
-            captured: None,
-        };
+        match began_at {
+            Some(began_at) => {
+                let text = "cut off by a stop before the provider answered";
+                self.unknown(&claimed, began_at, text)
+            }
+            None => record::without_try(&claimed, given_back(&claimed.delivery)),
+        }
+    }
+
+    /// The record of a call whose end nobody knows.
+    fn unknown(&self, claimed: &Claimed, started_at: Timestamp, text: &str) -> Finish {
+        let answer = Answer::new(None, text);
+        let outcome = Outcome { verdict: Verdict::Unknown, answer, captured: None };
         let finished_at = self.clock.now();
         let tried = Tried { outcome, started_at, finished_at, template_version: None };
         let rulebook = self.rulebook.load();
-        record::outcome(&claimed, tried, &rulebook.catalogue, fastrand::f64())
+        record::outcome(claimed, tried, &rulebook.catalogue, fastrand::f64())
     }
+}
+
+/// The record of a message that no call was made for.
+fn broken_down(claimed: &Claimed) -> Finish {
+    let (state, reason) = (State::Held, Reason::RenderFault);
+    let settlement = Settlement::uncounted(state, reason, claimed.delivery.due_at);
+    let detail = "Loa broke down on this message; release it once Loa is mended";
+    record::without_try(claimed, settlement.with_detail(detail))
+}
+
+fn lease(claimed: &Claimed) -> Lease {
+    (claimed.delivery.id, claimed.token)
+}
+
+/// Back to where it was before the claim.
+fn given_back(delivery: &Delivery) -> Settlement {
+    Settlement::uncounted(State::Waiting, delivery.reason, delivery.due_at)
 }
 
 /// The span of a traced event's delivery: what is logged in it names the trace.

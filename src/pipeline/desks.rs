@@ -8,6 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use crate::lifecycle::Tasks;
 use crate::model::delivery::{Delivery, GateFacts, Lease, State};
 use crate::model::id::{EventId, LeaseToken, ProviderName};
 use crate::send::{Desk, Slot};
@@ -112,6 +113,11 @@ impl Desks {
     /// Every station.
     pub fn stations(&self) -> impl Iterator<Item = &Arc<Station>> {
         self.stations.values()
+    }
+
+    /// The tasks that deliveries run in.
+    pub(super) fn tasks(&self) -> &Tasks {
+        self.deliverer.tasks()
     }
 
     /// The station of a provider.

@@ -61,6 +61,9 @@ impl Dispatcher {
     }
 
     /// Free slots for as many calls as provider, breaker and rate let begin now; maybe none.
+    ///
+    /// What is claimed is sent at once: whoever waited with a claim for the rate would send by facts
+    /// of the gate that are no longer so, and keep what is urgent waiting behind it.
     async fn gather_slots(&self) -> Vec<Slot> {
         let desk = &self.station.desk;
         let Some(first) = desk.wait_for_slot().await else { return Vec::new() };
@@ -73,9 +76,8 @@ impl Dispatcher {
         if desk.free_slots() < desk.settings().concurrency / 4 {
             tokio::time::sleep(GATHER).await;
         }
-        let wanted = allowed.min(desk.settings().concurrency).min(per_second(desk.settings().rate));
         let mut slots = vec![first];
-        slots.extend(desk.take_slots(wanted.saturating_sub(1)));
+        slots.extend(desk.take_slots(allowed - 1));
         slots
     }
 
@@ -106,19 +108,6 @@ impl Dispatcher {
             () = self.clock.sleep(wait) => {}
         }
     }
-}
-
-/// A rate-limited provider is claimed for one second ahead, so that urgent ones need not wait
-/// behind a long row of claims.
-fn per_second(rate: Option<f64>) -> usize {
-    let Some(rate) = rate else { return usize::MAX };
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "bounded between 1 and 10000 just before"
-    )]
-    let claims = rate.clamp(1.0, 10_000.0).ceil() as usize;
-    claims
 }
 
 /// Counts failed claims in a row, to wait longer and speak once.

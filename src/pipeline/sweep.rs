@@ -114,7 +114,8 @@ impl Sweep {
 
     /// A lease that ended leaves an attempt whose outcome nobody knows.
     async fn take_over_lost_leases(&self) -> Result<(), StoreError> {
-        let lost = self.store.claim_expired(LIMIT, self.lease).await?;
+        let ours = self.deliverer.leases();
+        let lost = self.store.claim_expired(LIMIT, self.lease, ours).await?;
         if lost.is_empty() {
             return Ok(());
         }

@@ -30,7 +30,7 @@ impl Pipeline {
     /// how an operator finds out whether it is mended. `None` if there is no such provider.
     pub async fn try_provider(&self, provider: &ProviderName, to: Address) -> Option<Trial> {
         let desk = &self.desks.find(provider)?.desk;
-        desk.wait_for_rate().await;
+        let mut slot = desk.wait_for_slot().await?;
         let at = self.clock.now();
         let delivery = DeliveryId::new(at);
         let message = message(&to, provider, delivery, &self.acceptor.rulebook());
@@ -45,7 +45,7 @@ impl Pipeline {
             data: Arc::new(json!({})),
             message,
         };
-        let outcome = desk.send(&envelope).await;
+        let outcome = desk.send(&envelope, &mut slot).await;
         let took = self.clock.now().duration_since(at).unsigned_abs();
         Some(Trial { outcome, took })
     }

@@ -7,11 +7,13 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{error, warn};
 
 use crate::model::delivery::Settlement;
+use crate::model::outcome::Answer;
 use crate::store::{Finish, Finished, Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -110,6 +112,9 @@ impl Recorder {
     }
 
     /// Tries until the store takes it; the caller's lease or a hard stop bounds how long.
+    ///
+    /// What it will never take, it is not asked for again and again: such a batch is written in
+    /// halves, and the one that is to blame without its provider's words.
     async fn write_until_done(&self, finishes: Vec<Finish>) -> Vec<Finished> {
         let mut wait = Duration::from_millis(100);
         let mut said = None;
@@ -120,12 +125,59 @@ impl Recorder {
                     self.metrics.count_batch("finish", finished.len() as u64, began.elapsed());
                     return finished;
                 }
+                Err(StoreError::Broken(why)) => return self.write_apart(finishes, &why).await,
                 Err(error) => say_once(&mut said, &error, finishes.len()),
             }
             tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
+
+    fn write_apart<'a>(
+        &'a self,
+        mut finishes: Vec<Finish>,
+        why: &'a str,
+    ) -> BoxFuture<'a, Vec<Finished>> {
+        Box::pin(async move {
+            let rest = finishes.split_off(finishes.len() / 2);
+            if finishes.is_empty() {
+                let mut finished = Vec::new();
+                for finish in rest {
+                    finished.push(self.write_plainly(finish, why).await);
+                }
+                return finished;
+            }
+            let mut finished = self.write_until_done(finishes).await;
+            finished.extend(self.write_until_done(rest).await);
+            finished
+        })
+    }
+
+    /// Writes one outcome without what its provider said; if that does not go either, the lease ends.
+    async fn write_plainly(&self, finish: Finish, why: &str) -> Finished {
+        let id = finish.delivery;
+        let Settlement { state, reason, .. } = finish.settlement;
+        error!(delivery.id = %id, error = why, "the store does not take the answer about delivery {id}: {why}");
+        match self.store.finish(vec![plain(finish)]).await {
+            Ok(finished) => finished.into_iter().next(),
+            Err(error) => {
+                error!(delivery.id = %id, %error, "could not record delivery {id}; its lease will end");
+                None
+            }
+        }
+        .unwrap_or(Finished { state, reason, was_claimed: false })
+    }
+}
+
+/// An outcome without texts that come from outside.
+fn plain(mut finish: Finish) -> Finish {
+    if let Some(attempt) = &mut finish.attempt {
+        attempt.answer = Answer::new(None, "the store did not take what the provider answered");
+    }
+    finish.settlement.provider_message_id = None;
+    finish.settlement.detail = None;
+    finish.captured = None;
+    finish
 }
 
 impl Drop for Pen {

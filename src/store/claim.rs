@@ -56,17 +56,21 @@ impl Store {
 
     /// Takes over claims whose lease is over, to record that nobody knows what became of them.
     ///
+    /// All but `ours`, which this process still works on: while the store was away nobody could renew
+    /// them, and their answers are about to be recorded.
+    ///
     /// # Errors
     /// When the store does not answer.
     pub async fn claim_expired(
         &self,
         limit: usize,
         lease: Duration,
+        ours: Vec<(DeliveryId, LeaseToken)>,
     ) -> Result<Vec<Claimed>, StoreError> {
-        let store = self.clone();
+        let (store, ours) = (self.clone(), Arc::new(ours));
         self.write(move |tx| {
-            let store = store.clone();
-            Box::pin(async move { claim_expired(tx, &store, (limit, lease)).await })
+            let (store, ours) = (store.clone(), Arc::clone(&ours));
+            Box::pin(async move { claim_expired(tx, &store, (limit, lease), &ours).await })
         })
         .await
     }
@@ -150,11 +154,13 @@ async fn claim_expired(
     tx: &mut Tx<'_>,
     store: &Store,
     (limit, lease): (usize, Duration),
+    ours: &[(DeliveryId, LeaseToken)],
 ) -> Result<Vec<Claimed>, StoreError> {
     let lease_now = store.lease_clock(tx);
     let sql = format!(
         "WITH lost AS (SELECT id FROM delivery \
          WHERE lease_token IS NOT NULL AND {{lease_over $1 $2}} \
+         AND NOT (lease_run = $1 AND lease_token {{any_uuid $6}} AND id {{any_uuid $7}}) \
          ORDER BY lease_until LIMIT $3 {{skip_locked}}) \
          UPDATE delivery SET lease_token = $4, lease_until = $5, lease_run = $1 \
          FROM lost WHERE delivery.id = lost.id RETURNING {DELIVERY}"
@@ -165,6 +171,8 @@ async fn claim_expired(
         limit.into(),
         LeaseToken::new(tx.now()).0.into(),
         (lease_now + micros(lease)).into(),
+        Value::uuids(ours.iter().map(|(_, token)| token.0)),
+        Value::uuids(ours.iter().map(|(id, _)| id.0)),
     ];
     let rows = tx.query(&sql, &params).await?;
     let rows = rows.iter().map(read_delivery).collect::<Result<_, _>>()?;
@@ -222,13 +230,21 @@ fn read_events(rows: &[Row]) -> Result<Events, StoreError> {
 const SUPPRESSED: &str = "SELECT channel, address FROM suppression WHERE address {any $1}";
 const CONSENTING: &str =
     "SELECT channel, address FROM consent WHERE address {any $1} AND granted = 1";
-const STATES: &str = "SELECT id, state FROM delivery WHERE id {any_uuid $1}";
+
+/// Each delivery of a list with those that it follows, one after the other: the first of the chain,
+/// and id and state of each link.
+pub(super) const CHAINS: &str = "WITH RECURSIVE chain (last, id, follows, state) AS (\
+    SELECT id, id, follows, state FROM delivery WHERE id {any_uuid $1} \
+    UNION ALL SELECT chain.last, delivery.id, delivery.follows, delivery.state \
+    FROM chain JOIN delivery ON delivery.id = chain.follows) \
+    SELECT last, id, state FROM chain";
 
 /// What stands against sending a set of deliveries, as things are now.
 struct Gate {
     suppressed: HashSet<(String, String)>,
     consenting: HashSet<(String, String)>,
     markers: Markers,
+    /// The state of the channel before a fallback; of one further back, if that was sent.
     before: HashMap<DeliveryId, State>,
 }
 
@@ -252,7 +268,7 @@ impl Gate {
             (SUPPRESSED, (!everyone.is_empty()).then(|| Value::texts(everyone))),
             (CONSENTING, (!marketed.is_empty()).then(|| Value::texts(marketed))),
             (MARKERS, (!keys.is_empty()).then(|| Value::texts(keys))),
-            (STATES, (!before.is_empty()).then(|| Value::uuids(before))),
+            (CHAINS, (!before.is_empty()).then(|| Value::uuids(before))),
         ];
         let is_asked = asked.each_ref().map(|(_, list)| list.is_some());
         let asked: Vec<(&str, Vec<Value>)> =
@@ -264,7 +280,7 @@ impl Gate {
             suppressed: read_addresses(&suppressed)?,
             consenting: read_addresses(&consenting)?,
             markers: read_markers(&markers)?,
-            before: read_states(&before)?,
+            before: read_chains(&before)?,
         };
         Ok((read_events(&events)?, gate))
     }
@@ -292,6 +308,16 @@ fn read_addresses(rows: &[Row]) -> Result<HashSet<(String, String)>, StoreError>
     rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
 }
 
-fn read_states(rows: &[Row]) -> Result<HashMap<DeliveryId, State>, StoreError> {
-    rows.iter().map(|row| Ok((DeliveryId(row.uuid(0)?), read_state(&row.text(1)?)?))).collect()
+fn read_chains(rows: &[Row]) -> Result<HashMap<DeliveryId, State>, StoreError> {
+    let mut before = HashMap::new();
+    for row in rows {
+        let (last, id, state) = (row.uuid(0)?, row.uuid(1)?, read_state(&row.text(2)?)?);
+        if id == last || state.has_gone_out() {
+            let known = before.entry(DeliveryId(last)).or_insert(state);
+            if state.has_gone_out() {
+                *known = state;
+            }
+        }
+    }
+    Ok(before)
 }

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::model::delivery::{Reason, State};
 use crate::model::id::DeliveryId;
 use crate::store::changes::{Changes, Told};
-use crate::store::claim::events_of;
+use crate::store::claim::{CHAINS, events_of};
 use crate::store::engine::{Tx, Value, Write};
 use crate::store::rows::{DELIVERY, DeliveryRow, read_delivery};
 use crate::store::{Store, StoreError};
@@ -85,27 +85,18 @@ impl Store {
         .await
     }
 
-    /// Cancels the channel before a fallback that is about to be sent, unless it is being sent.
+    /// Cancels the channels before a fallback that is about to be sent: `before`, the one before that,
+    /// and so on. What is being sent is cancelled when its answer comes, unless it was accepted.
+    ///
+    /// `false` if one of them was sent meanwhile: the fallback is not needed, and nothing is done.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn cancel_before(&self, ids: Vec<DeliveryId>) -> Result<(), StoreError> {
-        let (store, ids) = (self.clone(), Arc::new(ids));
+    pub async fn take_over_from(&self, before: DeliveryId) -> Result<bool, StoreError> {
+        let store = self.clone();
         self.write(move |tx| {
-            let (store, ids) = (store.clone(), Arc::clone(&ids));
-            Box::pin(async move {
-                let rows = find_rows(tx, Value::uuids(ids.iter().map(|id| id.0))).await?;
-                let free = rows
-                    .into_iter()
-                    .filter(|row| row.token.is_none() && !row.delivery.state.is_final());
-                let cancelled = |row: DeliveryRow| {
-                    let delivery = &row.delivery;
-                    let (due_at, expires_at) = (delivery.due_at, delivery.expires_at);
-                    let (state, reason) = (State::Cancelled, Reason::FallbackTookOver);
-                    (row, Move { state, reason, due_at, expires_at })
-                };
-                move_all(tx, &store, free.map(cancelled).collect()).await
-            })
+            let store = store.clone();
+            Box::pin(async move { take_over_from(tx, &store, before).await })
         })
         .await
     }
@@ -170,6 +161,36 @@ impl Store {
     }
 }
 
+async fn take_over_from(
+    tx: &mut Tx<'_>,
+    store: &Store,
+    before: DeliveryId,
+) -> Result<bool, StoreError> {
+    let chain = tx.query(CHAINS, &[Value::uuids([before.0])]).await?;
+    let ids: Vec<uuid::Uuid> = chain.iter().map(|row| row.uuid(1)).collect::<Result<_, _>>()?;
+    let rows = find_rows(tx, Value::uuids(ids)).await?;
+    if rows.iter().any(|row| row.delivery.state.has_gone_out()) {
+        return Ok(false);
+    }
+    let (leased, free): (Vec<DeliveryRow>, Vec<DeliveryRow>) = rows
+        .into_iter()
+        .filter(|row| !row.delivery.state.is_final())
+        .partition(|row| row.token.is_some());
+    let intents: Vec<_> =
+        leased.iter().map(|row| vec!["cancel:fallback".into(), row.delivery.id.0.into()]).collect();
+    tx.execute_many(INTEND, &intents).await?;
+    let cancelled = |row: DeliveryRow| {
+        let delivery = &row.delivery;
+        let (due_at, expires_at) = (delivery.due_at, delivery.expires_at);
+        let (state, reason) = (State::Cancelled, Reason::FallbackTookOver);
+        (row, Move { state, reason, due_at, expires_at })
+    };
+    move_all(tx, store, free.into_iter().map(cancelled).collect()).await?;
+    Ok(true)
+}
+
+const INTEND: &str = "UPDATE delivery SET intent = $1 WHERE id = $2";
+
 async fn find_rows(tx: &mut Tx<'_>, ids: Value) -> Result<Vec<DeliveryRow>, StoreError> {
     let sql = format!(
         "SELECT {DELIVERY} FROM delivery WHERE id {{any_uuid $1}} ORDER BY id {{for_update}}"
@@ -213,7 +234,7 @@ async fn repair_all(
             }
         }
     }
-    tx.execute_many("UPDATE delivery SET intent = $1 WHERE id = $2", &intents).await?;
+    tx.execute_many(INTEND, &intents).await?;
     move_all(tx, store, moves).await?;
     Ok(ids.iter().map(|id| answers.get(id).copied().unwrap_or(Repaired::Missing)).collect())
 }

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 
-use tracing::Subscriber;
+use tracing::{Subscriber, error};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::fmt::MakeWriter;
@@ -72,6 +72,19 @@ where
         return Ok(Box::new(lines.with_ansi(with_colour).with_target(false).finish()));
     }
     Ok(Box::new(lines.json().flatten_event(true).with_span_list(false).finish()))
+}
+
+/// Lets a panic say where it happened and nothing else: its own words may quote a message.
+#[expect(clippy::print_stderr, reason = "where nothing logs, people must still be told")]
+pub fn keep_panics_quiet() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        let place = place.unwrap_or_else(|| "an unknown place".to_owned());
+        match tracing::dispatcher::has_been_set() {
+            true => error!(place, "Loa broke down at {place}: this is a fault of Loa itself"),
+            false => eprintln!("Loa broke down at {place}: this is a fault of Loa itself"),
+        }
+    }));
 }
 
 /// The trace id of a W3C `traceparent` header; none if it is not one.

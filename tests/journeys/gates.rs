@@ -18,6 +18,27 @@ async fn what_must_not_be_sent_any_more_is_not_postgres() {
     play(&postgres("journey_gates").await).await;
 }
 
+#[tokio::test]
+async fn what_waits_for_a_slow_rate_is_asked_the_gate_when_its_turn_comes() {
+    let (relay, gateway) = (Relay::start().await, Gateway::start().await);
+    let settings = outside(&relay, &gateway, ("", ""));
+    let slow = "tls = \"none\"\nrate = \"1/min\"\nburst = 1\n";
+    let loa = Clocked::start(&settings.replacen("tls = \"none\"\n", slow, 1)).await;
+    loa.publish(&company()).await.unwrap();
+    loa.publish(&[launch("l-1"), launch("l-2"), launch("l-3")]).await.unwrap();
+    loa.rest().await;
+    assert_eq!(loa.count("type=product.launched&state=sent").await, 1);
+
+    loa.pass(Duration::from_secs(61)).await;
+    assert_eq!(loa.count("type=product.launched&state=sent").await, 2);
+    withdraw(&loa).await;
+    loa.pass(Duration::from_mins(5)).await;
+
+    assert_eq!(relay.mails.count(), 2);
+    assert_eq!(loa.count("type=product.launched&state=skipped&reason=no_consent").await, 1);
+    loa.closes().await;
+}
+
 async fn play(store: &str) {
     let (relay, gateway) = (Relay::start().await, Gateway::start().await);
     let loa = Clocked::start(&outside(&relay, &gateway, ("", store))).await;
@@ -48,6 +69,15 @@ async fn consent_is_withdrawn(loa: &Clocked) {
     loa.rest().await;
     assert_eq!(loa.count("type=product.launched&state=waiting").await, 1);
 
+    withdraw(loa).await;
+    loa.pass(Duration::from_hours(2)).await;
+
+    let story = loa.story("type=product.launched").await;
+    assert_eq!(state_and_reason(&story), ("skipped", "no_consent"), "{story}");
+}
+
+/// Mai wants no advertising any more.
+async fn withdraw(loa: &Clocked) {
     let address = json!({ "channel": "email", "email": "mai@ancuong.test" });
     let withdrawn = json!({
         "id": "mai", "name": "Mai", "partner": "an-cuong", "duty": "buyer", "addresses": [address],
@@ -56,10 +86,6 @@ async fn consent_is_withdrawn(loa: &Clocked) {
         "changed_at": loa.now().to_string()
     });
     loa.publish(&[event("contact.changed", "mai-2", withdrawn)]).await.unwrap();
-    loa.pass(Duration::from_hours(2)).await;
-
-    let story = loa.story("type=product.launched").await;
-    assert_eq!(state_and_reason(&story), ("skipped", "no_consent"), "{story}");
 }
 
 async fn the_delay_is_over(loa: &Clocked) {

@@ -120,7 +120,7 @@ pub struct GateFacts {
     pub lacks_consent: bool,
     /// An event came that makes the delivery unwanted.
     pub is_overtaken: bool,
-    /// For a fallback: the state of the channel before it.
+    /// For a fallback: the state of the channel before it, or of one further back that has gone out.
     pub before: Option<State>,
 }
 
@@ -130,7 +130,7 @@ pub fn gate(delivery: &Delivery, facts: &GateFacts, now: Timestamp) -> Option<Se
     if facts.is_overtaken {
         return ends(State::Cancelled, Reason::Overtaken);
     }
-    if matches!(facts.before, Some(State::Sent | State::Delivered)) {
+    if facts.before.is_some_and(State::has_gone_out) {
         return ends(State::Cancelled, Reason::FallbackNotNeeded);
     }
     if now > delivery.expires_at {

@@ -128,7 +128,7 @@ impl Inner {
         Ok((EventFacts::of(&event), deliveries))
     }
 
-    async fn deliver(&self, desk: &Desk, facts: &EventFacts, delivery: &Delivery, slot: Slot) {
+    async fn deliver(&self, desk: &Desk, facts: &EventFacts, delivery: &Delivery, mut slot: Slot) {
         let now = self.clock.now();
         let rendered = self.rulebook.render(delivery, facts, desk.dialect(), now);
         let (Ok(rendered), Some(to)) = (rendered, delivery.address.clone()) else {
@@ -146,7 +146,7 @@ impl Inner {
             data: Arc::clone(&facts.data),
             message: rendered.message,
         };
-        let outcome = desk.send(&envelope).await;
+        let outcome = desk.send(&envelope, &mut slot).await;
         drop(slot);
         if !matches!(outcome.verdict, Verdict::Accepted { .. }) {
             self.refused.fetch_add(1, Ordering::SeqCst);

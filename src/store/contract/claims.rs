@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::stage::{LEASE, Stage, relay};
+use super::stage::{LEASE, LINK, Stage, relay};
 use crate::model::catalogue::Lane;
-use crate::model::delivery::{Reason, State};
-use crate::model::id::DeliveryId;
+use crate::model::delivery::{Reason, Settlement, State};
+use crate::model::id::{DeliveryId, LeaseToken};
 use crate::model::outcome::VerdictClass;
 use crate::store::{DeliveryFilter, Finished, Repair};
 
@@ -17,6 +17,8 @@ on_both_stores!(
     a_claim_whose_lease_is_over_cannot_be_ended_by_its_old_holder,
     a_late_acceptance_is_kept_and_wins,
     a_renewed_claim_is_not_taken_over,
+    what_this_process_still_works_on_it_does_not_take_over,
+    the_last_of_three_channels_hears_that_the_first_was_sent,
     two_answers_for_one_delivery_in_one_batch_count_once,
     every_outcome_moves_its_delivery_and_the_ledger_closes,
     a_finish_that_is_written_again_changes_nothing,
@@ -75,9 +77,9 @@ async fn a_provider_on_hold_has_nothing_to_claim_until_released(stage: Stage) {
 async fn a_claim_whose_lease_is_over_cannot_be_ended_by_its_old_holder(stage: Stage) {
     let ids = stage.plan("1", 1).await;
     let mine = stage.claim().await.remove(0);
-    assert!(stage.store.claim_expired(10, LEASE).await.unwrap().is_empty());
+    assert!(stage.store.claim_expired(10, LEASE, Vec::new()).await.unwrap().is_empty());
     stage.clock.advance(LEASE + Duration::from_secs(1));
-    let taken = stage.store.claim_expired(10, LEASE).await.unwrap();
+    let taken = stage.store.claim_expired(10, LEASE, Vec::new()).await.unwrap();
     assert_eq!((taken.len(), taken[0].attempt), (1, 1));
 
     let refused = stage.answered(&mine, VerdictClass::Refused, State::Failed, Reason::Refused);
@@ -97,7 +99,7 @@ async fn a_late_acceptance_is_kept_and_wins(stage: Stage) {
     let ids = stage.plan("1", 1).await;
     let mine = stage.claim().await.remove(0);
     stage.clock.advance(LEASE + Duration::from_secs(1));
-    let taken = stage.store.claim_expired(10, LEASE).await.unwrap();
+    let taken = stage.store.claim_expired(10, LEASE, Vec::new()).await.unwrap();
 
     let answers = stage.store.finish(vec![stage.sent(&mine)]).await.unwrap();
 
@@ -118,16 +120,52 @@ async fn a_renewed_claim_is_not_taken_over(stage: Stage) {
     stage.store.renew(renewed, LEASE).await.unwrap();
     stage.clock.advance(LEASE / 2 + Duration::from_secs(1));
 
-    assert!(stage.store.claim_expired(10, LEASE).await.unwrap().is_empty());
+    assert!(stage.store.claim_expired(10, LEASE, Vec::new()).await.unwrap().is_empty());
     stage.clock.advance(LEASE / 2);
-    assert_eq!(stage.store.claim_expired(10, LEASE).await.unwrap().len(), 2);
+    assert_eq!(stage.store.claim_expired(10, LEASE, Vec::new()).await.unwrap().len(), 2);
+}
+
+async fn what_this_process_still_works_on_it_does_not_take_over(stage: Stage) {
+    stage.plan("1", 2).await;
+    let claims = stage.claim().await;
+    let ours = vec![(claims[0].delivery.id, claims[0].token)];
+    stage.clock.advance(LEASE + Duration::from_secs(1));
+
+    let taken = stage.store.claim_expired(10, LEASE, ours.clone()).await.unwrap();
+
+    let taken: Vec<_> = taken.iter().map(|claim| claim.delivery.id).collect();
+    assert_eq!(taken, [claims[1].delivery.id]);
+    // A token that has changed hands is not ours any more.
+    let stale = vec![(claims[0].delivery.id, LeaseToken::new(stage.now()))];
+    assert_eq!(stage.store.claim_expired(10, LEASE, stale).await.unwrap().len(), 1);
+}
+
+async fn the_last_of_three_channels_hears_that_the_first_was_sent(stage: Stage) {
+    let ids = stage.plan_chain("1").await;
+    let first = stage.claim().await.remove(0);
+    assert_eq!(first.delivery.id, ids[0]);
+    stage.store.finish(vec![stage.sent(&first)]).await.unwrap();
+    stage.clock.advance(LINK);
+    let second = stage.claim().await.remove(0);
+    assert_eq!(second.gate.before, Some(State::Sent));
+    let not_needed =
+        Settlement::uncounted(State::Cancelled, Reason::FallbackNotNeeded, second.delivery.due_at);
+    let mut ended = stage.sent(&second);
+    (ended.attempt, ended.settlement) = (None, not_needed);
+    stage.store.finish(vec![ended]).await.unwrap();
+
+    stage.clock.advance(LINK);
+    let third = stage.claim().await.remove(0);
+
+    assert_eq!((third.delivery.id, third.gate.before), (ids[2], Some(State::Sent)));
+    assert!(!stage.store.take_over_from(ids[1]).await.unwrap());
 }
 
 async fn two_answers_for_one_delivery_in_one_batch_count_once(stage: Stage) {
     let ids = stage.plan("1", 1).await;
     let mine = stage.claim().await.remove(0);
     stage.clock.advance(LEASE + Duration::from_secs(1));
-    let taken = stage.store.claim_expired(10, LEASE).await.unwrap().remove(0);
+    let taken = stage.store.claim_expired(10, LEASE, Vec::new()).await.unwrap().remove(0);
     let unknown =
         stage.answered(&taken, VerdictClass::Unknown, State::Held, Reason::UnknownOutcome);
 

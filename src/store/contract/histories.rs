@@ -65,7 +65,10 @@ async fn play(stage: &Stage, deeds: &[Deed]) {
             }
             Deed::Repair(repair) => repair_all(stage, repair).await,
             Deed::Wait(hours) => stage.clock.advance(Duration::from_hours(u64::from(hours))),
-            Deed::TakeOver => claims.extend(stage.store.claim_expired(10, LEASE).await.unwrap()),
+            Deed::TakeOver => {
+                let lost = stage.store.claim_expired(10, LEASE, Vec::new()).await;
+                claims.extend(lost.unwrap());
+            }
             Deed::Sweep => sweep(stage).await,
         }
     }

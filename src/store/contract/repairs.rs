@@ -13,6 +13,8 @@ on_both_stores!(
     what_is_released_or_retried_too_late_is_not_sent,
     what_a_template_held_is_released_and_what_an_operator_held_is_not,
     a_fallback_is_due_at_once_when_the_channel_before_it_fails,
+    a_fallback_that_goes_out_takes_over_from_all_channels_before_it,
+    a_channel_that_is_being_sent_while_its_fallback_goes_out_is_not_tried_again,
     a_fallback_that_was_held_stands_behind_its_channel_again,
     an_event_cancels_what_it_overtakes_whichever_comes_first,
     a_filter_counts_what_its_repair_then_moves,
@@ -95,6 +97,32 @@ async fn a_fallback_is_due_at_once_when_the_channel_before_it_fails(stage: Stage
     let claims = stage.claim().await;
     assert_eq!(claims.len(), 1);
     assert_eq!((claims[0].delivery.id, claims[0].gate.before), (id, Some(State::Failed)));
+    stage.assert_closed().await;
+}
+
+async fn a_fallback_that_goes_out_takes_over_from_all_channels_before_it(stage: Stage) {
+    let ids = stage.plan_chain("1").await;
+    repair(&stage, ids[1], Repair::Cancel).await;
+
+    assert!(stage.store.take_over_from(ids[1]).await.unwrap());
+
+    let story = stage.store.find_delivery(ids[0]).await.unwrap().unwrap();
+    let found = (story.delivery.state, story.delivery.reason);
+    assert_eq!(found, (State::Cancelled, Reason::FallbackTookOver));
+    stage.assert_closed().await;
+}
+
+async fn a_channel_that_is_being_sent_while_its_fallback_goes_out_is_not_tried_again(stage: Stage) {
+    let ids = stage.plan_chain("1").await;
+    let being_sent = stage.claim().await.remove(0);
+
+    assert!(stage.store.take_over_from(ids[0]).await.unwrap());
+    let later = stage.answered(&being_sent, VerdictClass::Later, State::Waiting, Reason::Retry);
+    stage.store.finish(vec![later]).await.unwrap();
+
+    let story = stage.store.find_delivery(ids[0]).await.unwrap().unwrap();
+    let found = (story.delivery.state, story.delivery.reason);
+    assert_eq!(found, (State::Cancelled, Reason::FallbackTookOver));
     stage.assert_closed().await;
 }
 

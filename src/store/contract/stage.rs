@@ -22,6 +22,9 @@ use crate::store::{
 /// How long claims of tests last.
 pub(super) const LEASE: Duration = Duration::from_mins(1);
 
+/// How long a fallback of tests waits for the channel before it.
+pub(super) const LINK: Duration = Duration::from_mins(10);
+
 /// A store that nobody else uses.
 pub(super) struct Stage {
     pub(super) store: Store,
@@ -178,6 +181,20 @@ impl Stage {
         let planned = self.planned(id, count);
         let ids = planned.deliveries.iter().map(|new| new.delivery.id).collect();
         assert!(matches!(self.accept(planned).await, Accepted::Planned { .. }));
+        ids
+    }
+
+    /// Plans one event whose three deliveries follow one another, each [`LINK`] after the one before.
+    pub(super) async fn plan_chain(&self, id: &str) -> Vec<DeliveryId> {
+        let mut planned = self.planned(id, 3);
+        let ids: Vec<DeliveryId> = planned.deliveries.iter().map(|new| new.delivery.id).collect();
+        let mut due_at = self.now();
+        for (new, before) in planned.deliveries.iter_mut().skip(1).zip(&ids) {
+            due_at += LINK;
+            (new.delivery.after, new.delivery.due_at) = (Some(*before), due_at);
+            new.delivery.reason = Reason::Fallback;
+        }
+        self.accept(planned).await;
         ids
     }
 

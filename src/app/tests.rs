@@ -1,0 +1,193 @@
+//! The parts together, where one of them breaks down.
+
+use futures_util::future::BoxFuture;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::{self, Sources};
+use crate::intake::encode::{Outgoing, structured};
+use crate::model::delivery::{Reason, State};
+use crate::model::event::{Arrival, EventKey, Properties, Transport};
+use crate::model::message::{Dialect, Envelope};
+use crate::model::outcome::{Answer, Outcome, Verdict, VerdictClass};
+use crate::pipeline::{self, OnReject};
+use crate::provider::Provider;
+use crate::store::{DeliveryFilter, DeliveryStory};
+
+/// An event type that tells whomever an event names, by email, and holds what nobody knows of.
+const TYPE: &str = r#"
+name = "parcel.sent"
+description = "A parcel is on its way."
+category = "transactional"
+lane = "normal"
+expiry = "1 day"
+on_unknown = "hold"
+
+[[steps]]
+name = "tell"
+to = ["recipients"]
+channels = ["email"]
+template = "order.shipped"
+
+[schema]
+type = "object"
+"#;
+
+/// A provider with a fault of its own.
+struct Broken;
+
+impl Provider for Broken {
+    fn send<'a>(&'a self, _: &'a Envelope) -> BoxFuture<'a, Outcome> {
+        Box::pin(async { panic!("on purpose") })
+    }
+
+    fn longest_call(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}
+
+/// A provider that answers one address in letters that PostgreSQL does not take.
+struct Odd;
+
+impl Provider for Odd {
+    fn send<'a>(&'a self, envelope: &'a Envelope) -> BoxFuture<'a, Outcome> {
+        let is_odd = envelope.to.value().starts_with("odd");
+        let code = if is_odd { "a\0b" } else { "250" };
+        let answer = Answer { code: Some(code.to_owned()), text: String::new() };
+        let outcome = Outcome { verdict: Verdict::accepted(), answer, captured: None };
+        Box::pin(async { outcome })
+    }
+
+    fn longest_call(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+}
+
+/// The settings of a database of its own on the PostgreSQL of the tests.
+#[expect(clippy::disallowed_methods, reason = "where the database of the tests is")]
+async fn postgres() -> String {
+    let url = std::env::var("TEST_POSTGRES_URL").expect("./test starts a PostgreSQL");
+    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    let create = async {
+        for sql in ["DROP DATABASE IF EXISTS app_parts", "CREATE DATABASE app_parts"] {
+            client.batch_execute(sql).await.unwrap();
+        }
+    };
+    tokio::select! { () = create => {}, _ = connection => panic!("the connection ended") }
+    let (base, _) = url.rsplit_once('/').unwrap();
+    format!("[store]\nurl = \"{base}/app_parts\"\n")
+}
+
+/// Settings in `folder` with one event type and one provider; `more` is added.
+fn settings(folder: &TempDir, more: &str) -> Config {
+    let types = folder.path().join("event-types");
+    std::fs::create_dir(&types).unwrap();
+    std::fs::write(types.join("parcel.sent.toml"), TYPE).unwrap();
+    let text = format!(
+        "alarms = false\n[channels]\nemail = \"relay\"\n\
+         [providers.relay]\nkind = \"sandbox\"\n[email]\ndkim = \"relay\"\n{more}"
+    );
+    let sources = Sources::defaults()
+        .with_text("loa.toml", &text)
+        .with_override("data_dir", &folder.path().display().to_string(), "the test")
+        .with_override("catalogue_dir", &types.display().to_string(), "the test");
+    config::load(&sources).unwrap_or_else(|faults| panic!("{faults}"))
+}
+
+/// A pipeline over an empty store whose one provider is `provider`.
+async fn pipeline(config: &Config, provider: Arc<dyn Provider>) -> (Pipeline, Store) {
+    let clock = Clock::manual("2026-11-23T02:00:00Z".parse().unwrap());
+    let store = open_store(config, &clock).await.unwrap();
+    let settings = config.providers[&"relay".into()].clone();
+    let only_to = OnlyTo::new(&[]);
+    let desk = Desk::new(settings, (provider, Dialect::CommonMark), only_to, clock.clone());
+    let pipeline = Pipeline::start(Parts {
+        store: store.clone(),
+        rulebook: Arc::new(ArcSwap::from_pointee(rulebook(config).unwrap())),
+        desks: vec![Arc::new(desk)],
+        clock,
+        tasks: Tasks::new(),
+        metrics: Arc::new(Metrics::new("test")),
+        lease: config.send.lease,
+        ages: Ages {
+            deliveries: config.retention.deliveries,
+            rejected: config.retention.rejected,
+            captured: config.retention.captured,
+        },
+        alarms: false,
+    });
+    (pipeline, store)
+}
+
+/// A parcel for the owner of `email`.
+fn parcel(email: &str) -> Arrival {
+    let data = json!({
+        "order_id": "DH-1", "shipped_at": "2026-12-03T14:20:00+07:00", "carrier": "Viettel Post",
+        "recipients": [{ "name": "Lan", "email": email }]
+    });
+    let event_type = "parcel.sent".to_owned();
+    let key = Some(EventKey { source: "shop".to_owned(), id: email.to_owned() });
+    let text = structured(&Outgoing { event_type, key, data, ..Outgoing::default() });
+    let (properties, transport) = (Properties::default(), Transport::Http);
+    let at = "2026-11-23T02:00:00Z".parse().unwrap();
+    Arrival { bytes: text.into(), properties, transport, at }
+}
+
+async fn the_only_delivery(store: &Store) -> DeliveryStory {
+    let found = store.deliveries(DeliveryFilter::default(), None, 10).await.unwrap();
+    assert_eq!(found.len(), 1);
+    store.find_delivery(found[0].id).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn a_call_that_breaks_down_is_an_attempt_whose_outcome_is_unknown() {
+    let folder = TempDir::new().unwrap();
+    let (pipeline, store) = pipeline(&settings(&folder, ""), Arc::new(Broken)).await;
+    let arrival = parcel("lan@example.test");
+
+    let answers = pipeline.acceptor().accept(vec![arrival], OnReject::Keep).await.unwrap();
+    pipeline.run_until_idle().await.unwrap();
+
+    assert!(matches!(answers[0], pipeline::Answer::Planned { deliveries: 1, .. }), "{answers:?}");
+    let DeliveryStory { delivery, attempts, .. } = the_only_delivery(&store).await;
+    assert_eq!((delivery.state, delivery.reason), (State::Held, Reason::UnknownOutcome));
+    assert_eq!(attempts.len(), 1);
+    assert_eq!(attempts[0].class, VerdictClass::Unknown);
+    assert_eq!(pipeline.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn what_is_accepted_is_sent_though_its_publisher_has_gone_away() {
+    let folder = TempDir::new().unwrap();
+    let (pipeline, store) = pipeline(&settings(&folder, ""), Arc::new(Broken)).await;
+    let arrival = parcel("lan@example.test");
+
+    {
+        let accept = pipeline.acceptor().accept(vec![arrival], OnReject::Answer);
+        let mut accept = Box::pin(accept);
+        assert!(futures_util::poll!(&mut accept).is_pending());
+    }
+    while store.counters().await.unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    pipeline.run_until_idle().await.unwrap();
+
+    assert_eq!(the_only_delivery(&store).await.attempts.len(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_the_store_never_takes_stops_no_other_postgres() {
+    let folder = TempDir::new().unwrap();
+    let settings = settings(&folder, &postgres().await);
+    let (pipeline, store) = pipeline(&settings, Arc::new(Odd)).await;
+    let odd = (0..4).map(|number| parcel(&format!("odd{number}@example.test")));
+    let plain = (0..20).map(|number| parcel(&format!("lan{number}@example.test")));
+
+    pipeline.acceptor().accept(odd.chain(plain).collect(), OnReject::Keep).await.unwrap();
+    pipeline.run_until_idle().await.unwrap();
+
+    let found = store.deliveries(DeliveryFilter::default(), None, 100).await.unwrap();
+    assert_eq!(found.len(), 24);
+    assert!(found.iter().all(|delivery| delivery.state == State::Sent));
+}
