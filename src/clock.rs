@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 /// The time as this process sees it: the system's, or one moved by hand.
@@ -16,10 +16,12 @@ pub enum Clock {
     Manual(Arc<ManualClock>),
 }
 
-/// When the process began, so that monotonic time has a zero.
+/// When the process began, so that monotonic time has a zero, and what it adds to the machine's time.
 #[derive(Debug)]
 pub struct SystemClock {
     began: Instant,
+    /// In microseconds; zero unless a database's clock is followed.
+    shift: AtomicI64,
 }
 
 /// A time in microseconds that only [`Clock::advance`] moves.
@@ -34,7 +36,7 @@ impl Clock {
     /// The machine's own clock.
     #[expect(clippy::disallowed_methods, reason = "the clock is where time is asked for")]
     pub fn system() -> Self {
-        Self::System(Arc::new(SystemClock { began: Instant::now() }))
+        Self::System(Arc::new(SystemClock { began: Instant::now(), shift: AtomicI64::new(0) }))
     }
 
     /// A clock that shows `start` until it is advanced.
@@ -51,10 +53,25 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the clock is where time is asked for")]
     pub fn now(&self) -> Timestamp {
         let micros = match self {
-            Self::System(_) => Timestamp::now().as_microsecond(),
+            Self::System(clock) => {
+                Timestamp::now().as_microsecond() + clock.shift.load(Ordering::Relaxed)
+            }
             Self::Manual(clock) => clock.micros.load(Ordering::SeqCst),
         };
         Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Shows from now on what another clock shows, which showed `shown` when `age` less had passed on
+    /// this one; says by how much this clock jumps for it.
+    ///
+    /// All who work on one database go by its clock, whatever their machines' own clocks say. A manual
+    /// clock follows nobody.
+    pub fn follow(&self, shown: Timestamp, age: Duration) -> SignedDuration {
+        let Self::System(clock) = self else { return SignedDuration::ZERO };
+        let shown = shown.checked_add(age).unwrap_or(Timestamp::MAX);
+        let jump = shown.as_microsecond() - self.now().as_microsecond();
+        clock.shift.fetch_add(jump, Ordering::Relaxed);
+        SignedDuration::from_micros(jump)
     }
 
     /// Time since this process began, which no change of the wall clock touches.
@@ -116,6 +133,20 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_follows_another_shows_what_that_one_shows() {
+        let hour = Duration::from_hours(1);
+        let (clock, own) = (Clock::system(), Clock::system());
+
+        let jump = clock.follow(own.now() - hour, Duration::from_secs(10));
+
+        let behind = own.now().duration_since(clock.now());
+        let expected = SignedDuration::from_secs(3590);
+        assert!((behind - expected).abs() < SignedDuration::from_secs(5), "{behind}");
+        assert!((jump + expected).abs() < SignedDuration::from_secs(5), "{jump}");
+        assert!(clock.monotonic() < hour);
+    }
 
     #[tokio::test]
     async fn a_manual_clock_wakes_a_sleeper_only_when_it_has_moved_far_enough() {
