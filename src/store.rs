@@ -4,6 +4,7 @@
 //! The statements stand once, over a small [`engine`] with two variants.
 
 mod api_keys;
+mod audit;
 mod changes;
 mod claim;
 mod conditions;
@@ -45,14 +46,16 @@ use engine::postgres::Postgres;
 use engine::sqlite::Sqlite;
 
 pub use api_keys::ApiKey;
+pub use audit::Discrepancy;
 pub use claim::Claimed;
-pub use counters::{Agenda, Backlog, Counters, Discrepancy};
+pub use counters::{Agenda, Backlog, Counters};
 pub use error::StoreError;
 pub use events::{EventFilter, EventRow, RejectedFilter};
 pub use finish::{Finish, Finished};
 pub use holds::ProviderHold;
 pub use inbox::{Acceptance, Accepted, NewDelivery, NewPage, PlannedEvent};
 pub use pages::Page;
+pub use rejected::RejectedLine;
 pub use repair::{Repair, Repaired};
 pub use rows::EventFacts;
 pub use sandbox::{Captured, Mailbox};
@@ -162,6 +165,33 @@ impl Store {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.read(work).await,
             Engine::Postgres(postgres) => postgres.read(work).await,
+        }
+    }
+
+    /// As [`Store::write`], for what may take as long as it needs, such as a new index of a big table.
+    pub(in crate::store) async fn write_at_length<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.writer.write(work).await,
+            Engine::Postgres(postgres) => postgres.run_at_length(work, false).await,
+        }
+    }
+
+    /// As [`Store::read`], for what may take as long as it needs, such as a count of all rows.
+    pub(in crate::store) async fn read_at_length<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.read(work).await,
+            Engine::Postgres(postgres) => postgres.run_at_length(work, true).await,
         }
     }
 

@@ -26,7 +26,7 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: &[Migration] = migrations![1 "0001_ledger", 2 "0002_directory", 3 "0003_access", 4 "0004_search", 5 "0005_fewer_indexes"];
+const MIGRATIONS: &[Migration] = migrations![1 "0001_ledger", 2 "0002_directory", 3 "0003_access", 4 "0004_search", 5 "0005_fewer_indexes", 6 "0006_window"];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (
     number   BIGINT PRIMARY KEY,
@@ -41,7 +41,7 @@ impl Store {
     /// # Errors
     /// When the schema is newer than this program, or an applied migration was another text.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
-        self.write(|tx| Box::pin(migrate(tx))).await
+        self.write_at_length(|tx| Box::pin(migrate(tx))).await
     }
 
     /// What kind of database this is, in words.
