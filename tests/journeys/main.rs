@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "a test that fails shows what Loa logged")]
 
 mod access;
+mod alarms;
 mod audience;
 mod bad_input;
 mod broker;
@@ -22,6 +23,7 @@ mod kill;
 mod lanes;
 mod openapi;
 mod orders;
+mod pages;
 mod points;
 mod problems;
 mod providers;
