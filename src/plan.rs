@@ -164,6 +164,21 @@ pub fn plan_page(
     Composer::new(event, event_type, rules, now, None).step(step, recipients)
 }
 
+/// Plans the one row of a step of whose audience nobody is left, with a sentence that says why.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_nobody(
+    event: &Event,
+    event_type: &EventType,
+    step: &Step,
+    detail: String,
+    (rules, now): (&Rules, Timestamp),
+) -> Result<Planned, Box<Rejection>> {
+    let why = (Reason::EmptyAudience, Some(detail));
+    Composer::new(event, event_type, rules, now, None).nobody(step, "-", why)
+}
+
 fn paged(step: &Step, query: &AudienceQuery, total: u64) -> PagedAudience {
     PagedAudience { step: step.name.clone(), query: query.clone(), total }
 }

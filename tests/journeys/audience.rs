@@ -49,7 +49,7 @@ async fn play(settings: &str) {
     assert_eq!(json!(sent), deliveries["sent"]);
 }
 
-fn operator(number: usize) -> Value {
+pub(crate) fn operator(number: usize) -> Value {
     event(
         "contact.changed",
         &format!("o-{number}"),
