@@ -218,6 +218,7 @@ impl<'a> Composer<'a> {
             detail: choice.detail,
             due_at,
             expires_at,
+            window: step.window.clone(),
             attempts: 0,
             after: None,
             version: 1,

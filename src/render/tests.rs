@@ -73,6 +73,7 @@ fn delivery(template: &str, locale: &str, channel: Channel) -> Delivery {
         detail: None,
         due_at: now,
         expires_at: now,
+        window: None,
         attempts: 1,
         after: None,
         version: 1,

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::model::address::Channel;
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::event::EventKey;
-use crate::model::id::{DeliveryId, EventId, EventTypeName, StepName};
+use crate::model::id::{DeliveryId, EventId, EventTypeName, ProviderName, StepName};
 use crate::store::engine::{Tx, Value, Write};
 use crate::store::{Store, StoreError};
 
@@ -84,7 +84,7 @@ impl<'a> Told<'a> {
             event_type: &delivery.event_type,
             step: &delivery.step,
             channel: delivery.channel,
-            provider: delivery.provider.as_ref().map(super::super::model::id::ProviderName::as_str),
+            provider: delivery.provider.as_ref().map(ProviderName::as_str),
             business_key: delivery.business_key.as_deref(),
             state: delivery.state,
             reason: delivery.reason,

@@ -27,6 +27,7 @@ mod accepting;
 mod claims;
 mod directory;
 mod histories;
+mod late;
 mod pages;
 mod places;
 mod repairs;

@@ -199,6 +199,7 @@ mod tests {
             detail: None,
             due_at: at(0),
             expires_at: at(expires),
+            window: None,
             attempts: 1,
             after: None,
             version: 1,

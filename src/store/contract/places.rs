@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -219,4 +220,43 @@ async fn a_store_goes_on_when_postgres_ends_its_connections() {
     let ledger = stage.store.ledger().await.unwrap();
     assert_eq!(ledger.deliveries.planned, 40);
     stage.assert_closed().await;
+}
+
+#[tokio::test]
+async fn a_process_goes_by_the_clock_of_its_postgres_and_not_by_its_own() {
+    let stage = Stage::postgres("clock").await;
+    let (clock, own) = (Clock::system(), Clock::system());
+    let hour = Duration::from_hours(1);
+    clock.follow(own.now() + hour, Duration::ZERO);
+
+    let store = stage.again("clock", clock.clone());
+    store.ledger().await.unwrap();
+
+    let apart = clock.now().duration_since(own.now()).unsigned_abs();
+    assert!(apart < Duration::from_mins(1), "{apart:?}");
+}
+
+#[tokio::test]
+async fn migrations_and_audits_of_a_big_postgres_take_longer_than_a_usual_statement_may() {
+    let stage = Stage::postgres("at_length").await;
+    stage.plan("1", 1).await;
+    let slow = |table: &str| {
+        format!(
+            "ALTER TABLE {table} RENAME TO {table}_rows; CREATE VIEW {table} AS \
+             WITH slow AS MATERIALIZED (SELECT pg_sleep(10.5)) \
+             SELECT {table}_rows.* FROM {table}_rows, slow"
+        )
+    };
+    let url = postgres_url();
+    let (base, _) = url.rsplit_once('/').unwrap();
+    let statements = [slow("migration"), slow("counter")];
+    let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
+    on_postgres(&format!("{base}/contract_at_length"), &statements).await;
+
+    let (applied, found) = tokio::join!(stage.store.migrate(), stage.store.audit());
+
+    assert!(applied.unwrap().is_empty());
+    assert_eq!(found.unwrap(), []);
+    let usual = stage.store.ledger().await;
+    assert!(matches!(usual, Err(StoreError::Unreachable(_))), "{usual:?}");
 }
