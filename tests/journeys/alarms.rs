@@ -48,7 +48,7 @@ async fn play(store: &str) {
 /// Lets the sweep come round until the operator was told this often of `kind`.
 async fn until_told(loa: &Clocked, kind: &str, times: usize) {
     let query = format!("type={kind}&channel=chat&state=sent");
-    for _ in 0..100 {
+    for _ in 0..600 {
         if loa.count(&query).await == times {
             return;
         }
