@@ -1,6 +1,7 @@
 //! How long a text may be that things are looked up by, so that every store can index it.
 
 use crate::model::contact::{Contact, DirectoryChange, Partner};
+use crate::model::id::{ContactId, PartnerId, TeamName};
 
 /// The most bytes of an id, a name, a tag or a team: PostgreSQL indexes rows of up to 2,700.
 pub const MAX_NAME: usize = 512;
@@ -70,7 +71,7 @@ fn of_partner(partner: &Partner) -> Vec<Text> {
     let own = [
         name("/id", Some(partner.id.as_str())),
         name("/name", Some(&partner.name)),
-        name("/manager", partner.manager.as_ref().map(|id| id.as_str())),
+        name("/manager", partner.manager.as_ref().map(ContactId::as_str)),
         name("/region", partner.region.as_deref()),
     ];
     let tags = list("/tags", partner.tags.iter().map(String::as_str));
@@ -81,8 +82,8 @@ fn of_contact(contact: &Contact) -> Vec<Text> {
     let own = [
         name("/id", Some(contact.id.as_str())),
         name("/name", Some(&contact.name)),
-        name("/partner", contact.partner.as_ref().map(|id| id.as_str())),
-        name("/superior", contact.superior.as_ref().map(|id| id.as_str())),
+        name("/partner", contact.partner.as_ref().map(PartnerId::as_str)),
+        name("/superior", contact.superior.as_ref().map(ContactId::as_str)),
         name("/duty", contact.duty.as_deref()),
         name("/region", contact.region.as_deref()),
         // Nothing is looked up by it.
@@ -90,7 +91,7 @@ fn of_contact(contact: &Contact) -> Vec<Text> {
             .map(|text| Text { most: usize::MAX, ..text }),
     ];
     let tags = list("/tags", contact.tags.iter().map(String::as_str));
-    let teams = list("/teams", contact.teams.iter().map(|team| team.as_str()));
+    let teams = list("/teams", contact.teams.iter().map(TeamName::as_str));
     own.into_iter().flatten().chain(tags).chain(teams).collect()
 }
 
