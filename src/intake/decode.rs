@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use ring::digest::{Context, SHA256, digest};
 
+use crate::model::bounds::MAX_NAME;
 use crate::model::catalogue::{Catalogue, EventType};
 use crate::model::event::{Arrival, Digest, Event, EventKey, RejectReason, Rejection};
 use crate::model::id::{EventId, EventTypeName};
@@ -12,9 +13,6 @@ use crate::model::id::{EventId, EventTypeName};
 use super::attributes::{Attributes, as_text, read_attributes};
 use super::json::{canonical, undecodable};
 use super::schema::Schemas;
-
-/// The most bytes of what is looked up by: what both stores index without complaint.
-const MAX_NAME: usize = 512;
 
 /// Reads arrivals by a catalogue.
 #[derive(Debug)]

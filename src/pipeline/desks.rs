@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::lifecycle::Tasks;
 use crate::model::delivery::{Delivery, GateFacts, Lease, State};
-use crate::model::id::{EventId, LeaseToken, ProviderName};
+use crate::model::id::{DeliveryId, LeaseToken, ProviderName};
 use crate::send::{Desk, Slot};
 use crate::store::{Acceptance, Accepted, Claimed, EventFacts};
 
@@ -174,10 +174,9 @@ impl Desks {
 
     /// Sends what was leased and is committed; wakes the dispatchers for the rest.
     pub(super) fn hand_over(&self, reservation: Reservation, accepted: &[Accepted]) {
-        let committed: HashSet<EventId> =
-            accepted.iter().filter_map(Accepted::planned_event).collect();
+        let committed: HashSet<&DeliveryId> = accepted.iter().flat_map(Accepted::leased).collect();
         for (station, claimed, slot) in reservation.leased {
-            if committed.contains(&claimed.delivery.event) {
+            if committed.contains(&claimed.delivery.id) {
                 self.deliverer.start(station, claimed, slot);
             }
         }

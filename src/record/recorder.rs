@@ -125,7 +125,9 @@ impl Recorder {
                     self.metrics.count_batch("finish", finished.len() as u64, began.elapsed());
                     return finished;
                 }
-                Err(StoreError::Broken(why)) => return self.write_apart(finishes, &why).await,
+                Err(StoreError::Broken(why) | StoreError::Refused(why)) => {
+                    return self.write_apart(finishes, &why).await;
+                }
                 Err(error) => say_once(&mut said, &error, finishes.len()),
             }
             tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;

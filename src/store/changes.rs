@@ -110,6 +110,11 @@ impl Changes {
         Self { counts: BTreeMap::new(), outbox: Vec::new(), tells: store.outbox, slot, now }
     }
 
+    /// The time of the transaction.
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
+    }
+
     /// Whether status events are wanted at all.
     pub(super) fn tells(&self) -> bool {
         self.tells

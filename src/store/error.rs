@@ -20,6 +20,9 @@ pub enum StoreError {
     /// Two transactions met; the same call may be made again at once.
     #[error("two transactions met in the store: {0}")]
     Conflict(String),
+    /// What it was given is nothing it can keep; trying again does not help, but anything else may.
+    #[error("the store refuses what it was given: {0}")]
+    Refused(String),
     /// Rolled back because the caller wanted it so.
     #[error("the transaction was rolled back on purpose")]
     Abandoned,
@@ -55,6 +58,9 @@ impl From<rusqlite::Error> for StoreError {
                 | ErrorCode::DatabaseCorrupt
                 | ErrorCode::PermissionDenied,
             ) => Self::Wrong(format!("{text}; look at the data folder")),
+            Some(ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch) => {
+                Self::Refused(text)
+            }
             _ => Self::Broken(text),
         }
     }
@@ -86,6 +92,10 @@ impl From<tokio_postgres::Error> for StoreError {
                 || *code == SqlState::READ_ONLY_SQL_TRANSACTION =>
             {
                 Self::Unreachable(text)
+            }
+            // Class 22 data, 23 constraints, 54 limits: an index row too large, a text too long.
+            code if ["22", "23", "54"].iter().any(|class| code.code().starts_with(class)) => {
+                Self::Refused(text)
             }
             _ => Self::Broken(text),
         }

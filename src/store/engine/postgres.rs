@@ -289,20 +289,25 @@ impl PostgresTx<'_> {
         try_join_all(runs).await
     }
 
-    pub(super) async fn write_all(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+    pub(super) async fn write_all(&mut self, writes: &[Write]) -> Result<Vec<u64>, StoreError> {
         let mut prepared = Vec::with_capacity(writes.len());
-        for write in writes.iter().filter(|write| !write.rows.is_empty()) {
-            prepared.push(self.prepare_write(write).await?);
+        for (index, write) in writes.iter().enumerate().filter(|(_, one)| !one.rows.is_empty()) {
+            prepared.push((index, self.prepare_write(write).await?));
         }
         let inner = &self.inner;
-        let runs = prepared.iter().flat_map(|(statement, runs)| {
+        let runs = prepared.iter().flat_map(|(index, (statement, runs))| {
             runs.iter().map(move |params| async move {
                 let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(Param::as_sql).collect();
-                inner.execute(statement, &params).await
+                inner.execute(statement, &params).await.map(|changed| (*index, changed))
             })
         });
-        try_join_all(runs).await?;
-        Ok(())
+        let mut counts = vec![0; writes.len()];
+        for (index, changed) in try_join_all(runs).await? {
+            if let Some(count) = counts.get_mut(index) {
+                *count += changed;
+            }
+        }
+        Ok(counts)
     }
 
     /// The statement of one row and the parameters of each, or one for all rows where there is one.
