@@ -7,6 +7,7 @@ mod api_keys;
 mod changes;
 mod claim;
 mod conditions;
+mod contents;
 #[cfg(test)]
 mod contract;
 mod counters;

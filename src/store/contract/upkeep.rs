@@ -13,6 +13,7 @@ on_both_stores!(
     nothing_that_is_not_final_is_purged,
     folded_counters_say_the_same,
     counters_folded_while_events_come_in_lose_nothing,
+    a_store_is_empty_until_anything_at_all_is_kept_in_it,
 );
 
 fn ages(hours: u64) -> Ages {
@@ -77,6 +78,15 @@ async fn counters_folded_while_events_come_in_lose_nothing(stage: Stage) {
 
     assert_eq!(stage.store.ledger().await.unwrap().deliveries.planned, 60);
     stage.assert_closed().await;
+}
+
+async fn a_store_is_empty_until_anything_at_all_is_kept_in_it(stage: Stage) {
+    stage.store.beat().await.unwrap();
+    assert!(stage.store.is_empty().await.unwrap(), "a process that looked in left nothing");
+
+    stage.store.put_segment("fair".into(), Default::default()).await.unwrap();
+
+    assert!(!stage.store.is_empty().await.unwrap());
 }
 
 #[tokio::test]
