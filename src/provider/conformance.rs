@@ -244,9 +244,9 @@ fn address(provider: &str, own_url: Option<&str>) -> Address {
 
 fn told(verdict: &Verdict) -> String {
     let class = verdict.class().as_str();
-    let Verdict::Later { after, whole_provider } = verdict else { return class.to_owned() };
+    let Verdict::Later { after, obstacle } = verdict else { return class.to_owned() };
     let after = after.map(|after| format!(" {} s", after.as_secs())).unwrap_or_default();
-    format!("{class}{after}{}", if *whole_provider { ", all" } else { "" })
+    format!("{class}{after}{}", if *obstacle == Obstacle::Provider { ", all" } else { "" })
 }
 
 #[tokio::test]
