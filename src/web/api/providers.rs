@@ -43,10 +43,20 @@ pub(in crate::web) async fn hold(
     let name = known(&surroundings, name)?;
     let reason = String::from_utf8_lossy(&body).trim().chars().take(200).collect::<String>();
     let reason = if reason.is_empty() { "held by an operator".to_owned() } else { reason };
-    let is_new =
-        surroundings.store.hold_provider(name.clone(), reason, "operator".to_owned()).await?;
-    surroundings.pipeline.desks().heed_hold(&name, true);
+    let is_new = hold_provider(&surroundings, &name, reason, "operator".to_owned()).await?;
     Ok(Json(json!({ "held": true, "was_held": !is_new })))
+}
+
+/// Puts a provider on hold, from here on at once; says whether it was not before.
+pub(in crate::web) async fn hold_provider(
+    surroundings: &Surroundings,
+    name: &ProviderName,
+    reason: String,
+    by: String,
+) -> Result<bool, Problem> {
+    let is_new = surroundings.store.hold_provider(name.clone(), reason, by).await?;
+    surroundings.pipeline.desks().heed_hold(name, true);
+    Ok(is_new)
 }
 
 /// Ends a provider's hold.
@@ -55,9 +65,18 @@ pub(in crate::web) async fn release(
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let name = known(&surroundings, name)?;
-    let was_held = surroundings.store.release_provider(name.clone()).await?;
-    surroundings.pipeline.desks().heed_hold(&name, false);
+    let was_held = release_provider(&surroundings, &name).await?;
     Ok(Json(json!({ "held": false, "was_held": was_held })))
+}
+
+/// Ends a provider's hold, from here on at once; says whether there was one.
+pub(in crate::web) async fn release_provider(
+    surroundings: &Surroundings,
+    name: &ProviderName,
+) -> Result<bool, Problem> {
+    let was_held = surroundings.store.release_provider(name.clone()).await?;
+    surroundings.pipeline.desks().heed_hold(name, false);
+    Ok(was_held)
 }
 
 /// Whom a test message is for.
