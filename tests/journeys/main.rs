@@ -31,6 +31,7 @@ mod rejections;
 mod reload;
 mod retention;
 mod stage;
+mod staging;
 mod status;
 mod stop;
 mod two;
