@@ -309,6 +309,25 @@ async fn an_own_url_that_must_not_be_called_blames_its_address() {
     }
 }
 
+#[test]
+fn every_kind_knows_the_key_by_which_its_refusal_says_that_an_address_is_allowed() {
+    for kind in ["slack", "webhook", "sms_http"] {
+        let faults = |more: &str| {
+            let text = format!(
+                "[providers.x]\nkind = \"{kind}\"\nurl = \"https://10.1.2.3/x\"\n{more}"
+            );
+            let (config, faults) = config::read(&Sources::defaults().with_text("t", &text));
+            build(&config.providers[&"x".into()], &Surroundings::new(Clock::system(), &config));
+            faults.to_string()
+        };
+        let method = if kind == "sms_http" { "method = \"GET\"\n" } else { "" };
+
+        assert!(faults(method).contains("`allow_addresses`"), "{kind}: {}", faults(method));
+        let allowed = format!("{method}allow_addresses = [\"10.1.0.0/16\"]\n");
+        assert_eq!(faults(&allowed), "", "{kind}");
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_does_not_render_fails_its_delivery_alone() {
     let providers = providers(9999, true);

@@ -72,20 +72,7 @@ fn build(settings: &ProviderSettings, surroundings: &Surroundings) -> Option<Arc
     let url = section.secret("url");
     let secrets = [section.secret("secret"), section.secret("previous_secret")];
     let body = section.text("body");
-    let ranges = section.list("allow_addresses").unwrap_or_default();
-    let plain_http = section.boolean("allow_plain_http").unwrap_or(false);
-    let mut allowed = Vec::new();
-    for range in ranges {
-        match range.parse() {
-            Ok(range) => allowed.push(range),
-            Err(_) => section.fault(
-                "allow_addresses",
-                format!("`{range}` is no network"),
-                "write 10.1.0.0/16",
-            ),
-        }
-    }
-    let egress = surroundings.egress.with(allowed, plain_http);
+    let egress = surroundings.egress_of(section);
     if let Some(url) = &url
         && let Err(refusal) = egress.url(url.expose_secret())
     {
