@@ -183,11 +183,14 @@ async fn a_refused_array_names_the_event_and_a_body_that_is_too_long_the_setting
     let refused = stage.refusal(post(json!(events))).await;
     let empty = stage.refusal(post(json!([]))).await;
     let long = stage.refusal(post(json!("x".repeat(64 << 10)))).await;
+    let many = stage.refusal(post(json!(vec![0; 10_001]))).await;
 
     assert_eq!(refused["pointer"], "/2/data/order_id", "{refused}");
     assert!(refused["detail"].as_str().unwrap().starts_with("event 2 of the array: "), "{refused}");
     assert_eq!((&empty["status"], &empty["title"]), (&json!(422), &json!("no event")));
     assert_eq!(long["status"], 413, "{long}");
     assert!(long["detail"].as_str().unwrap().contains("http.max_body"), "{long}");
+    assert_eq!(many["status"], 413, "{many}");
+    assert!(many["detail"].as_str().unwrap().contains("send it in parts"), "{many}");
     stage.app.stop().await;
 }
