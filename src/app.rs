@@ -189,11 +189,12 @@ impl App {
         Ok(address)
     }
 
-    /// A new link by which whoever starts Loa signs in to its console, once and within minutes.
+    /// A new link by which whoever starts Loa signs in to its console, once and within minutes;
+    /// none if the user for that was removed.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn login_link(&self, address: SocketAddr) -> Result<String, StartError> {
+    pub async fn login_link(&self, address: SocketAddr) -> Result<Option<String>, StartError> {
         let secret = web::random_secret()?;
         Ok(web::local_link(&self.store, &self.config, address, &secret).await?)
     }

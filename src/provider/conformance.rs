@@ -313,9 +313,8 @@ async fn an_own_url_that_must_not_be_called_blames_its_address() {
 fn every_kind_knows_the_key_by_which_its_refusal_says_that_an_address_is_allowed() {
     for kind in ["slack", "webhook", "sms_http"] {
         let faults = |more: &str| {
-            let text = format!(
-                "[providers.x]\nkind = \"{kind}\"\nurl = \"https://10.1.2.3/x\"\n{more}"
-            );
+            let text =
+                format!("[providers.x]\nkind = \"{kind}\"\nurl = \"https://10.1.2.3/x\"\n{more}");
             let (config, faults) = config::read(&Sources::defaults().with_text("t", &text));
             build(&config.providers[&"x".into()], &Surroundings::new(Clock::system(), &config));
             faults.to_string()
