@@ -35,4 +35,5 @@ mod staging;
 mod status;
 mod stop;
 mod two;
+mod unsubscribe;
 mod ways;
