@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::model::address::{Address, Channel};
+use crate::model::contact::Suppression;
 use crate::model::id::ProviderName;
 use crate::model::outcome::{Answer, Verdict};
 use crate::pipeline::Trial;
@@ -115,13 +116,19 @@ pub(in crate::web) async fn test(
     })))
 }
 
-/// Sends one test message by a provider to what a person wrote.
+/// Sends one test message by a provider to what a person wrote, unless the address is suppressed.
 pub(in crate::web) async fn send_test(
     surroundings: &Surroundings,
     name: &ProviderName,
     to: &str,
 ) -> Result<Trial, Problem> {
     let to = address(surroundings, name, to.trim())?;
+    let suppressed = surroundings.store.suppressions_of(vec![to.clone()]).await?;
+    if let Some(Suppression { reason, .. }) = suppressed.first() {
+        let text = "must not be used";
+        let help = "lift that first, or test by another address";
+        return Err(Problem::conflict(format!("this address {text} ({reason}); {help}")));
+    }
     let tried = surroundings.pipeline.try_provider(name, to).await;
     let trial = tried.ok_or_else(|| Problem::not_found("provider"))?;
     let class = trial.outcome.verdict.class().as_str();
