@@ -8,6 +8,7 @@ mod audit;
 mod changes;
 mod claim;
 mod conditions;
+mod contents;
 #[cfg(test)]
 mod contract;
 mod counters;

@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::pipeline::Pipeline;
 use crate::store::Store;
 
-pub use auth::{Attempts, local_link, random_secret};
+pub use auth::{Attempts, console_url, let_somebody_in, local_link, random_secret};
 pub use rates::{Rate, Rates};
 pub use server::{ServeError, serve};
 

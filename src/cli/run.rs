@@ -1,5 +1,6 @@
 //! `loa run`: takes events in and delivers, until it is stopped.
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -11,6 +12,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Sources};
 use crate::lifecycle::{Signals, Tasks, Wish};
 use crate::telemetry;
+use crate::web;
 
 /// Take events in and deliver them, until SIGTERM or Ctrl-C.
 ///
@@ -21,7 +23,7 @@ use crate::telemetry;
 pub(super) struct Run {
     #[command(flatten)]
     settings: Settings,
-    /// How the link to the console is printed.
+    /// How the address of the console is printed.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }
@@ -67,9 +69,16 @@ impl Run {
     /// Listens, and says how to get in.
     async fn serve(&self, app: &App) -> Result<(), Failure> {
         let address = app.serve().await.map_err(super::wrong)?;
-        let login = app.login_link(address).await?;
-        let value = json!({ "address": address, "console": login });
-        super::print_as(self.output, &format!("Sign in to the console: {login}"), &value);
+        let console = web::console_url(&app.config, address);
+        web::let_somebody_in(&app.store).await?;
+        // What is printed elsewhere is kept and read by others, and the link makes an admin of them.
+        let is_for_a_person = self.output == Output::Text && std::io::stdout().is_terminal();
+        let login = if is_for_a_person { app.login_link(address).await? } else { None };
+        let text = match login {
+            Some(login) => format!("Sign in to the console: {login}"),
+            None => format!("The console: {console} (sign in by: loa users link NAME)"),
+        };
+        super::print_as(self.output, &text, &json!({ "address": address, "console": console }));
         Ok(())
     }
 }

@@ -175,6 +175,34 @@ fn the_environment_overrules_the_file_and_names_itself_in_faults() {
 }
 
 #[test]
+fn a_variable_that_was_left_empty_takes_no_bound_away() {
+    for empty in ["", " ", ","] {
+        let sources = Sources::defaults()
+            .with_text("loa.toml", "[send]\nonly_to = [\"*@us.example\"]")
+            .with_variable("LOA__SEND__ONLY_TO", empty);
+
+        assert!(load(&sources).is_err(), "`{empty}`");
+    }
+    let meant = Sources::defaults().with_variable("LOA__SEND__ONLY_TO", "[]");
+    assert_eq!(load(&meant).unwrap().send.only_to, [""; 0]);
+}
+
+#[test]
+fn a_limit_that_leaves_no_time_or_room_is_a_fault() {
+    for (table, key) in [
+        ("http", "timeout = \"0s\""),
+        ("http", "max_body = \"0\""),
+        ("send", "timeout = \"0s\""),
+        ("intake", "max_event_size = \"0\""),
+        ("providers.x", "kind = \"slack\"\ntimeout = \"0s\""),
+    ] {
+        let (_, faults) = read(&Sources::defaults().with_text("t", &format!("[{table}]\n{key}")));
+
+        assert!(faults.has_errors(), "{table}: {key}");
+    }
+}
+
+#[test]
 fn a_value_may_stand_in_a_file_of_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("url");

@@ -105,7 +105,7 @@ fn build(settings: &ProviderSettings, _: &Surroundings) -> Option<Arc<dyn Provid
     };
     let port = section.number("port", 1, 65_535).unwrap_or(usual);
     let (username, password) = (section.text("username"), section.secret("password"));
-    let wait = |key| section.duration(key).unwrap_or(Duration::from_mins(2));
+    let wait = |key| section.time_limit(key).unwrap_or(Duration::from_mins(2));
     let (data_timeout, answer_timeout) = (wait("data_timeout"), wait("answer_timeout"));
     if username.is_some() != password.is_some() {
         section.fault(

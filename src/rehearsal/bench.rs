@@ -58,7 +58,7 @@ pub enum BenchError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store holds something that the benchmark did not make.
-    #[error("{0} holds events that the benchmark did not make; name an empty one")]
+    #[error("{0} holds something that the benchmark did not make; name an empty one")]
     NotEmpty(String),
     /// The broker or its virtual host cannot be used.
     #[error(transparent)]
@@ -119,14 +119,14 @@ impl Bench {
         let clock = Clock::system();
         let sinks = Sinks::start(&clock)?;
         let config = config::load(&self.sources(&sinks)?).map_err(StartError::Faults)?;
+        if let Some(store) = super::find_store_in_use(&config).await? {
+            return Err(BenchError::NotEmpty(store));
+        }
         let playground = match &config.rabbitmq {
             Some(settings) => Some(Playground::claim(settings).await?),
             None => None,
         };
         let app = App::build(config, clock, Tasks::new()).await?;
-        if !app.store.counters().await?.is_empty() {
-            return Err(BenchError::NotEmpty(app.store.describe()));
-        }
         let mut bed = Bed::new(&app, &sinks).await?;
         let mut channels = Vec::new();
         for channel in [Channel::Chat, Channel::Email] {

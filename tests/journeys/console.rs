@@ -92,6 +92,11 @@ fn place(answer: &Response) -> &str {
     answer.headers()["location"].to_str().unwrap()
 }
 
+/// Whether this process heeds a hold of its sandbox.
+fn is_held(person: &Person) -> bool {
+    person.stage.app.pipeline.desks().find(&"sandbox".into()).unwrap().is_held()
+}
+
 /// A delay that is told only next month.
 fn later(number: usize) -> Value {
     let mut event = delay(number);
@@ -262,6 +267,7 @@ async fn a_provider_is_held_and_released_by_its_buttons() {
     let held = person.press("/providers/sandbox/hold", &[("reason", "fire drill")]).await;
     assert_eq!(place(&held), "/providers?done=provider_held");
     assert!(person.read("/providers").await.contains("fire drill"));
+    assert!(is_held(&person), "planned work still goes out by the short way");
     let hold = person.stage.app.store.provider_holds().await.unwrap().remove(0);
     assert_eq!((hold.reason.as_str(), hold.held_by.as_str()), ("fire drill", "thu-ha"));
     let tried = person.press("/providers/sandbox/test", &[("to", "an@example.com")]).await;
@@ -272,6 +278,7 @@ async fn a_provider_is_held_and_released_by_its_buttons() {
 
     assert_eq!(place(&released), "/providers?done=provider_released");
     assert!(person.stage.app.store.provider_holds().await.unwrap().is_empty());
+    assert!(!is_held(&person), "planned work still waits");
     person.stage.app.stop().await;
 }
 

@@ -20,6 +20,7 @@ on_both_stores!(
     a_row_that_is_lost_shows_in_the_audit,
     what_is_forgotten_on_purpose_is_not_lost,
     lists_of_rejected_events_tell_how_many_bytes_there_are_and_read_none,
+    a_store_is_empty_until_anything_at_all_is_kept_in_it,
 );
 
 fn ages(hours: u64) -> Ages {
@@ -128,6 +129,15 @@ async fn reasons_of_rejection_are_told_once_each_and_since_a_moment(stage: Stage
     assert_eq!(reasons, [RejectReason::Schema, RejectReason::Undecodable]);
 }
 
+async fn a_store_is_empty_until_anything_at_all_is_kept_in_it(stage: Stage) {
+    stage.store.beat().await.unwrap();
+    assert!(stage.store.is_empty().await.unwrap(), "a process that looked in left nothing");
+
+    stage.store.put_segment("fair".into(), Default::default()).await.unwrap();
+
+    assert!(!stage.store.is_empty().await.unwrap());
+}
+
 #[tokio::test]
 async fn a_sqlite_store_is_copied_while_it_runs() {
     let stage = Stage::sqlite().await;
@@ -150,7 +160,7 @@ async fn a_sqlite_store_is_copied_while_it_runs() {
 #[tokio::test]
 async fn a_process_lives_as_long_as_it_says_so_twice_a_minute() {
     let stage = Stage::postgres("beat").await;
-    let other = stage.again("beat", stage.clock.clone());
+    let other = Stage::again("beat", stage.clock.clone());
     assert_eq!((stage.store.beat().await.unwrap(), other.beat().await.unwrap()), (1, 2));
 
     // Late by more than any other work of the sweep may take, and yet alive.
