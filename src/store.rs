@@ -9,6 +9,7 @@ mod claim;
 mod conditions;
 #[cfg(test)]
 mod contract;
+mod copies;
 mod counters;
 pub mod directory;
 pub mod engine;
@@ -46,6 +47,7 @@ use engine::sqlite::Sqlite;
 
 pub use api_keys::ApiKey;
 pub use claim::Claimed;
+pub use copies::Spread;
 pub use counters::{Agenda, Backlog, Counters, Discrepancy};
 pub use error::StoreError;
 pub use events::{EventFilter, EventRow, RejectedFilter};

@@ -25,6 +25,7 @@ macro_rules! on_both_stores {
 
 mod accepting;
 mod claims;
+mod copies;
 mod directory;
 mod histories;
 mod pages;
