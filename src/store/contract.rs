@@ -30,6 +30,7 @@ mod directory;
 mod histories;
 mod pages;
 mod places;
+mod plans;
 mod repairs;
 mod search;
 mod stage;
