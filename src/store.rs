@@ -11,6 +11,7 @@ mod conditions;
 mod contents;
 #[cfg(test)]
 mod contract;
+mod copies;
 mod counters;
 pub mod directory;
 pub mod engine;
@@ -49,6 +50,7 @@ use engine::sqlite::Sqlite;
 pub use api_keys::ApiKey;
 pub use audit::Discrepancy;
 pub use claim::Claimed;
+pub use copies::Spread;
 pub use counters::{Agenda, Backlog, Counters};
 pub use error::StoreError;
 pub use events::{EventFilter, EventRow, RejectedFilter};

@@ -153,6 +153,13 @@ impl Engine {
         Ok(())
     }
 
+    /// Takes over the templates of an engine with the same helpers.
+    pub fn take_in(&mut self, other: &Self) {
+        for (name, template) in other.handlebars.get_templates() {
+            self.handlebars.register_template(name, template.clone());
+        }
+    }
+
     /// Whether there is a template of this name.
     pub fn has(&self, name: &str) -> bool {
         self.handlebars.has_template(name)

@@ -4,6 +4,8 @@
 # Usage: tests/services.sh rabbitmq|postgres FOLDER VERB
 #
 #   create        makes FOLDER, starts the service and waits until it answers
+#   create durable
+#                 postgres only: the same, and what it commits reaches the disk, as when it serves
 #   url           prints where it is
 #   stop, start   ends it in order; starts it again on the same ports with the same data
 #   restart       both
@@ -151,8 +153,9 @@ rabbitmq_ctl() { rabbitmq_program rabbitmqctl "$@"; }
 
 # --- PostgreSQL -----------------------------------------------------------------------------------
 
-postgres_create() {
+postgres_create() { # [durable]
   make_folder
+  [ "${1:-}" != durable ] || touch "$folder/durable"
   echo "port=$(free_port)" >"$folder/ports"
   postgres_ports
   give_folder
@@ -177,9 +180,10 @@ postgres_pg_ctl() { postgres_program pg_ctl -s -w -t 300 -D "$folder/data" "$@";
 
 postgres_start() {
   local options="-c listen_addresses=127.0.0.1 -c port=$port -c max_connections=300"
+  options+=" -c unix_socket_directories=$folder"
   # No test pulls the plug of the machine: what is written need not reach the disk, which takes
   # minutes where it is slow and a hundred databases were made.
-  options+=" -c unix_socket_directories=$folder -c fsync=off"
+  [ -e "$folder/durable" ] || options+=" -c fsync=off"
   postgres_pg_ctl -l "$folder/log" -o "$options" start </dev/null >>"$folder/output" 2>&1 || {
     say "the cluster did not start; its last words:"
     tail -n 20 "$folder/output" "$folder/log" >&2 || true

@@ -1,38 +1,44 @@
-//! The benchmark: what keeping every state costs, as a ratio within one run.
+//! The benchmark: what Loa can do on this machine, a row at a time.
 //!
-//! Three ways are measured on the same work, turn by turn, with receivers on loopback: *unstored*
-//! (decode, validate, plan, render, send), *accept* (up to the commit, nothing due) and *durable*
-//! (all of it, every state stored). Absolute figures drift from machine to machine and hour to hour;
-//! the ratio of durable to unstored does not.
+//! The first row, *ways*, measures what keeping every state costs, on the same work, turn by turn,
+//! with receivers on loopback: *unstored* (decode, validate, plan, render, send), *accept* (up to the
+//! commit, nothing due) and *durable* (all of it, every state stored). Absolute figures drift from
+//! machine to machine and hour to hour; the ratio of durable to unstored does not. The others each
+//! show one promise: that nothing slows down as tables grow, that urgent ones overtake, and so on.
 
+mod audience;
 mod bed;
+mod findings;
+mod growth;
 mod pace;
 mod queue;
 mod report;
+mod seed;
+mod settings;
 mod sink;
+mod slow;
+mod smtp;
+mod stand;
+mod start;
 mod unstored;
+mod urgent;
 mod usage;
+mod ways;
 mod work;
 
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
-use crate::app::{App, StartError};
-use crate::broker::{Playground, Refused};
-use crate::clock::Clock;
-use crate::config::{self, Sources};
-use crate::lifecycle::Tasks;
-use crate::model::address::Channel;
+use crate::app::StartError;
+use crate::broker::Refused;
+use crate::config::Config;
 use crate::store::StoreError;
 
-use bed::{Bed, Way};
-pub use report::Report;
-use report::{ChannelReport, Sample};
-use sink::Sinks;
+pub use findings::Findings;
+pub use stand::stand;
 
 /// What is measured, and on what.
 #[derive(Clone, Debug)]
@@ -46,6 +52,28 @@ pub struct Bench {
     pub amqp_url: Option<SecretString>,
     /// How long and how often things are measured.
     pub extent: Extent,
+    /// How many deliveries the store holds, for rows that ask for it; as many as the row says if
+    /// none is given.
+    pub sizes: Vec<u64>,
+}
+
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// What keeping every state costs, and how soon messages come at a steady pace.
+    Ways,
+    /// The SMTP provider alone, over 16 connections.
+    Smtp,
+    /// How soon urgent messages come while others wait and are sent.
+    Urgent,
+    /// Accept, claim, record and search as the tables grow.
+    Growth,
+    /// A provider that hangs beside one that does not.
+    Slow,
+    /// One event to a large segment.
+    Audience,
+    /// From start to ready, and memory at rest.
+    Start,
 }
 
 /// Why there are no figures.
@@ -58,7 +86,7 @@ pub enum BenchError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store holds something that the benchmark did not make.
-    #[error("{0} holds something that the benchmark did not make; name an empty one")]
+    #[error("{0} holds events that the benchmark did not make; name an empty one")]
     NotEmpty(String),
     /// The broker or its virtual host cannot be used.
     #[error(transparent)]
@@ -107,124 +135,105 @@ impl Extent {
         Self { warm_up: 50, rounds: 1, round: Duration::ZERO, paced: Duration::from_secs(1) };
 }
 
-/// Calls at once, of the gateway and of the relay.
-const CALLS: (usize, usize) = (256, 128);
-
 impl Bench {
-    /// Measures everything; `tell` gets a line for people whenever something is done.
+    /// Measures one row; `tell` gets a line for people whenever something is done.
     ///
     /// # Errors
     /// When something does not start, or fails half-way: figures of a broken run are none.
-    pub async fn run(&self, mut tell: impl FnMut(&str)) -> Result<Report, BenchError> {
-        let clock = Clock::system();
-        let sinks = Sinks::start(&clock)?;
-        let config = config::load(&self.sources(&sinks)?).map_err(StartError::Faults)?;
-        if let Some(store) = super::find_store_in_use(&config).await? {
-            return Err(BenchError::NotEmpty(store));
-        }
-        let playground = match &config.rabbitmq {
-            Some(settings) => Some(Playground::claim(settings).await?),
-            None => None,
-        };
-        let app = App::build(config, clock, Tasks::new()).await?;
-        let mut bed = Bed::new(&app, &sinks).await?;
-        let mut channels = Vec::new();
-        for channel in [Channel::Chat, Channel::Email] {
-            tell(&format!("{channel}: warming up"));
-            channels.push(self.channel(&mut bed, channel, &mut tell).await?);
-        }
-        let report = bed.report(channels).await?;
-        drop(bed);
-        app.stop().await;
-        if let Some(playground) = playground {
-            playground.clear().await?;
-        }
-        Ok(report)
-    }
-
-    async fn channel(
+    pub async fn run(
         &self,
-        bed: &mut Bed<'_>,
-        channel: Channel,
-        tell: &mut impl FnMut(&str),
-    ) -> Result<ChannelReport, BenchError> {
-        let extent = self.extent;
-        bed.measure(Way::Unstored, channel, extent.warm_up).await?;
-        let first = bed.measure(Way::Durable, channel, extent.warm_up).await?;
-        let count = events_for(&first, extent);
-        let mut report = ChannelReport::new(channel);
-        for round in 1..=extent.rounds {
-            for way in [Way::Unstored, Way::Accept, Way::Durable] {
-                report.add(way, bed.measure(way, channel, count).await?);
-            }
-            let rounds = extent.rounds;
-            tell(&format!("{channel}: round {round} of {rounds}: {}", report.last_round()));
+        row: Row,
+        tell: impl FnMut(&str) + Send,
+    ) -> Result<Findings, BenchError> {
+        match row {
+            Row::Ways => self.ways(tell).await,
+            Row::Smtp => self.smtp(tell).await,
+            Row::Urgent => self.urgent(tell).await,
+            Row::Growth => self.growth(tell).await,
+            Row::Slow => self.slow(tell).await,
+            Row::Audience => self.audience(tell).await,
+            Row::Start => self.start(tell).await,
         }
-        report.pace = Some(bed.pace(channel, extent.paced).await?);
-        Ok(report)
     }
 
-    /// Settings that send everything to the sinks.
-    fn sources(&self, sinks: &Sinks) -> io::Result<Sources> {
-        let catalogue = self.data_dir.join("event-types");
-        fs::create_dir_all(&catalogue)?;
-        for channel in [Channel::Chat, Channel::Email] {
-            let file = catalogue.join(format!("bench.{channel}.toml"));
-            fs::write(file, work::event_type(channel))?;
-        }
-        let ((chat, email), smtp) = (CALLS, sinks.smtp.port());
-        let text = format!(
-            "alarms = false\n\
-             [channels]\nchat = \"chat\"\nemail = \"email\"\n\
-             [send]\nallow_private_addresses = true\n\
-             [providers.chat]\nkind = \"slack\"\nurl = \"http://{}/\"\nconcurrency = {chat}\n\
-             [providers.email]\nkind = \"smtp\"\nhost = \"127.0.0.1\"\nport = {smtp}\n\
-             tls = \"none\"\nconcurrency = {email}\n\
-             [email]\nfrom_name = \"Cà phê Sao Mai\"\nfrom = \"tin@saomai.example\"\n\
-             dkim = \"relay\"\n",
-            sinks.http
-        );
-        let mut sources = Sources::defaults()
-            .with_text("bench.toml", &text)
-            .with_override("data_dir", &self.data_dir.display().to_string(), "--data-dir")
-            .with_override("catalogue_dir", &catalogue.display().to_string(), "the benchmark");
-        if let Some(url) = &self.store_url {
-            sources = sources.with_override("store.url", url, "--store");
-        }
-        if let Some(url) = &self.amqp_url {
-            sources = sources.with_override("rabbitmq.url", url.expose_secret(), "--amqp");
-        }
-        Ok(sources)
+    /// How many deliveries the store is to hold.
+    fn size(&self, usual: u64) -> u64 {
+        self.sizes.first().copied().unwrap_or(usual)
     }
 }
 
-/// As many events as take about a round at the pace of `sample`.
-fn events_for(sample: &Sample, extent: Extent) -> u64 {
-    let events = sample.per_second() * extent.round.as_secs_f64();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "bounded between 0 and 500,000 just before"
-    )]
-    let events = events.clamp(0.0, 500_000.0) as u64;
-    events.max(extent.warm_up)
+/// A benchmark begins in a store that holds nothing.
+async fn refuse_store_in_use(config: &Config) -> Result<(), BenchError> {
+    match super::find_store_in_use(config).await? {
+        Some(store) => Err(BenchError::NotEmpty(store)),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    async fn smoke(row: Row, sizes: &[u64]) -> serde_json::Value {
+        let folder = tempfile::tempdir().unwrap();
+        let bench = Bench {
+            data_dir: folder.path().to_owned(),
+            store_url: None,
+            amqp_url: None,
+            extent: Extent::SMOKE,
+            sizes: sizes.to_vec(),
+        };
+        bench.run(row, |_| {}).await.unwrap().json
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_bench_measures_both_channels_and_its_ledger_closes() {
-        let folder = tempfile::tempdir().unwrap();
-        let data_dir = folder.path().to_owned();
-        let bench = Bench { data_dir, store_url: None, amqp_url: None, extent: Extent::SMOKE };
-
-        let report = bench.run(|_| {}).await.unwrap().json();
+        let report = smoke(Row::Ways, &[]).await;
 
         for channel in ["chat", "email"] {
             assert!(report["ratio"][channel].as_f64().unwrap() > 0.0, "{report}");
             assert_eq!(report["channels"][channel]["paced"]["messages"], 200);
         }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn smtp_alone_is_measured_with_a_long_and_a_short_mail() {
+        let report = smoke(Row::Smtp, &[]).await;
+
+        for mail in ["order", "short"] {
+            assert!(report[format!("{mail}_per_second")].as_f64().unwrap() > 0.0, "{report}");
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn urgent_messages_are_timed_while_others_wait() {
+        let report = smoke(Row::Urgent, &[20_000]).await;
+
+        assert_eq!(report["urgent_messages"], 50, "{report}");
+        assert!(report["still_waiting"].as_u64().unwrap() > 0, "{report}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn growth_is_measured_at_each_size() {
+        let report = smoke(Row::Growth, &[500, 2_000]).await;
+
+        assert_eq!(report["sizes"][1]["rows"], 2_000, "{report}");
+        assert!(report["sizes"][1]["claim"]["times_the_smallest"].as_f64().unwrap() > 0.0);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_provider_that_hangs_is_measured_beside_one_that_does_not() {
+        let report = smoke(Row::Slow, &[]).await;
+
+        assert!(report["share_kept"].as_f64().unwrap() > 0.0, "{report}");
+        assert!(report["hanging"].as_u64().unwrap() > 0, "{report}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_audience_is_planned_to_its_end() {
+        let report = smoke(Row::Audience, &[3_000]).await;
+
+        assert_eq!(report["recipients"], 3_000, "{report}");
+        assert!(report["planned_in_s"].as_f64().unwrap() > 0.0, "{report}");
     }
 }

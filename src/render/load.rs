@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZero;
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use serde_json::Value;
 
@@ -49,11 +52,38 @@ impl Templates {
     /// # Errors
     /// Every fault of every file.
     pub fn load(assets: &Assets, default_locale: &str) -> Result<Self, Vec<TemplateFault>> {
-        let mut loading = Loading::new(assets, default_locale);
-        for (path, bytes) in assets.files.iter() {
-            loading.file(path, bytes);
-        }
-        if loading.faults.is_empty() { Ok(loading.templates) } else { Err(loading.faults) }
+        let mut all = Loading::new(assets, default_locale);
+        let files: Vec<_> = assets.files.iter().collect();
+        let readers = thread::available_parallelism().map_or(1, NonZero::get);
+        let share = files.len().div_ceil(readers).max(1);
+        // Compiling is nearly all that a start has to do, and each file is compiled by itself.
+        thread::scope(|scope| {
+            let shares = files.chunks(share).map(|files| {
+                let mut loading = all.another(default_locale);
+                scope.spawn(move || {
+                    for (path, bytes) in files {
+                        loading.file(path, bytes);
+                    }
+                    loading
+                })
+            });
+            for reader in shares.collect::<Vec<_>>() {
+                match reader.join() {
+                    Ok(loading) => all.take_in(loading),
+                    Err(panic) => resume_unwind(panic),
+                }
+            }
+        });
+        if all.faults.is_empty() { Ok(all.templates) } else { Err(all.faults) }
+    }
+
+    /// Takes over the templates and samples of `other`.
+    fn take_in(&mut self, other: Self) {
+        self.html.take_in(&other.html);
+        self.chat.take_in(&other.chat);
+        self.plain.take_in(&other.plain);
+        self.entries.extend(other.entries);
+        self.samples.extend(other.samples);
     }
 
     /// Templates without any message yet, whose engines know the helpers.
@@ -107,9 +137,25 @@ impl<'a> Loading<'a> {
         Self { assets, words, frame: Frame { assets }, templates, faults: faults.collect() }
     }
 
-    /// Notes a fault; one of a layout or partial shows in every message that includes it.
+    /// The same before it has read a file.
+    fn another(&self, default_locale: &str) -> Self {
+        let (assets, words) = (self.assets, Arc::clone(&self.words));
+        let templates = Templates::empty(&words, default_locale, assets);
+        Self { assets, words, frame: Frame { assets }, templates, faults: Vec::new() }
+    }
+
+    /// Takes over what `other` has read.
+    fn take_in(&mut self, other: Self) {
+        self.templates.take_in(other.templates);
+        other.faults.into_iter().for_each(|fault| self.note(fault));
+    }
+
     fn fault(&mut self, (path, fault): PlacedFault) {
-        let fault = TemplateFault { file: self.assets.name_of(&path), fault };
+        self.note(TemplateFault { file: self.assets.name_of(&path), fault });
+    }
+
+    /// Notes a fault; one of a layout or partial shows in every message that includes it.
+    fn note(&mut self, fault: TemplateFault) {
         if !self.faults.contains(&fault) {
             self.faults.push(fault);
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -95,6 +96,33 @@ impl<'a> Told<'a> {
     }
 }
 
+/// What a status event says of a delivery.
+#[derive(Serialize)]
+struct DeliveryBody<'a> {
+    delivery: DeliveryId,
+    event: EventName<'a>,
+    #[serde(rename = "type")]
+    event_type: &'a EventTypeName,
+    step: &'a StepName,
+    channel: &'a str,
+    provider: Option<&'a str>,
+    state: &'a str,
+    reason: Reason,
+    version: u32,
+    attempts: u32,
+    code: Option<&'a str>,
+    business_key: Option<&'a str>,
+    at: Timestamp,
+}
+
+/// What a status event calls an event.
+#[derive(Serialize)]
+struct EventName<'a> {
+    id: Option<&'a str>,
+    source: Option<&'a str>,
+    loa_id: EventId,
+}
+
 /// The changes of one transaction, written at its end.
 pub(super) struct Changes {
     counts: BTreeMap<(String, &'static str), i64>,
@@ -150,22 +178,25 @@ impl Changes {
         }
         let (channel, state) = (told.channel.as_str(), told.state.as_str());
         let routing_key = format!("status.{channel}.{state}.{}", told.event_type);
-        let body = json!({
-            "delivery": told.id,
-            "event": { "id": key.map(|key| &key.id), "source": key.map(|key| &key.source),
-                       "loa_id": told.event },
-            "type": told.event_type,
-            "step": told.step,
-            "channel": channel,
-            "provider": told.provider,
-            "state": state,
-            "reason": told.reason,
-            "version": told.version,
-            "attempts": told.attempts,
-            "code": told.code,
-            "business_key": told.business_key,
-            "at": self.now.to_string(),
-        });
+        let body = DeliveryBody {
+            delivery: told.id,
+            event: EventName {
+                id: key.map(|key| key.id.as_str()),
+                source: key.map(|key| key.source.as_str()),
+                loa_id: told.event,
+            },
+            event_type: told.event_type,
+            step: told.step,
+            channel,
+            provider: told.provider,
+            state,
+            reason: told.reason,
+            version: told.version,
+            attempts: told.attempts,
+            code: told.code,
+            business_key: told.business_key,
+            at: self.now,
+        };
         self.push(routing_key, correlation, &body);
     }
 
@@ -193,7 +224,9 @@ impl Changes {
         self.push(routing_key, correlation, &body);
     }
 
-    fn push(&mut self, routing_key: String, correlation: Option<&str>, body: &serde_json::Value) {
+    fn push(&mut self, routing_key: String, correlation: Option<&str>, body: &impl Serialize) {
+        // Only maps with keys that are no texts, and numbers without a value, cannot be written.
+        let body = serde_json::to_string(body).unwrap_or_default();
         // AMQP keeps routing keys in a short string of at most 255 bytes.
         let routing_key: String = routing_key.chars().take(60 * 4).collect();
         let id: Uuid = DeliveryId::new(self.now).0;
@@ -202,7 +235,7 @@ impl Changes {
             routing_key.into(),
             correlation.into(),
             self.now.into(),
-            body.to_string().into(),
+            body.into(),
         ]);
     }
 

@@ -25,11 +25,13 @@ macro_rules! on_both_stores {
 
 mod accepting;
 mod claims;
+mod copies;
 mod directory;
 mod histories;
 mod late;
 mod pages;
 mod places;
+mod plans;
 mod repairs;
 mod search;
 mod stage;

@@ -1,6 +1,6 @@
 //! Ends claims: writes what became of each delivery, and everything that follows from it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,12 +8,12 @@ use serde_json::Value as Json;
 
 use crate::model::address::Address;
 use crate::model::delivery::{Delivery, Intent, Reason, Settlement, State, late_acceptance_wins};
+use crate::model::event::EventKey;
 use crate::model::id::{DeliveryId, EventId, LeaseToken};
 use crate::model::outcome::{Attempt, VerdictClass};
 use crate::store::changes::{Changes, Told};
-use crate::store::claim::events_of;
-use crate::store::engine::{Tx, Value, Write};
-use crate::store::rows::{DELIVERY, DeliveryRow, EventFacts, read_delivery};
+use crate::store::engine::{Row, Tx, Value, Write};
+use crate::store::rows::{DELIVERY, DeliveryRow, read_delivery};
 use crate::store::{Store, StoreError};
 
 /// The end of one claim.
@@ -67,7 +67,7 @@ async fn finish(
     let mut rows = lock_rows(tx, finishes).await?;
     let mut changes = Changes::new(store, now);
     let events = match changes.tells() {
-        true => events_of(tx, &rows.values().cloned().collect::<Vec<_>>()).await?,
+        true => events_told_of(tx, &rows).await?,
         false => HashMap::new(),
     };
     let mut book = Book::default();
@@ -101,6 +101,27 @@ async fn lock_rows(
     rows.map(|row| row.map(|row| (row.delivery.id, row))).collect()
 }
 
+/// What status events say of an event: its key, and what its publisher correlates by.
+struct Named {
+    key: EventKey,
+    correlation: Option<String>,
+}
+
+/// What is said of the events of these rows; their data, which is most of them, stays unread.
+async fn events_told_of(
+    tx: &mut Tx<'_>,
+    rows: &HashMap<DeliveryId, DeliveryRow>,
+) -> Result<HashMap<EventId, Named>, StoreError> {
+    let ids: HashSet<uuid::Uuid> = rows.values().map(|row| row.delivery.event.0).collect();
+    let sql = "SELECT id, source, external_id, correlation_id FROM event WHERE id {any_uuid $1}";
+    let found = tx.query(sql, &[Value::uuids(ids)]).await?;
+    let read = |row: &Row| {
+        let key = EventKey { source: row.text(1)?, id: row.text(2)? };
+        Ok((EventId(row.uuid(0)?), Named { key, correlation: row.opt_text(3)? }))
+    };
+    found.iter().map(read).collect()
+}
+
 /// The rows to write at the end.
 #[derive(Default)]
 struct Book {
@@ -112,7 +133,7 @@ struct Book {
     fallbacks: Vec<DeliveryId>,
 }
 
-type Surroundings<'a> = (&'a mut Changes, &'a HashMap<EventId, Arc<EventFacts>>);
+type Surroundings<'a> = (&'a mut Changes, &'a HashMap<EventId, Named>);
 
 impl Book {
     fn enter(
@@ -150,7 +171,7 @@ impl Book {
             ..Told::of(delivery)
         };
         let event = events.get(&delivery.event);
-        let correlation = event.and_then(|event| event.correlation_id.as_deref());
+        let correlation = event.and_then(|event| event.correlation.as_deref());
         changes.tell(&told, event.map(|event| &event.key), correlation);
         if settlement.state.calls_fallback() {
             self.fallbacks.push(delivery.id);

@@ -17,7 +17,7 @@ use crate::model::event::Arrival;
 use crate::pipeline::{Answer, OnReject};
 
 /// A measurement that takes longer is broken, not slow.
-const PATIENCE: Duration = Duration::from_mins(5);
+pub(super) const PATIENCE: Duration = Duration::from_mins(5);
 /// How often it is looked whether everything is recorded.
 const LOOK: Duration = Duration::from_millis(2);
 /// How long connections to the broker may take to end.
@@ -39,6 +39,8 @@ pub(super) struct Bed<'a> {
     pub(super) app: &'a App,
     pub(super) sinks: &'a Sinks,
     pub(super) queue: Option<Queue>,
+    /// How many deliveries a provider that hangs keeps in flight.
+    pub(super) stuck: usize,
     unstored: Unstored,
     published: u64,
     /// How many deliveries must have been sent by the durable way.
@@ -57,7 +59,7 @@ impl<'a> Bed<'a> {
     pub(super) async fn new(app: &'a App, sinks: &'a Sinks) -> Result<Self, BenchError> {
         let queue = Queue::open(app).await?;
         let unstored = Unstored::new(app);
-        Ok(Self { app, sinks, queue, unstored, published: 0, durable: 0, waiting: 0 })
+        Ok(Self { app, sinks, queue, stuck: 0, unstored, published: 0, durable: 0, waiting: 0 })
     }
 
     /// Does `count` messages in one way, as fast as it goes.
@@ -153,7 +155,8 @@ impl<'a> Bed<'a> {
     /// Returns once every delivery is recorded and every status event told.
     pub(super) async fn settled(&self) -> Result<(), BenchError> {
         loop {
-            let is_recorded = self.app.pipeline.in_flight() == 0 && self.unstored.in_flight() == 0;
+            let in_flight = self.app.pipeline.in_flight().saturating_sub(self.stuck);
+            let is_recorded = in_flight == 0 && self.unstored.in_flight() == 0;
             if is_recorded && (self.queue.is_none() || self.app.store.backlog().await?.outbox == 0)
             {
                 return self.unstored.check();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::BenchError;
 use super::bed::{Bed, Way};
+use super::findings::as_float;
 use super::report::PaceReport;
 use super::work::{Work, arrival};
 use crate::lifecycle::Tasks;
@@ -78,9 +79,4 @@ impl Bed<'_> {
             count => Err(BenchError::Broken(format!("{count} paced events were not taken"))),
         }
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
-fn as_float(count: u64) -> f64 {
-    count as f64
 }

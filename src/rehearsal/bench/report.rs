@@ -6,15 +6,16 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::bed::Way;
+use super::findings::{Findings, as_float, median, percentile, round};
 use crate::model::address::Channel;
 
 /// What one run of the benchmark found.
 #[derive(Clone, Debug)]
-pub struct Report {
+pub(super) struct Report {
     /// The store, as people know it.
-    pub store: String,
+    pub(super) store: String,
     /// How events came in.
-    pub intake: &'static str,
+    pub(super) intake: &'static str,
     /// The figures of each channel.
     pub(super) channels: Vec<ChannelReport>,
     /// The most memory that was resident, in bytes, receivers included.
@@ -60,9 +61,8 @@ impl Sample {
         self.used.as_secs_f64() * 1_000.0 / self.messages().max(1.0)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "counts of a benchmark are far below 2^52")]
     fn messages(&self) -> f64 {
-        self.count as f64
+        as_float(self.count)
     }
 }
 
@@ -125,8 +125,7 @@ impl PaceReport {
 
     /// The time within which `percent` of the messages came, in milliseconds.
     fn percentile(&self, percent: usize) -> f64 {
-        let index = (self.took.len() * percent / 100).min(self.took.len().saturating_sub(1));
-        self.took.get(index).map_or(0.0, |took| took.as_secs_f64() * 1_000.0)
+        percentile(&self.took, percent)
     }
 
     fn json(&self) -> Value {
@@ -140,8 +139,18 @@ impl PaceReport {
 }
 
 impl Report {
+    /// The whole of it.
+    pub(super) fn findings(&self) -> Findings {
+        Findings {
+            titles: Self::TITLES.to_vec(),
+            rows: self.rows(),
+            lines: self.lines(),
+            json: self.json(),
+        }
+    }
+
     /// The figures for programs.
-    pub fn json(&self) -> Value {
+    fn json(&self) -> Value {
         let by_channel = |value: &dyn Fn(&ChannelReport) -> Value| -> Value {
             let pairs = self.channels.iter();
             pairs.map(|one| (one.channel.as_str().to_owned(), value(one))).collect()
@@ -155,7 +164,7 @@ impl Report {
     }
 
     /// The rows of a table for people, below [`Report::TITLES`].
-    pub fn rows(&self) -> Vec<Vec<String>> {
+    fn rows(&self) -> Vec<Vec<String>> {
         let mut rows = Vec::new();
         for one in &self.channels {
             let names = [
@@ -179,10 +188,10 @@ impl Report {
     }
 
     /// What the columns of [`Report::rows`] are.
-    pub const TITLES: [&str; 5] = ["channel", "way", "messages/s", "CPU s per 1,000", "c ÷ a"];
+    const TITLES: [&str; 5] = ["channel", "way", "messages/s", "CPU s per 1,000", "c ÷ a"];
 
     /// Lines for people below the table.
-    pub fn lines(&self) -> Vec<String> {
+    fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for one in &self.channels {
             let Some(pace) = &one.pace else { continue };
@@ -200,25 +209,6 @@ impl Report {
         lines.push(format!("{}; events {}; the ledger closes", self.store, self.intake));
         lines
     }
-}
-
-/// The middle one of a few figures.
-fn median(figures: impl Iterator<Item = f64>) -> f64 {
-    let mut figures: Vec<f64> = figures.collect();
-    figures.sort_unstable_by(f64::total_cmp);
-    let middle = figures.len() / 2;
-    match (figures.get(middle), figures.get(middle.wrapping_sub(1))) {
-        (Some(upper), Some(lower)) if figures.len().is_multiple_of(2) => {
-            f64::midpoint(*upper, *lower)
-        }
-        (Some(one), _) => *one,
-        (None, _) => 0.0,
-    }
-}
-
-fn round(figure: f64, digits: i32) -> f64 {
-    let scale = 10_f64.powi(digits);
-    (figure * scale).round() / scale
 }
 
 #[cfg(test)]
@@ -248,13 +238,5 @@ mod tests {
         assert_eq!(json["ratio"]["chat"], 0.5);
         assert_eq!(json["channels"]["chat"]["c"]["per_second"], 500.0);
         assert_eq!(json["peak_memory_mib"], 5);
-    }
-
-    #[test]
-    fn percentiles_are_read_from_the_sorted_times() {
-        let took = (1..=100).rev().map(Duration::from_millis).collect();
-        let pace = PaceReport::new(took, 0.5);
-
-        assert_eq!((pace.percentile(50), pace.percentile(99)), (51.0, 100.0));
     }
 }

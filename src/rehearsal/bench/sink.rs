@@ -193,7 +193,10 @@ async fn take_mails(stream: TcpStream, tally: Arc<Tally>) -> io::Result<()> {
         if reading.read_until(b'\n', &mut line).await? == 0 {
             return Ok(());
         }
-        let answer: &[u8] = match line.get(..4).unwrap_or_default() {
+        // Some clients write their commands small.
+        let mut verb: [u8; 4] = line.first_chunk().copied().unwrap_or_default();
+        verb.make_ascii_uppercase();
+        let answer: &[u8] = match &verb {
             b"EHLO" => b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SIZE 10485760\r\n",
             b"RCPT" => {
                 recipient.clone_from(&line);
@@ -246,7 +249,7 @@ mod tests {
         sinks.tally.begin_times();
         let mut stream = TcpStream::connect(sinks.smtp).await.unwrap();
 
-        let mail = b"EHLO a\r\nMAIL FROM:<a@b.c>\r\nRCPT TO:<bench-7@sink.example>\r\nDATA\r\n\
+        let mail = b"EHLO a\r\nMAIL FROM:<a@b.c>\r\nrcpt TO:<bench-7@sink.example>\r\ndata\r\n\
                      Subject: x\r\n\r\nbody\r\n.\r\nQUIT\r\n";
         stream.write_all(mail).await.unwrap();
         sinks.tally.reach(1).await;

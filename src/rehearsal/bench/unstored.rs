@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use jiff::Timestamp;
+
 use super::BenchError;
 use crate::app::{self, App};
 use crate::broker::Consumer;
@@ -15,12 +17,12 @@ use crate::intake::{BatchLimits, next_batch};
 use crate::lifecycle::Tasks;
 use crate::model::audience::{AudienceQuery, InlineRecipient, Recipients, Resolution, Stranger};
 use crate::model::delivery::Delivery;
-use crate::model::event::Arrival;
+use crate::model::event::{Arrival, Event};
 use crate::model::id::ProviderName;
 use crate::model::message::Envelope;
 use crate::model::outcome::Verdict;
 use crate::pipeline::{Batching, Rulebook};
-use crate::plan::{self, Question};
+use crate::plan::{self, Planned, Question};
 use crate::send::{Desk, Slot};
 use crate::store::EventFacts;
 
@@ -113,18 +115,8 @@ impl Unstored {
 
 impl Inner {
     fn plan(&self, arrival: &Arrival) -> Result<(EventFacts, Vec<Delivery>), BenchError> {
-        let now = self.clock.now();
-        let broken =
-            |what: &dyn std::fmt::Display| BenchError::Broken(format!("not planned: {what}"));
-        let event = self.rulebook.decoder.decode(arrival, now).map_err(|why| broken(&why))?;
-        let event_type =
-            self.rulebook.event_type(&event).ok_or_else(|| broken(&"its type is unknown"))?;
-        let rules = &self.rulebook.rules;
-        let questions = plan::questions(&event, event_type, rules).map_err(|why| broken(&why))?;
-        let answers: Vec<_> = questions.into_iter().filter_map(answered_by_nobody).collect();
-        let plan =
-            plan::plan(&event, event_type, &answers, rules, now).map_err(|why| broken(&why))?;
-        let deliveries = plan.deliveries.into_iter().map(|planned| planned.delivery).collect();
+        let (event, planned) = plan_one(&self.rulebook, arrival, self.clock.now())?;
+        let deliveries = planned.into_iter().map(|planned| planned.delivery).collect();
         Ok((EventFacts::of(&event), deliveries))
     }
 
@@ -152,6 +144,22 @@ impl Inner {
             self.refused.fetch_add(1, Ordering::SeqCst);
         }
     }
+}
+
+/// Decodes and plans one arrival by a directory that knows nobody.
+pub(super) fn plan_one(
+    rulebook: &Rulebook,
+    arrival: &Arrival,
+    now: Timestamp,
+) -> Result<(Event, Vec<Planned>), BenchError> {
+    let broken = |what: &dyn std::fmt::Display| BenchError::Broken(format!("not planned: {what}"));
+    let event = rulebook.decoder.decode(arrival, now).map_err(|why| broken(&why))?;
+    let event_type = rulebook.event_type(&event).ok_or_else(|| broken(&"its type is unknown"))?;
+    let rules = &rulebook.rules;
+    let questions = plan::questions(&event, event_type, rules).map_err(|why| broken(&why))?;
+    let answers: Vec<_> = questions.into_iter().filter_map(answered_by_nobody).collect();
+    let plan = plan::plan(&event, event_type, &answers, rules, now).map_err(|why| broken(&why))?;
+    Ok((event, plan.deliveries))
 }
 
 /// A directory that knows nobody: every inline recipient is a stranger.

@@ -24,8 +24,24 @@ pub(super) fn this_thread() -> String {
 
 /// The most memory that was ever resident, in bytes.
 pub(super) fn peak_memory() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    memory_of("self", "VmHWM:")
+}
+
+/// The memory that is resident now, in bytes.
+pub(super) fn resident_memory() -> u64 {
+    memory_of("self", "VmRSS:")
+}
+
+/// Makes the peak what is resident now (proc(5), `clear_refs`); where that is not allowed, the peak
+/// stays what it was.
+pub(super) fn forget_peak_memory() {
+    fs::write("/proc/self/clear_refs", "5").ok();
+}
+
+/// One of the sizes in a process's `status`, in bytes.
+pub(super) fn memory_of(process: &str, name: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kibibytes = line.and_then(|text| text.trim().strip_suffix(" kB")?.trim().parse().ok());
     kibibytes.unwrap_or(0_u64) * 1024
 }
@@ -58,6 +74,8 @@ mod tests {
     #[test]
     fn this_thread_and_process_are_found() {
         assert!(this_thread().contains("/task/"));
-        assert!(peak_memory() > 0);
+        // In this order: what is resident may grow between the two.
+        let resident = resident_memory();
+        assert!(resident > 0 && peak_memory() >= resident);
     }
 }

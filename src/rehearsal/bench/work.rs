@@ -16,6 +16,13 @@ pub(super) fn event_type(channel: Channel) -> String {
     include_str!("event_type.toml").replace("CHANNEL", channel.as_str())
 }
 
+/// The event type of `channel` under another name, in another lane.
+pub(super) fn named_event_type(channel: Channel, name: &str, lane: &str) -> String {
+    event_type(channel)
+        .replace(&format!("\"bench.{channel}\""), &format!("\"{name}\""))
+        .replace("lane = \"normal\"", &format!("lane = \"{lane}\""))
+}
+
 /// Where the events of one measurement stand among all that a run publishes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Work {
@@ -30,39 +37,49 @@ pub(super) struct Work {
 }
 
 impl Work {
-    /// The event number `index` of this work, in the words of a shop.
+    /// The event number `index` of this work.
     pub(super) fn event(&self, index: u64) -> Bytes {
-        let number = self.first + index;
-        let recipient = match self.channel {
-            Channel::Email => {
-                json!({ "name": "Trần Thị Bích", "email": format!("{MARK}{number}@sink.example") })
-            }
-            Channel::Chat | Channel::Sms => json!({ "name": "Trần Thị Bích", "chat": "chat" }),
-        };
-        let data = json!({
-            "order_id": format!("{MARK}{number}"), "partner_id": "minh-phat",
-            "shipped_at": "2026-12-03T14:20:00+07:00", "expected_at": "2026-12-05",
-            "carrier": "Viettel Post", "packages": 24,
-            "lines": [
-                { "name": "Cà phê Robusta rang xay 1 kg", "quantity": 20, "unit": "thùng" },
-                { "name": "Cà phê Arabica Cầu Đất 500 g", "quantity": 4, "unit": "thùng" },
-            ],
-            "recipients": [recipient],
-        });
-        let event = Outgoing {
-            event_type: format!("bench.{}", self.channel),
-            key: Some(EventKey { source: "loa/bench".to_owned(), id: number.to_string() }),
-            not_before: self.not_before,
-            data,
-            ..Outgoing::default()
-        };
-        Bytes::from(structured(&event))
+        let name = format!("bench.{}", self.channel);
+        event(&name, self.channel, self.first + index, self.not_before)
     }
 
     /// The events as they arrive by HTTP.
     pub(super) fn arrivals(&self, now: Timestamp) -> Vec<Arrival> {
         (0..self.count).map(|index| arrival(self.event(index), now)).collect()
     }
+}
+
+/// The event of type `name` with this number, in the words of a shop.
+pub(super) fn event(
+    name: &str,
+    channel: Channel,
+    number: u64,
+    not_before: Option<Timestamp>,
+) -> Bytes {
+    let recipient = match channel {
+        Channel::Email => {
+            json!({ "name": "Trần Thị Bích", "email": format!("{MARK}{number}@sink.example") })
+        }
+        Channel::Chat | Channel::Sms => json!({ "name": "Trần Thị Bích", "chat": "chat" }),
+    };
+    let data = json!({
+        "order_id": format!("{MARK}{number}"), "partner_id": "minh-phat",
+        "shipped_at": "2026-12-03T14:20:00+07:00", "expected_at": "2026-12-05",
+        "carrier": "Viettel Post", "packages": 24,
+        "lines": [
+            { "name": "Cà phê Robusta rang xay 1 kg", "quantity": 20, "unit": "thùng" },
+            { "name": "Cà phê Arabica Cầu Đất 500 g", "quantity": 4, "unit": "thùng" },
+        ],
+        "recipients": [recipient],
+    });
+    let event = Outgoing {
+        event_type: name.to_owned(),
+        key: Some(EventKey { source: "loa/bench".to_owned(), id: format!("{name}-{number}") }),
+        not_before,
+        data,
+        ..Outgoing::default()
+    };
+    Bytes::from(structured(&event))
 }
 
 /// Bytes as they arrive by HTTP.

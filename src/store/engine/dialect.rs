@@ -37,6 +37,13 @@ impl Statements {
         known.insert(sql.to_owned(), Arc::clone(&written));
         written
     }
+
+    /// Every statement that was run so far, as its database reads it.
+    #[cfg(test)]
+    pub(super) fn all(&self) -> Vec<Arc<str>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.values().map(Arc::clone).collect()
+    }
 }
 
 /// Replaces tokens in braces, and `$n` by `?n` for SQLite.

@@ -106,6 +106,12 @@ impl Postgres {
         Ok(Self { pool, statements, clock, database_clock: Mutex::default() })
     }
 
+    /// Every statement that was run so far.
+    #[cfg(test)]
+    pub(in crate::store) fn statements(&self) -> Vec<std::sync::Arc<str>> {
+        self.statements.all()
+    }
+
     /// Runs `work` as one transaction, again if it met another one.
     pub(in crate::store) async fn write<T, F>(&self, work: F) -> Result<T, StoreError>
     where
@@ -331,7 +337,7 @@ impl PostgresTx<'_> {
             Param::Column(write.rows.iter().filter_map(|row| row.get(column)).collect())
         };
         let columns = (0..kinds.len()).map(column).collect();
-        Ok((self.inner.prepare_cached(&all).await?, vec![columns]))
+        Ok((self.prepare(&all).await?, vec![columns]))
     }
 
     pub(super) async fn query_all(

@@ -64,6 +64,12 @@ impl Sqlite {
         })
     }
 
+    /// Every statement that was run so far.
+    #[cfg(test)]
+    pub(in crate::store) fn statements(&self) -> Vec<Arc<str>> {
+        self.statements.all()
+    }
+
     /// Runs `work` on a snapshot, on a thread for blocking work.
     pub(in crate::store) async fn read<T, F>(self: &Arc<Self>, work: F) -> Result<T, StoreError>
     where

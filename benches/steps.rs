@@ -1,0 +1,307 @@
+//! Each step alone: `cargo bench`, or `cargo bench -- render` for those with a word in their name.
+//!
+//! What a whole message costs, and how fast it goes, is shown by `loa bench`.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark may fail by panicking")]
+
+use std::cell::Cell;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use divan::{Bencher, black_box};
+use jiff::{SignedDuration, Timestamp};
+use loa::app;
+use loa::clock::Clock;
+use loa::config::{self, Sources};
+use loa::model::address::Channel;
+use loa::model::audience::{AudienceQuery, InlineRecipient, Recipients, Resolution, Stranger};
+use loa::model::catalogue::{OnUnknown, RetryPolicy};
+use loa::model::delivery::{Delivery, Policy, settle};
+use loa::model::event::{Arrival, Event, Properties, Transport};
+use loa::model::id::{ProviderName, RunId};
+use loa::model::message::Dialect;
+use loa::model::outcome::{Answer, Outcome, Verdict};
+use loa::pipeline::Rulebook;
+use loa::plan::{self, Plan, Question};
+use loa::record::{self, Tried};
+use loa::render::sms;
+use loa::store::{
+    Acceptance, Claimed, DeliveryFilter, EventFacts, Finish, NewDelivery, Place, PlannedEvent,
+    Settings, Store,
+};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+const CHANNELS: [Channel; 3] = [Channel::Email, Channel::Chat, Channel::Sms];
+/// Deliveries of one transaction.
+const BATCH: usize = 500;
+const LEASE: Duration = Duration::from_mins(10);
+
+static RULEBOOK: LazyLock<Rulebook> = LazyLock::new(rulebook);
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench]
+fn decode_and_validate(bencher: Bencher<'_, '_>) {
+    let arrival = arrival(Channel::Email, 1);
+
+    bencher.bench(|| RULEBOOK.decoder.decode(black_box(&arrival), now()).unwrap());
+}
+
+#[divan::bench(args = CHANNELS)]
+fn plan(bencher: Bencher<'_, '_>, channel: Channel) {
+    let event = event(channel, 1);
+
+    bencher.bench(|| planned(black_box(&event)));
+}
+
+#[divan::bench(args = CHANNELS)]
+fn render(bencher: Bencher<'_, '_>, channel: Channel) {
+    let event = event(channel, 1);
+    let (facts, delivery) = (EventFacts::of(&event), deliveries(&event).remove(0));
+
+    bencher.bench(|| {
+        RULEBOOK.render(black_box(&delivery), &facts, Dialect::SlackMrkdwn, now()).unwrap()
+    });
+}
+
+#[divan::bench(args = ["GSM-7: your order is on its way", "UCS-2: đơn hàng đang trên đường giao"])]
+fn sms_parts(text: &str) -> usize {
+    sms::encode(black_box(&text.repeat(6))).parts as usize
+}
+
+#[divan::bench]
+fn state_machine(bencher: Bencher<'_, '_>) {
+    let delivery = deliveries(&event(Channel::Email, 1)).remove(0);
+    let retry = RetryPolicy {
+        first: Duration::from_secs(30),
+        cap: Duration::from_mins(30),
+        max_attempts: 10,
+    };
+    let policy = Policy { retry, on_unknown: OnUnknown::Hold };
+    let verdicts = [Verdict::accepted(), Verdict::later(), Verdict::BadAddress, Verdict::Unknown];
+
+    bencher.bench(|| {
+        verdicts
+            .each_ref()
+            .map(|verdict| settle(black_box(&delivery), 1, verdict, policy, (now(), 0.5)))
+    });
+}
+
+/// Statements on SQLite, a batch each; a disk's flush is in them.
+mod store {
+    use divan::Bencher;
+
+    use super::{Bed, sent};
+
+    #[divan::bench(sample_count = 20, sample_size = 1)]
+    fn accept_500(bencher: Bencher<'_, '_>) {
+        let bed = Bed::new();
+
+        bencher.with_inputs(|| bed.batch()).bench_local_values(|batch| bed.accept(batch));
+    }
+
+    #[divan::bench(sample_count = 20, sample_size = 1)]
+    fn claim_500(bencher: Bencher<'_, '_>) {
+        let bed = Bed::new();
+
+        bencher.with_inputs(|| bed.accept(bed.batch())).bench_local_values(|()| bed.claim());
+    }
+
+    #[divan::bench(sample_count = 20, sample_size = 1)]
+    fn finish_500(bencher: Bencher<'_, '_>) {
+        let bed = Bed::new();
+        let claimed = || {
+            bed.accept(bed.batch());
+            bed.claim().iter().map(sent).collect()
+        };
+
+        bencher.with_inputs(claimed).bench_local_values(|finishes| bed.finish(finishes));
+    }
+
+    #[divan::bench]
+    fn search_by_order(bencher: Bencher<'_, '_>) {
+        let bed = Bed::new();
+        bed.accept(bed.batch());
+
+        bencher.bench_local(|| bed.search("bench-7"));
+    }
+}
+
+/// A store in a folder of its own.
+struct Bed {
+    store: Store,
+    runtime: Runtime,
+    next: Cell<u64>,
+    _folder: TempDir,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let folder = TempDir::new().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let day = Duration::from_hours(24);
+        let settings = Settings {
+            place: Place::Sqlite(folder.path().join("loa.db")),
+            outbox: true,
+            keys_last: 400 * day,
+            derived_keys_last: day,
+        };
+        let clock = Clock::system();
+        let run = RunId::new(clock.now());
+        let store = runtime.block_on(Store::open(settings, clock, run)).unwrap();
+        Self { store, runtime, next: Cell::new(0), _folder: folder }
+    }
+
+    fn batch(&self) -> Vec<Acceptance> {
+        let first = self.next.get();
+        self.next.set(first + BATCH as u64);
+        let numbers = first..self.next.get();
+        numbers.map(|number| Acceptance::Planned(Box::new(planned_event(number)))).collect()
+    }
+
+    fn accept(&self, batch: Vec<Acceptance>) {
+        let accepted = self.runtime.block_on(self.store.accept(batch)).unwrap();
+        assert!(accepted.iter().all(|one| one.planned_event().is_some()));
+    }
+
+    fn claim(&self) -> Vec<Claimed> {
+        let provider = ProviderName::from("sandbox");
+        let claimed = self.runtime.block_on(self.store.claim(&provider, BATCH, LEASE)).unwrap();
+        assert_eq!(claimed.len(), BATCH);
+        claimed
+    }
+
+    fn finish(&self, finishes: Vec<Finish>) {
+        let finished = self.runtime.block_on(self.store.finish(finishes)).unwrap();
+        assert!(finished.iter().all(|one| one.was_claimed));
+    }
+
+    fn search(&self, order: &str) -> usize {
+        let filter =
+            DeliveryFilter { business_key: Some(order.to_owned()), ..DeliveryFilter::default() };
+        let found = self.runtime.block_on(self.store.deliveries(filter, None, 50)).unwrap();
+        assert_eq!(found.len(), 1);
+        found.len()
+    }
+}
+
+/// The end of a claim as if its provider had accepted.
+fn sent(claim: &Claimed) -> Finish {
+    let outcome = Outcome {
+        verdict: Verdict::accepted(),
+        answer: Answer::new(Some("250".to_owned()), "2.0.0 taken"),
+        captured: None,
+    };
+    let (started_at, finished_at) = (now(), now());
+    let tried = Tried { outcome, started_at, finished_at, template_version: None };
+    record::outcome(claim, tried, &RULEBOOK.catalogue, 0.5)
+}
+
+fn now() -> Timestamp {
+    Clock::system().now()
+}
+
+/// The rules of a Loa with the event types of `loa bench`, all channels by the sandbox.
+fn rulebook() -> Rulebook {
+    let folder = TempDir::new().unwrap();
+    let catalogue = folder.path().join("event-types");
+    std::fs::create_dir(&catalogue).unwrap();
+    for channel in CHANNELS {
+        let text = include_str!("../src/rehearsal/bench/event_type.toml")
+            .replace("CHANNEL", channel.as_str())
+            .replace("chat = {", "phone = { type = \"string\" }, chat = {");
+        std::fs::write(catalogue.join(format!("bench.{channel}.toml")), text).unwrap();
+    }
+    let text = "alarms = false\n\
+                [channels]\nemail = \"sandbox\"\nchat = \"sandbox\"\nsms = \"sandbox\"\n\
+                [providers.sandbox]\nkind = \"sandbox\"\n";
+    let sources = Sources::defaults()
+        .with_text("bench.toml", text)
+        .with_override("data_dir", &folder.path().display().to_string(), "--data-dir")
+        .with_override("catalogue_dir", &catalogue.display().to_string(), "the benchmark");
+    let config = config::load(&sources).unwrap_or_else(|faults| panic!("{faults}"));
+    app::rulebook(&config).unwrap()
+}
+
+/// An event to one person, in the words of a shop.
+fn arrival(channel: Channel, number: u64) -> Arrival {
+    let recipient = match channel {
+        Channel::Email => {
+            serde_json::json!({ "name": "Trần Thị Bích", "email": format!("b{number}@sink.example") })
+        }
+        Channel::Chat => serde_json::json!({ "name": "Trần Thị Bích", "chat": "sandbox" }),
+        Channel::Sms => serde_json::json!({ "name": "Trần Thị Bích", "phone": "+84901234567" }),
+    };
+    let event = serde_json::json!({
+        "specversion": "1.0", "id": number.to_string(), "source": "loa/bench",
+        "type": format!("bench.{channel}"),
+        "data": {
+            "order_id": format!("bench-{number}"), "partner_id": "minh-phat",
+            "shipped_at": "2026-12-03T14:20:00+07:00", "expected_at": "2026-12-05",
+            "carrier": "Viettel Post", "packages": 24,
+            "lines": [
+                { "name": "Cà phê Robusta rang xay 1 kg", "quantity": 20, "unit": "thùng" },
+                { "name": "Cà phê Arabica Cầu Đất 500 g", "quantity": 4, "unit": "thùng" },
+            ],
+            "recipients": [recipient],
+        },
+    });
+    let properties = Properties {
+        content_type: Some("application/cloudevents+json".to_owned()),
+        ..Properties::default()
+    };
+    let bytes = event.to_string().into();
+    Arrival { bytes, properties, transport: Transport::Http, at: now() }
+}
+
+fn event(channel: Channel, number: u64) -> Event {
+    RULEBOOK.decoder.decode(&arrival(channel, number), now()).unwrap()
+}
+
+/// The plan of an event by a directory that knows nobody.
+fn planned(event: &Event) -> Plan {
+    let event_type = RULEBOOK.event_type(event).unwrap();
+    let questions = plan::questions(event, event_type, &RULEBOOK.rules).unwrap();
+    let answers: Vec<_> = questions.into_iter().filter_map(answered_by_nobody).collect();
+    plan::plan(event, event_type, &answers, &RULEBOOK.rules, now()).unwrap()
+}
+
+fn answered_by_nobody(question: Question) -> Option<(Question, Resolution)> {
+    let AudienceQuery::Inline(people) = &question.query else { return None };
+    let stranger = |recipient: &InlineRecipient| Stranger {
+        recipient: recipient.clone(),
+        suppressed: Vec::new(),
+        consents: Vec::new(),
+    };
+    let recipients = Recipients {
+        strangers: people.iter().map(stranger).collect(),
+        total: people.len() as u64,
+        ..Recipients::default()
+    };
+    Some((question, Resolution::Recipients(recipients)))
+}
+
+fn deliveries(event: &Event) -> Vec<Delivery> {
+    planned(event).deliveries.into_iter().map(|planned| planned.delivery).collect()
+}
+
+/// An event with its plan, due a second ago.
+fn planned_event(number: u64) -> PlannedEvent {
+    let event = event(Channel::Email, number);
+    let deliveries = planned(&event).deliveries.into_iter().map(|planned| {
+        let mut delivery = planned.delivery;
+        delivery.due_at = delivery.due_at.saturating_sub(SignedDuration::from_secs(1)).unwrap();
+        NewDelivery { delivery, unless: planned.unless, lease: None }
+    });
+    PlannedEvent {
+        arrival: arrival(Channel::Email, number),
+        deliveries: deliveries.collect(),
+        event,
+        cancels: Vec::new(),
+        change: None,
+        pages: Vec::new(),
+    }
+}

@@ -1,0 +1,165 @@
+//! The row *growth*: accept, claim, record and search on tables of several sizes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::findings::{Findings, as_float, median, millis, round};
+use super::seed::{LEASE, Seed};
+use super::settings::Stage;
+use super::sink::Sinks;
+use super::{Bench, BenchError};
+use crate::clock::Clock;
+use crate::model::address::Channel;
+use crate::model::delivery::State;
+use crate::model::id::ProviderName;
+use crate::store::{Cursor, DeliveryFilter};
+
+/// How many deliveries the store holds.
+const SIZES: [u64; 2] = [10_000, 1_000_000];
+/// Deliveries of one transaction.
+const BATCH: usize = 200;
+/// How often each thing is done at each size, for one round of the benchmark's extent.
+const TIMES: usize = 3;
+/// Rows of a page.
+const PAGE: u32 = 50;
+
+/// What is done, and how long each time took, in milliseconds.
+type Took = BTreeMap<&'static str, Vec<f64>>;
+
+impl Bench {
+    pub(super) async fn growth(&self, mut tell: impl FnMut(&str)) -> Result<Findings, BenchError> {
+        let sinks = Sinks::start(&Clock::system())?;
+        let config = self.config(&sinks, &Stage::default())?;
+        let mut seed = Seed::open(&config).await?;
+        let originals = seed.originals("bench.email", Channel::Email).await?;
+        let sizes = if self.sizes.is_empty() { SIZES.to_vec() } else { self.sizes.clone() };
+        let (mut held, mut found) = (0, Vec::new());
+        let empty = seed.store.size().await?;
+        for size in sizes {
+            tell(&format!("filling the store up to {size} deliveries"));
+            let began = seed.clock.monotonic();
+            seed.fill(originals, (held, size.max(held))).await?;
+            let took = seed.clock.monotonic().saturating_sub(began).as_secs_f64();
+            held = held.max(size);
+            tell(&format!("filled in {took:.0} s; measuring"));
+            let bytes = seed.store.size().await?;
+            let mut took = Took::new();
+            for _ in 0..TIMES * self.extent.rounds {
+                write(&mut seed, &mut took).await?;
+                search(&seed, held, &mut took).await?;
+            }
+            found.push(Size { rows: held, bytes, took });
+        }
+        Ok(findings(&found, empty, &seed.store.describe()))
+    }
+}
+
+/// What was found at one size.
+struct Size {
+    /// Deliveries.
+    rows: u64,
+    /// What the store takes on disk.
+    bytes: u64,
+    took: Took,
+}
+
+/// One batch from its acceptance to its record.
+async fn write(seed: &mut Seed, took: &mut Took) -> Result<(), BenchError> {
+    let batch = seed.batch("bench.email", Channel::Email, BATCH)?;
+    let clock = seed.clock.clone();
+    let began = clock.monotonic();
+    seed.store.accept(batch).await?;
+    let accepted = clock.monotonic();
+    let claims = seed.store.claim(&ProviderName::from("email"), BATCH, LEASE).await?;
+    let claimed = clock.monotonic();
+    if claims.len() != BATCH {
+        return Err(BenchError::Broken(format!("{} of {BATCH} were claimed", claims.len())));
+    }
+    let finishes = claims.iter().map(|claim| seed.sent(claim)).collect();
+    let composed = clock.monotonic();
+    seed.store.finish(finishes).await?;
+    let recorded = clock.monotonic();
+    note(took, "accept", accepted.saturating_sub(began));
+    note(took, "claim", claimed.saturating_sub(accepted));
+    note(took, "record", recorded.saturating_sub(composed));
+    Ok(())
+}
+
+/// One page of each search that operators make.
+async fn search(seed: &Seed, held: u64, took: &mut Took) -> Result<(), BenchError> {
+    let number = fastrand::u64(..held.max(1));
+    let none = DeliveryFilter::default;
+    let behind = Cursor { at: seed.clock.now(), id: uuid::Uuid::max() };
+    let searches = [
+        ("by order", DeliveryFilter { business_key: Some(format!("copy-{number}")), ..none() }),
+        ("by recipient", DeliveryFilter { contact: Some(format!("copy-{number}")), ..none() }),
+        (
+            "by address",
+            DeliveryFilter { address: Some(format!("copy-{number}@sink.example")), ..none() },
+        ),
+        (
+            "by partner",
+            DeliveryFilter { partner: Some(format!("partner-{}", number % 1000)), ..none() },
+        ),
+        (
+            "by part of a name",
+            DeliveryFilter { name: Some(format!("bich {}", number % 5000)), ..none() },
+        ),
+        ("failed", DeliveryFilter { states: vec![State::Failed], ..none() }),
+        ("newest", none()),
+    ];
+    for (what, filter) in searches {
+        let began = seed.clock.monotonic();
+        let page = seed.store.deliveries(filter, Some(behind), PAGE).await?;
+        note(took, what, seed.clock.monotonic().saturating_sub(began));
+        if page.is_empty() {
+            return Err(BenchError::Broken(format!("the search {what} found nothing")));
+        }
+    }
+    Ok(())
+}
+
+fn note(took: &mut Took, what: &'static str, lasted: Duration) {
+    took.entry(what).or_default().push(millis(lasted));
+}
+
+fn findings(found: &[Size], empty: u64, store: &str) -> Findings {
+    let smallest = found.first().map(|size| &size.took);
+    let mut rows = Vec::new();
+    let mut sizes = Vec::new();
+    for size in found {
+        let each = as_float(size.bytes.saturating_sub(empty)) / as_float(size.rows.max(1));
+        let mut json = serde_json::Map::from_iter([
+            ("rows".to_owned(), json!(size.rows)),
+            ("bytes_a_delivery".to_owned(), json!(round(each, 0))),
+        ]);
+        for (what, times) in &size.took {
+            let time = median(times.iter().copied());
+            let first = smallest.and_then(|took| took.get(what));
+            let first = median(first.into_iter().flatten().copied());
+            let times = time / first.max(f64::EPSILON);
+            let figure = json!({ "ms": round(time, 2), "times_the_smallest": round(times, 2) });
+            json.insert(what.replace(' ', "_"), figure);
+            let cells = [size.rows.to_string(), (*what).to_owned()];
+            rows.push([cells.to_vec(), vec![format!("{time:.2}"), format!("{times:.2}")]].concat());
+        }
+        rows.push(vec![
+            size.rows.to_string(),
+            "bytes a delivery".to_owned(),
+            format!("{each:.0}"),
+            String::new(),
+        ]);
+        sizes.push(Value::Object(json));
+    }
+    Findings {
+        titles: vec!["deliveries", "what", "ms", "times the smallest"],
+        rows,
+        lines: vec![
+            format!("accept, claim and record: {BATCH} deliveries; searches: pages of {PAGE}"),
+            store.to_owned(),
+        ],
+        json: json!({ "batch": BATCH, "page": PAGE, "sizes": sizes, "store": store }),
+    }
+}

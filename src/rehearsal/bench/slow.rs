@@ -1,0 +1,110 @@
+//! The row *slow*: a provider that hangs beside one that does not.
+
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
+
+use super::bed::{Bed, Way};
+use super::findings::{Figures, Findings, median};
+use super::settings::Stage;
+use super::sink::Sinks;
+use super::ways::events_for;
+use super::work::{self, arrival};
+use super::{Bench, BenchError, usage};
+use crate::clock::Clock;
+use crate::lifecycle::Tasks;
+use crate::model::address::Channel;
+
+/// Calls at once of the provider that hangs.
+const HANGING: u64 = 64;
+/// Deliveries that wait for it.
+const WAITING: u64 = 2_000;
+const SLOW: &str = "bench.slow";
+
+impl Bench {
+    pub(super) async fn slow(&self, mut tell: impl FnMut(&str)) -> Result<Findings, BenchError> {
+        let sinks = Sinks::start(&Clock::system())?;
+        let silent = Tasks::new();
+        let stage = stage(&silent).await?;
+        let (app, playground) = self.open(&sinks, &stage).await?;
+        let mut bed = Bed::new(&app, &sinks).await?;
+        let first = bed.measure(Way::Durable, Channel::Chat, self.extent.warm_up).await?;
+        let count = events_for(&first, self.extent);
+
+        let alone = self.fast(&mut bed, count).await?;
+        tell(&format!("the fast one alone: {alone:.0}/s"));
+        let hanging = bed.hang().await?;
+        let beside = self.fast(&mut bed, count).await?;
+        tell(&format!("beside the slow one: {beside:.0}/s"));
+        let mut figures = Figures::default();
+        figures.add(("fast one alone, messages/s", "alone_per_second"), alone, 0);
+        figures.add(("beside the slow one, messages/s", "beside_per_second"), beside, 0);
+        figures.add(("share kept", "share_kept"), beside / alone.max(f64::EPSILON), 3);
+        figures.count(("calls that hang", "hanging"), hanging);
+        figures.count(("deliveries that wait for the slow one", "waiting"), WAITING - hanging);
+        figures.count(("peak memory, MiB", "peak_memory_mib"), usage::peak_memory() >> 20);
+        let store = app.store.describe();
+        drop(bed);
+        // The calls that hang would hang on.
+        app.tasks.hard().cancel();
+        app.stop().await;
+        silent.hard().cancel();
+        if let Some(playground) = playground {
+            playground.clear().await?;
+        }
+        Ok(figures.findings(&store))
+    }
+
+    /// Messages a second of the provider that does not hang: the median of the rounds.
+    async fn fast(&self, bed: &mut Bed<'_>, count: u64) -> Result<f64, BenchError> {
+        let mut speeds = Vec::new();
+        for _ in 0..self.extent.rounds {
+            speeds.push(bed.measure(Way::Durable, Channel::Chat, count).await?.per_second());
+        }
+        Ok(median(speeds))
+    }
+}
+
+/// Settings with a second provider of chats, whose gateway takes everything and never answers.
+async fn stage(tasks: &Tasks) -> Result<Stage, BenchError> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    say_nothing(listener, tasks);
+    let event_type = work::named_event_type(Channel::Chat, SLOW, "normal")
+        .replace("template =", "providers = { chat = \"slow\" }\ntemplate =");
+    let providers = format!(
+        "[providers.slow]\nkind = \"slack\"\nurl = \"http://127.0.0.1:{port}/\"\n\
+         concurrency = {HANGING}\ntimeout = \"30s\"\n"
+    );
+    let event_types = vec![(SLOW.to_owned(), event_type)];
+    Ok(Stage { event_types, providers, ..Stage::default() })
+}
+
+impl Bed<'_> {
+    /// Plans deliveries for the provider that hangs, and returns once all its calls hang.
+    async fn hang(&mut self) -> Result<u64, BenchError> {
+        let now = self.app.clock.now();
+        let events =
+            (0..WAITING).map(|number| arrival(work::event(SLOW, Channel::Chat, number, None), now));
+        self.accept(events.collect()).await?;
+        while (self.app.pipeline.in_flight() as u64) < HANGING {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        self.stuck = self.app.pipeline.in_flight();
+        Ok(HANGING)
+    }
+}
+
+/// Takes connections and reads what comes; never answers.
+fn say_nothing(listener: TcpListener, tasks: &Tasks) {
+    let all = tasks.clone();
+    tasks.spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            all.spawn(async move {
+                let mut buffer = [0; 4096];
+                while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
+            });
+        }
+    });
+}
