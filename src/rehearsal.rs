@@ -35,7 +35,7 @@ mod tests {
 
     use rusqlite::Connection;
 
-    use super::bench::{Bench, BenchError, Extent};
+    use super::bench::{Bench, BenchError, Extent, Row};
     use super::demo::{Demo, DemoError};
 
     /// A store of some older version, in which one contact is kept and nothing ever happened.
@@ -63,10 +63,11 @@ mod tests {
             amqp_url: None,
             is_quiet: true,
         };
-        let bench = Bench { data_dir, store_url: None, amqp_url: None, extent: Extent::QUICK };
+        let (store_url, amqp_url, sizes) = (None, None, Vec::new());
+        let bench = Bench { data_dir, store_url, amqp_url, extent: Extent::QUICK, sizes };
 
         let demo = demo.start().await.err();
-        let bench = bench.run(|_| {}).await.err();
+        let bench = bench.run(Row::Ways, |_| {}).await.err();
 
         assert!(matches!(demo, Some(DemoError::NotEmpty(_))), "{demo:?}");
         assert!(matches!(bench, Some(BenchError::NotEmpty(_))), "{bench:?}");

@@ -177,9 +177,10 @@ async fn take_over_from(
         .into_iter()
         .filter(|row| !row.delivery.state.is_final())
         .partition(|row| row.token.is_some());
-    let fallback = Intent::CancelForFallback.as_str();
-    let intents: Vec<_> =
-        leased.iter().map(|row| vec![fallback.into(), row.delivery.id.0.into()]).collect();
+    let intents: Vec<_> = leased
+        .iter()
+        .map(|row| vec![Intent::CancelForFallback.as_str().into(), row.delivery.id.0.into()])
+        .collect();
     tx.execute_many(INTEND, &intents).await?;
     let cancelled = |row: DeliveryRow| {
         let delivery = &row.delivery;

@@ -1,10 +1,11 @@
 //! Two processes on one PostgreSQL share the work and the rates, and never do anything twice.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use crate::receiver::{Gateway, Relay, Reply};
 use crate::stage::{Running, company, hooked, hurried, outside, postgres, with_catalogue};

@@ -224,12 +224,12 @@ async fn a_store_goes_on_when_postgres_ends_its_connections() {
 
 #[tokio::test]
 async fn a_process_goes_by_the_clock_of_its_postgres_and_not_by_its_own() {
-    let stage = Stage::postgres("clock").await;
+    let _made = Stage::postgres("clock").await;
     let (clock, own) = (Clock::system(), Clock::system());
     let hour = Duration::from_hours(1);
     clock.follow(own.now() + hour, Duration::ZERO);
 
-    let store = stage.again("clock", clock.clone());
+    let store = Stage::again("clock", clock.clone());
     store.ledger().await.unwrap();
 
     let apart = clock.now().duration_since(own.now()).unsigned_abs();

@@ -90,7 +90,7 @@ impl Stage {
     }
 
     /// Another store on the database that was made for this `name`, as a second process opens it.
-    pub(super) fn again(&self, name: &str, clock: Clock) -> Store {
+    pub(super) fn again(name: &str, clock: Clock) -> Store {
         let url = postgres_url();
         let (base, _) = url.rsplit_once('/').unwrap();
         let place =
