@@ -168,6 +168,8 @@ impl Postgres {
         let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
         let micros: i64 = client.query_one(sql, &[]).await?.try_get(0)?;
         let shown = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX);
+        // What this process plans and settles must be due by the clock that claims go by.
+        self.clock.anchor(shown);
         let seen = DatabaseClock { shown, at: self.clock.monotonic() };
         *self.database_clock.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
         Ok(shown)
