@@ -3,5 +3,7 @@
 pub mod bench;
 mod company;
 pub mod demo;
+pub mod drill;
 pub mod post;
+pub mod proxy;
 mod story;

@@ -11,6 +11,7 @@ mod conditions;
 mod contract;
 mod counters;
 pub mod directory;
+mod empty;
 pub mod engine;
 mod error;
 mod events;
@@ -19,6 +20,7 @@ mod holds;
 mod inbox;
 mod keys;
 mod migrate;
+mod onlooker;
 mod outbox;
 mod overtake;
 mod pages;
@@ -52,6 +54,7 @@ pub use events::{EventFilter, EventRow, RejectedFilter};
 pub use finish::{Finish, Finished};
 pub use holds::ProviderHold;
 pub use inbox::{Acceptance, Accepted, NewDelivery, NewPage, PlannedEvent};
+pub use onlooker::Onlooker;
 pub use pages::Page;
 pub use repair::{Repair, Repaired};
 pub use rows::EventFacts;
@@ -128,6 +131,11 @@ impl Store {
         };
         let Settings { outbox, keys_last, derived_keys_last, .. } = settings;
         Ok(Self { engine: Arc::new(engine), clock, run, outbox, keys_last, derived_keys_last })
+    }
+
+    /// What the claims of this process are known by.
+    pub fn run(&self) -> RunId {
+        self.run
     }
 
     /// How many transactions are worth having under way at once.

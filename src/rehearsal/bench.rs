@@ -58,7 +58,7 @@ pub enum BenchError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store holds something that the benchmark did not make.
-    #[error("{0} holds events that the benchmark did not make; name an empty one")]
+    #[error("{0} holds something that the benchmark did not make; name an empty one")]
     NotEmpty(String),
     /// The broker or its virtual host cannot be used.
     #[error(transparent)]
@@ -124,7 +124,7 @@ impl Bench {
             None => None,
         };
         let app = App::build(config, clock, Tasks::new()).await?;
-        if !app.store.counters().await?.is_empty() {
+        if !app.store.is_empty().await? {
             return Err(BenchError::NotEmpty(app.store.describe()));
         }
         let mut bed = Bed::new(&app, &sinks).await?;

@@ -54,7 +54,7 @@ pub enum DemoError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store holds something that the demo did not make.
-    #[error("{0} holds events or contacts that the demo did not make; name an empty one")]
+    #[error("{0} holds something that the demo did not make; name an empty one")]
     NotEmpty(String),
     /// The virtual host is not the demo's own, or cannot be used.
     #[error(transparent)]
@@ -107,8 +107,7 @@ impl Demo {
             None => None,
         };
         let app = App::start(config, clock, Tasks::new()).await?;
-        let holds_something = !app.store.counters().await?.is_empty();
-        if holds_something {
+        if !app.store.is_empty().await? {
             return Err(DemoError::NotEmpty(app.store.describe()));
         }
         company::settle_in(&app.store, start).await?;
