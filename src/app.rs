@@ -186,7 +186,7 @@ impl App {
             readiness: Arc::new(readiness(&self.links)),
         };
         let address = web::serve(surroundings, &self.tasks).await?;
-        server_file::write(&self.config.data_dir, address, &token)?;
+        server_file::write(&self.config.data_dir, (address, self.store.run()), &token)?;
         Ok(address)
     }
 

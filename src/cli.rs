@@ -6,6 +6,7 @@ mod client;
 mod contacts;
 mod deliveries;
 mod demo;
+mod drill;
 mod event_types;
 mod events;
 mod health;
@@ -49,6 +50,7 @@ enum Command {
     Run(run::Run),
     Demo(demo::Demo),
     Bench(bench::Bench),
+    Drill(drill::Drill),
     Check(check::Check),
     Publish(publish::Publish),
     Events(events::Events),
@@ -156,6 +158,7 @@ impl Command {
             Self::Run(command) => command.run().await,
             Self::Demo(command) => command.run().await,
             Self::Bench(command) => command.run().await,
+            Self::Drill(command) => command.run().await,
             Self::Check(command) => Ok(command.run()),
             Self::Publish(command) => command.run().await,
             Self::Events(command) => command.run().await,

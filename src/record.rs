@@ -70,6 +70,12 @@ pub fn without_try(claimed: &Claimed, settlement: Settlement) -> Finish {
 
 /// What the catalogue says about trying a delivery again.
 pub fn policy_for(catalogue: &Catalogue, delivery: &Delivery) -> Policy {
+    #[cfg(test)]
+    if crate::sabotage::is(crate::sabotage::Sabotage::RetriesWhatIsHeld)
+        && let Some(event_type) = catalogue.types.get(&delivery.event_type)
+    {
+        return Policy { retry: event_type.retry, on_unknown: OnUnknown::Retry };
+    }
     match catalogue.types.get(&delivery.event_type) {
         Some(event_type) => Policy { retry: event_type.retry, on_unknown: event_type.on_unknown },
         None => ORPHAN_POLICY,

@@ -3,7 +3,9 @@
 pub mod bench;
 mod company;
 pub mod demo;
+pub mod drill;
 pub mod post;
+pub mod proxy;
 mod story;
 
 use crate::app;

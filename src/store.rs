@@ -22,6 +22,7 @@ mod holds;
 mod inbox;
 mod keys;
 mod migrate;
+mod onlooker;
 mod outbox;
 mod overtake;
 mod pages;
@@ -57,6 +58,7 @@ pub use events::{EventFilter, EventRow, RejectedFilter};
 pub use finish::{Finish, Finished};
 pub use holds::ProviderHold;
 pub use inbox::{Acceptance, Accepted, NewDelivery, NewPage, PlannedEvent};
+pub use onlooker::Onlooker;
 pub use pages::Page;
 pub use rejected::RejectedLine;
 pub use repair::{Repair, Repaired};
@@ -134,6 +136,11 @@ impl Store {
         };
         let Settings { outbox, keys_last, derived_keys_last, .. } = settings;
         Ok(Self { engine: Arc::new(engine), clock, run, outbox, keys_last, derived_keys_last })
+    }
+
+    /// What the claims of this process are known by.
+    pub fn run(&self) -> RunId {
+        self.run
     }
 
     /// How many transactions are worth having under way at once.

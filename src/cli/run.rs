@@ -1,9 +1,12 @@
 //! `loa run`: takes events in and delivers, until it is stopped.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{Failure, Output, Settings};
@@ -14,6 +17,9 @@ use crate::lifecycle::{Signals, Tasks, Wish};
 use crate::telemetry;
 use crate::web;
 
+/// How often a drill's file is read.
+const FOLLOW: Duration = Duration::from_millis(50);
+
 /// Take events in and deliver them, until SIGTERM or Ctrl-C.
 ///
 /// The first such signal finishes what is being sent, up to `send.grace`; a second one does not wait.
@@ -23,6 +29,10 @@ use crate::web;
 pub(super) struct Run {
     #[command(flatten)]
     settings: Settings,
+    /// A file with the seconds by which the wall clock is wrong, read again and again; for
+    /// `loa drill`, which makes clocks jump.
+    #[arg(long, value_name = "FILE", hide = true)]
+    drill_clock: Option<PathBuf>,
     /// How the address of the console is printed.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -34,8 +44,12 @@ impl Run {
         let mut signals = Signals::listen()?;
         let sources = self.settings.sources();
         let config = prepare(&sources)?;
+        let (clock, tasks) = (Clock::system(), Tasks::new());
+        if let Some(file) = &self.drill_clock {
+            tasks.spawn(follow(clock.clone(), file.clone(), tasks.clone()));
+        }
         let app = tokio::select! {
-            started = App::start(config, Clock::system(), Tasks::new()) => started.map_err(super::wrong)?,
+            started = App::start(config, clock, tasks) => started.map_err(super::wrong)?,
             () = signals.stop() => return Ok(ExitCode::SUCCESS),
         };
         if let Err(failure) = self.serve(&app).await {
@@ -80,6 +94,17 @@ impl Run {
         };
         super::print_as(self.output, &text, &json!({ "address": address, "console": console }));
         Ok(())
+    }
+}
+
+/// Keeps the clock as wrong as `file` says.
+async fn follow(clock: Clock, file: PathBuf, tasks: Tasks) {
+    while !tasks.is_stopping() {
+        let text = tokio::fs::read_to_string(&file).await.unwrap_or_default();
+        if let Ok(seconds) = text.trim().parse() {
+            clock.shift(SignedDuration::from_secs(seconds));
+        }
+        tokio::time::sleep(FOLLOW).await;
     }
 }
 

@@ -238,6 +238,10 @@ impl Acceptor {
         let traces: Vec<_> = batch.iter().map(trace_of).collect();
         let reserved = self.desks.reserve(&mut batch, self.clock.now());
         let began = Instant::now();
+        #[cfg(test)]
+        if crate::sabotage::is(crate::sabotage::Sabotage::AcknowledgesBeforeTheCommit) {
+            return Ok(self.accept_later(batch, keys));
+        }
         let accepted = match on_reject {
             OnReject::Keep => self.store.accept(batch).await?,
             OnReject::Answer => self.store.accept_all_or_nothing(batch).await?,
@@ -249,6 +253,20 @@ impl Acceptor {
         self.count(&answers);
         answers.iter().zip(&traces).for_each(|(answer, trace)| tell(answer, trace.as_deref()));
         Ok(answers)
+    }
+
+    /// Says that all is planned, and commits it some time later, if there is a later.
+    #[cfg(test)]
+    fn accept_later(&self, batch: Vec<Acceptance>, keys: Vec<Option<EventKey>>) -> Vec<Answer> {
+        let store = self.store.clone();
+        let wait = std::time::Duration::from_millis(300);
+        crate::lifecycle::Tasks::new().spawn(async move {
+            tokio::time::sleep(wait).await;
+            drop(store.accept(batch).await);
+        });
+        let event = EventId::new(self.clock.now());
+        let planned = Accepted::Planned { event, planned: 0, planning: false, leased: Vec::new() };
+        keys.into_iter().map(|key| answer(key, planned.clone())).collect()
     }
 
     fn count(&self, answers: &[Answer]) {

@@ -100,7 +100,7 @@ impl Breaker {
         let failed = verdict.blames_provider();
         match (self.state, failed) {
             (BreakerState::Closed, _) => self.count(failed, now, random),
-            (BreakerState::HalfOpen | BreakerState::Open, true) => self.open(now, random),
+            (BreakerState::HalfOpen, true) => self.open(now, random),
             (BreakerState::HalfOpen, false) => {
                 self.probes += 1;
                 if self.probes >= self.settings.probes {
@@ -108,7 +108,7 @@ impl Breaker {
                 }
             }
             // A call that began before the breaker opened; the probes decide.
-            (BreakerState::Open, false) => {}
+            (BreakerState::Open, _) => {}
         }
     }
 
@@ -210,6 +210,17 @@ mod tests {
 
         assert_eq!(breaker.allowance(at(44)), 0);
         assert_eq!(breaker.allowance(at(45)), 1);
+    }
+
+    #[test]
+    fn calls_that_were_under_way_when_it_opened_do_not_lengthen_the_pause() {
+        let mut breaker = opened();
+
+        for _ in 0..20 {
+            breaker.learn(&Verdict::Unknown, at(1), 1.0);
+        }
+
+        assert_eq!(breaker.allowance(at(15)), 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use lapin::{Connection, ConnectionProperties, ExchangeKind};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::stage::{loa, own_database, service};
+use crate::stage::{loa, own_database, own_virtual_host};
 
 fn play(more: &[&str]) -> (Value, bool) {
     let folder = TempDir::new().unwrap();
@@ -87,23 +87,6 @@ async fn the_demo_refuses_a_postgres_that_holds_anything_else() {
 
     assert!(!again.status.success());
     assert!(String::from_utf8_lossy(&again.stderr).contains("did not make"));
-}
-
-/// A virtual host of the test's own on the shared RabbitMQ, with nothing in it; returns its URL.
-fn own_virtual_host(name: &str) -> String {
-    // Nobody minds if there was none.
-    control(&["ctl", "delete_vhost", name]);
-    assert!(control(&["ctl", "add_vhost", name]));
-    assert!(control(&["ctl", "set_permissions", "-p", name, "guest", ".*", ".*", ".*"]));
-    let url = service("TEST_AMQP_URL");
-    let (base, _) = url.rsplit_once('/').unwrap();
-    format!("{base}/{name}")
-}
-
-fn control(arguments: &[&str]) -> bool {
-    let program = service("TEST_RABBITMQ_CONTROL");
-    let output = std::process::Command::new(program).args(arguments).output().unwrap();
-    output.status.success()
 }
 
 #[tokio::test]

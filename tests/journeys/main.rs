@@ -13,6 +13,7 @@ mod check;
 mod console;
 mod demo;
 mod directory;
+mod drill;
 mod events;
 mod flood;
 mod exit_codes;

@@ -137,3 +137,20 @@ pub(crate) async fn on_postgres(url: &str, sql: &str) {
 pub(crate) async fn postgres(name: &str) -> String {
     format!("[store]\nurl = \"{}\"\n", own_database(name).await)
 }
+
+/// A virtual host of the test's own on the shared RabbitMQ, with nothing in it; returns its URL.
+pub(crate) fn own_virtual_host(name: &str) -> String {
+    // Nobody minds if there was none.
+    rabbitmq(&["ctl", "delete_vhost", name]);
+    assert!(rabbitmq(&["ctl", "add_vhost", name]));
+    assert!(rabbitmq(&["ctl", "set_permissions", "-p", name, "guest", ".*", ".*", ".*"]));
+    let url = service("TEST_AMQP_URL");
+    let (base, _) = url.rsplit_once('/').unwrap();
+    format!("{base}/{name}")
+}
+
+fn rabbitmq(arguments: &[&str]) -> bool {
+    let program = service("TEST_RABBITMQ_CONTROL");
+    let output = Command::new(program).args(arguments).output().unwrap();
+    output.status.success()
+}

@@ -4,12 +4,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tempfile::TempDir;
 
 use super::stage::{Stage, on_postgres, postgres_url, settings};
 use crate::clock::Clock;
 use crate::model::id::RunId;
-use crate::store::{Acceptance, Place, Store, StoreError};
+use crate::store::{Acceptance, Onlooker, Place, Store, StoreError};
 
 on_both_stores!(
     a_newer_schema_is_refused_in_one_sentence,
@@ -74,6 +75,34 @@ async fn open(path: &Path) -> Result<Store, StoreError> {
     let clock = Clock::system();
     let run = RunId::new(clock.now());
     Store::open(settings(Place::Sqlite(path.to_owned())), clock, run).await
+}
+
+#[tokio::test]
+async fn a_process_whose_clock_is_wrong_goes_by_the_one_of_postgres() {
+    let (right, wrong) = (Clock::system(), Clock::system());
+    wrong.shift(SignedDuration::from_hours(1));
+    let place = Place::Postgres { url: postgres_url().into(), connections: 2 };
+    let run = RunId::new(right.now());
+    let store = Store::open_as_it_is(settings(place), wrong.clone(), run).unwrap();
+
+    store.is_empty().await.unwrap();
+
+    let off = wrong.now().duration_since(right.now()).abs();
+    assert!(off < SignedDuration::from_mins(1), "{off}");
+}
+
+#[tokio::test]
+async fn an_onlooker_sees_what_is_claimed_and_takes_no_lock_sqlite() {
+    let stage = Stage::sqlite().await;
+    stage.plan("1", 1).await;
+    let onlooker = Onlooker::new(&Place::Sqlite(stage.path()), Clock::system()).unwrap();
+    assert_eq!(onlooker.claimed().await.unwrap(), []);
+
+    let claimed = stage.claim().await;
+
+    let seen = onlooker.claimed().await.unwrap();
+    let expected: Vec<_> = claimed.iter().map(|one| (one.delivery.id, stage.store.run())).collect();
+    assert_eq!(seen, expected);
 }
 
 #[tokio::test]
