@@ -158,7 +158,7 @@ impl Command {
             Self::Run(command) => command.run().await,
             Self::Demo(command) => command.run().await,
             Self::Bench(command) => command.run().await,
-            Self::Drill(command) => command.run().await,
+            Self::Drill(command) => Box::pin(command.run()).await,
             Self::Check(command) => Ok(command.run()),
             Self::Publish(command) => command.run().await,
             Self::Events(command) => command.run().await,

@@ -1,5 +1,4 @@
 //! The broker's promises, against a real RabbitMQ.
 
-mod proxy;
 mod rabbitmq;
 mod stage;

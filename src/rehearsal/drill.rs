@@ -24,6 +24,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fastrand::Rng;
 use secrecy::SecretString;
@@ -77,13 +78,15 @@ pub struct Extent {
     pub faults: usize,
     /// How many events.
     pub events: u64,
+    /// After this no further fault is begun, however many are left.
+    pub within: Duration,
 }
 
 impl Extent {
     /// Some minutes.
-    pub const USUAL: Self = Self { faults: 100, events: 20_000 };
+    pub const USUAL: Self = Self { faults: 100, events: 20_000, within: Duration::from_hours(24) };
     /// Less than a minute.
-    pub const QUICK: Self = Self { faults: 22, events: 1_200 };
+    pub const QUICK: Self = Self { faults: 24, events: 1_200, within: Duration::from_secs(40) };
 
     /// The same with as many events as lead to about this many deliveries.
     #[must_use]

@@ -202,13 +202,11 @@ impl Crew {
         *lock(&worker.door) = None;
         let child = worker.child.lock().await.take();
         let Some(mut child) = child else { return Ok(true) };
-        match tokio::time::timeout(PATIENCE, child.wait()).await {
-            Ok(status) => Ok(status?.success()),
-            Err(_) => {
-                child.kill().await?;
-                Ok(false)
-            }
+        if let Ok(status) = tokio::time::timeout(PATIENCE, child.wait()).await {
+            return Ok(status?.success());
         }
+        child.kill().await?;
+        Ok(false)
     }
 
     /// Fails if a worker has ended by itself.
