@@ -30,6 +30,7 @@ mod receiver;
 mod rejections;
 mod reload;
 mod retention;
+mod rights;
 mod stage;
 mod status;
 mod stop;
