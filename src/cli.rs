@@ -189,7 +189,7 @@ fn end(result: Result<ExitCode, Failure>) -> ExitCode {
         Err(Failure::Wrong(text)) => (text, 2),
         Err(Failure::Failed(text)) => (text, 1),
     };
-    eprintln!("{text}");
+    eprintln!("{}", print::inert(&text));
     ExitCode::from(code)
 }
 

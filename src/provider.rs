@@ -18,6 +18,8 @@ use crate::model::outcome::{Answer, Outcome, Verdict};
 #[cfg(test)]
 mod conformance;
 mod egress;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod gateway;
 mod handbook;
 pub mod sandbox;

@@ -4,6 +4,8 @@ pub mod bench;
 mod company;
 pub mod demo;
 pub mod drill;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod post;
 pub mod proxy;
 mod story;

@@ -39,6 +39,25 @@ fn the_built_in_defaults_have_no_fault() {
 }
 
 #[test]
+fn no_secret_stands_in_a_dump_of_the_settings() {
+    let text = "[store]\nurl = \"postgres://loa:canary@db/loa\"\n\
+                [rabbitmq]\nurl = \"amqp://loa:canary@mq/loa\"\n\
+                [unsubscribe]\nsecret = \"canary-0123456789abcdef0123456789\"\n\
+                [providers.relay]\nkind = \"smtp\"\npassword = \"canary\"\nwrong = 1\n\
+                [providers.hook]\nkind = \"slack\"\nurl = \"https://h.slack.com/canary\"\n";
+    let sources = Sources::defaults()
+        .with_text("loa.toml", text)
+        .with_variable("LOA__PROVIDERS__RELAY__USERNAME", "canary")
+        .with_override("providers.relay.host", "canary", "--host");
+
+    let (config, faults) = read(&sources);
+
+    let dumped = format!("{sources:?} {config:?} {faults:?}");
+    assert!(dumped.contains("REDACTED"), "{dumped}");
+    assert!(!dumped.contains("canary"), "{dumped}");
+}
+
+#[test]
 fn the_built_in_settings_are_complete_when_uncommented() {
     let text = include_str!("../../config/loa.toml");
     let setting = |line: &&str| {

@@ -207,7 +207,7 @@ fn causes(error: &reqwest::Error) -> String {
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), within bounds.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if let Ok(seconds) = text.parse::<u64>() {
         Duration::from_secs(seconds)

@@ -114,7 +114,7 @@ fn body(text: &str, plain: &str) -> Value {
 }
 
 /// What Slack says (api.slack.com, incoming webhooks): success is 200 with exactly `ok`.
-fn verdict(reply: &Reply) -> Verdict {
+pub(super) fn verdict(reply: &Reply) -> Verdict {
     let text = reply.body.trim();
     if reply.is_cut_off_success() {
         return Verdict::Unknown;

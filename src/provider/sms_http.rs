@@ -91,6 +91,12 @@ fn build(settings: &ProviderSettings, surroundings: &Surroundings) -> Option<Arc
     Some(Arc::new(SmsHttp { gateway, form, reading, deadline: settings.timeout }))
 }
 
+/// What a gateway with these settings means by an answer.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) fn outcome_of(settings: &ProviderSettings, reply: &super::gateway::Reply) -> Outcome {
+    Reading::read(&settings.section).outcome(reply)
+}
+
 impl Provider for SmsHttp {
     fn send<'a>(&'a self, envelope: &'a Envelope) -> BoxFuture<'a, Outcome> {
         self.call(envelope).boxed()

@@ -7,6 +7,8 @@
 mod broken;
 mod classes;
 mod mail;
+#[cfg(any(test, feature = "fuzz"))]
+mod scripted;
 mod session;
 mod wire;
 
@@ -27,6 +29,9 @@ use crate::provider::secrets::Secrets;
 use crate::provider::{Kind, Provider, Surroundings, unfit};
 use broken::Broken;
 use session::Session;
+
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) use scripted::outcome_of;
 
 /// The kind `smtp`.
 pub(super) const KIND: Kind = Kind {
@@ -201,5 +206,7 @@ impl Smtp {
     }
 }
 
+#[cfg(test)]
+mod smuggling;
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ use crate::model::access::Role;
 use crate::store::{Store, StoreError};
 
 pub use attempts::Attempts;
+pub(super) use attempts::one_place;
 pub(super) use secret::new_secret;
 pub use secret::random_secret;
 pub(super) use session::is_https;

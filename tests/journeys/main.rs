@@ -33,6 +33,7 @@ mod receiver;
 mod rejections;
 mod reload;
 mod retention;
+mod rights;
 mod stage;
 mod staging;
 mod status;
