@@ -24,6 +24,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fastrand::Rng;
 use secrecy::SecretString;
@@ -41,7 +42,7 @@ use attack::{Attack, Controls};
 use crew::{Crew, Program};
 use disk::Disk;
 use fault::Kind;
-use ground::{Ground, Services};
+use ground::{Ground, Whereabouts};
 use manner::Manner;
 use press::{Press, Way};
 use receivers::Receivers;
@@ -77,13 +78,15 @@ pub struct Extent {
     pub faults: usize,
     /// How many events.
     pub events: u64,
+    /// After this no further fault is begun, however many are left.
+    pub within: Duration,
 }
 
 impl Extent {
     /// Some minutes.
-    pub const USUAL: Self = Self { faults: 100, events: 20_000 };
+    pub const USUAL: Self = Self { faults: 100, events: 20_000, within: Duration::from_hours(24) };
     /// Less than a minute.
-    pub const QUICK: Self = Self { faults: 22, events: 1_200 };
+    pub const QUICK: Self = Self { faults: 24, events: 1_200, within: Duration::from_secs(40) };
 
     /// The same with as many events as lead to about this many deliveries.
     #[must_use]
@@ -151,9 +154,6 @@ impl Drill {
             Err(error) => Err(error),
         };
         tasks.hard().cancel();
-        if let Some(disk) = disk {
-            disk.remove().await;
-        }
         report
     }
 
@@ -168,10 +168,10 @@ impl Drill {
         let has_clocks = !program.by_environment;
         let receivers = Receivers::start(Tally::new(clock.clone(), self.seed), tasks).await?;
         let folders = self.folders();
-        let services =
-            Services { store_url: self.store_url.clone(), amqp_url: self.amqp_url.clone() };
+        let whereabouts =
+            Whereabouts { store_url: self.store_url.clone(), amqp_url: self.amqp_url.clone() };
         let data = folders.first().cloned().unwrap_or_default();
-        let ground = Ground::prepare(&self.folder, &data, &services, &receivers).await?;
+        let ground = Ground::prepare(&self.folder, &data, &whereabouts, &receivers).await?;
         let rabbitmq = ground.own.rabbitmq.clone();
         let playground = match rabbitmq {
             Some(settings) => Some((Playground::claim(&settings).await?, settings)),

@@ -138,9 +138,8 @@ async fn claim(
         false => due,
     };
     let sql = format!(
-        "{} UPDATE delivery SET lease_token = $4, lease_until = $5, lease_run = $6, \
-         attempts = attempts + 1 FROM due WHERE delivery.id = due.id RETURNING {DELIVERY}",
-        due
+        "{due} UPDATE delivery SET lease_token = $4, lease_until = $5, lease_run = $6, \
+         attempts = attempts + 1 FROM due WHERE delivery.id = due.id RETURNING {DELIVERY}"
     );
     let params = [
         provider.as_str().into(),

@@ -75,32 +75,37 @@ impl Attack<'_> {
             in_flight: BTreeSet::new(),
             broke: None,
         };
+        let (worker, lasts) = (fault.worker, fault.lasts);
+        let (broker, store) = (self.ground.broker.as_ref(), self.ground.store.as_ref());
         match fault.kind {
-            Kind::Kill | Kind::KillAtStart | Kind::Stop | Kind::Terminate => {
-                self.strike_worker(fault, &mut struck).await?;
-            }
-            Kind::BrokerCut => self.cut(self.ground.broker.as_ref(), fault.lasts).await,
-            Kind::BrokerSilent => self.silence(self.ground.broker.as_ref(), fault.lasts).await,
+            Kind::Kill => self.kill(worker, None, &mut struck).await?,
+            Kind::KillAtStart => self.kill(worker, Some(lasts), &mut struck).await?,
+            Kind::Stop => self.stop(worker, lasts, &mut struck).await?,
+            Kind::Terminate => self.terminate(worker, &mut struck).await?,
+            Kind::BrokerCut => cut(broker, lasts).await,
+            Kind::BrokerSilent => silence(broker, lasts).await,
             Kind::BrokerRestart => restart(self.controls.broker.as_ref()).await?,
+            // What is in flight is looked at when the fault begins and when it ends: what is claimed
+            // at the beginning and recorded at the end is not repeated.
             Kind::StoreCut | Kind::StoreSilent | Kind::StoreRestart => {
-                self.strike_store(fault, &mut struck).await?;
-            }
-            Kind::ReceiversCut | Kind::ReceiversAway => {
-                self.receivers.http.freeze();
-                self.receivers.smtp.freeze();
                 self.look(None, &mut struck).await?;
-                self.receivers.close();
-                tokio::time::sleep(fault.lasts).await;
-                self.receivers.open();
+                match fault.kind == Kind::StoreRestart {
+                    true => restart(self.controls.store.as_ref()).await?,
+                    false if fault.kind == Kind::StoreCut => cut(store, lasts).await,
+                    false => silence(store, lasts).await,
+                }
+                self.look(None, &mut struck).await?;
             }
+            Kind::ReceiversCut | Kind::ReceiversAway => self.close(lasts, &mut struck).await?,
             Kind::Receivers(manner) => {
                 self.receivers.tally.behave(Some(manner));
-                tokio::time::sleep(fault.lasts).await;
+                tokio::time::sleep(lasts).await;
                 self.receivers.tally.behave(None);
             }
             Kind::Again => self.press.publish_again(AGAIN, &mut self.rng).await,
-            Kind::DiskFull => self.strike_disk(fault.lasts, &mut struck).await?,
-            Kind::ClockAhead | Kind::ClockBehind => self.strike_clock(fault).await?,
+            Kind::DiskFull => self.fill_disk(lasts, &mut struck).await?,
+            Kind::ClockAhead => self.move_clock(worker, (HOUR, lasts)).await?,
+            Kind::ClockBehind => self.move_clock(worker, (-HOUR, lasts)).await?,
         }
         struck.ended = self.clock.monotonic();
         Ok(struck)
@@ -113,46 +118,62 @@ impl Attack<'_> {
         self.ground.broker.iter().chain(&self.ground.store).for_each(Proxy::open);
     }
 
-    async fn strike_worker(&self, fault: Fault, struck: &mut Struck) -> Result<(), DrillError> {
-        let (crew, worker) = (&self.crew, fault.worker);
-        match fault.kind {
-            Kind::KillAtStart => {
-                crew.kill(worker).await?;
-                self.look(Some(worker), struck).await?;
-                crew.launch(worker).await?;
-                tokio::time::sleep(fault.lasts).await;
-                crew.kill(worker).await?;
-                self.look(Some(worker), struck).await?;
-                crew.start(worker).await
-            }
-            Kind::Stop => {
-                crew.signal(worker, "STOP").await?;
-                tokio::time::sleep(SETTLE).await;
-                self.look(Some(worker), struck).await?;
-                tokio::time::sleep(fault.lasts).await;
-                crew.signal(worker, "CONT").await
-            }
-            Kind::Terminate => {
-                let run = crew.door(worker).and_then(|door| door.run);
-                crew.signal(worker, "TERM").await?;
-                self.look_at(run, struck).await?;
-                tokio::time::sleep(SETTLE).await;
-                self.look_at(run, struck).await?;
-                if !crew.ended(worker).await? {
-                    struck.broke = Some("a worker did not end well after SIGTERM".to_owned());
-                }
-                self.look_at(run, struck).await?;
-                crew.start(worker).await
-            }
-            _ => {
-                crew.kill(worker).await?;
-                self.look(Some(worker), struck).await?;
-                crew.start(worker).await
-            }
+    /// Kills a worker, and once more after `again` if it is to be hit at its start.
+    async fn kill(
+        &self,
+        worker: usize,
+        again: Option<Duration>,
+        struck: &mut Struck,
+    ) -> Result<(), DrillError> {
+        self.crew.kill(worker).await?;
+        self.look(Some(worker), struck).await?;
+        if let Some(after) = again {
+            self.crew.launch(worker).await?;
+            tokio::time::sleep(after).await;
+            self.crew.kill(worker).await?;
+            self.look(Some(worker), struck).await?;
         }
+        self.crew.start(worker).await
     }
 
-    async fn strike_disk(&self, lasts: Duration, struck: &mut Struck) -> Result<(), DrillError> {
+    async fn stop(
+        &self,
+        worker: usize,
+        lasts: Duration,
+        struck: &mut Struck,
+    ) -> Result<(), DrillError> {
+        self.crew.signal(worker, "STOP").await?;
+        tokio::time::sleep(SETTLE).await;
+        self.look(Some(worker), struck).await?;
+        tokio::time::sleep(lasts).await;
+        self.crew.signal(worker, "CONT").await
+    }
+
+    async fn terminate(&self, worker: usize, struck: &mut Struck) -> Result<(), DrillError> {
+        let run = self.crew.door(worker).and_then(|door| door.run);
+        self.crew.signal(worker, "TERM").await?;
+        self.look_at(run, struck).await?;
+        tokio::time::sleep(SETTLE).await;
+        self.look_at(run, struck).await?;
+        if !self.crew.ended(worker).await? {
+            struck.broke = Some("a worker did not end well after SIGTERM".to_owned());
+        }
+        self.look_at(run, struck).await?;
+        self.crew.start(worker).await
+    }
+
+    /// Nothing comes through any more when it is looked at what is in flight.
+    async fn close(&self, lasts: Duration, struck: &mut Struck) -> Result<(), DrillError> {
+        self.receivers.http.freeze();
+        self.receivers.smtp.freeze();
+        self.look(None, struck).await?;
+        self.receivers.close();
+        tokio::time::sleep(lasts).await;
+        self.receivers.open();
+        Ok(())
+    }
+
+    async fn fill_disk(&self, lasts: Duration, struck: &mut Struck) -> Result<(), DrillError> {
         let Some(disk) = self.disk else { return Ok(()) };
         let worker = self.crew.process(0).await;
         disk.fill(worker).await?;
@@ -164,55 +185,19 @@ impl Attack<'_> {
 
     /// A clock that was behind comes right again. One that was ahead does not: what it has planned is
     /// due by it, and the others are then found to have been behind.
-    async fn strike_clock(&mut self, fault: Fault) -> Result<(), DrillError> {
+    async fn move_clock(
+        &mut self,
+        worker: usize,
+        (seconds, lasts): (i64, Duration),
+    ) -> Result<(), DrillError> {
         let right = self.seconds_ahead;
-        let wrong = match fault.kind {
-            Kind::ClockAhead => right + HOUR,
-            _ => right - HOUR,
-        };
-        self.crew.set_clock(fault.worker, wrong)?;
-        tokio::time::sleep(fault.lasts).await;
-        self.seconds_ahead = right.max(wrong);
+        self.crew.set_clock(worker, right + seconds)?;
+        tokio::time::sleep(lasts).await;
+        self.seconds_ahead = right.max(right + seconds);
         for worker in 0..self.crew.len() {
             self.crew.set_clock(worker, self.seconds_ahead)?;
         }
         Ok(())
-    }
-
-    /// What is in flight is looked at when the fault begins and when it ends: what is claimed at the
-    /// beginning and recorded at the end is not repeated.
-    async fn strike_store(&self, fault: Fault, struck: &mut Struck) -> Result<(), DrillError> {
-        let Some(proxy) = &self.ground.store else { return Ok(()) };
-        match fault.kind {
-            Kind::StoreRestart => {
-                self.look(None, struck).await?;
-                restart(self.controls.store.as_ref()).await?;
-                return self.look(None, struck).await;
-            }
-            Kind::StoreSilent => proxy.freeze(),
-            _ => proxy.close(),
-        }
-        self.look(None, struck).await?;
-        tokio::time::sleep(fault.lasts).await;
-        self.look(None, struck).await?;
-        proxy.close();
-        proxy.open();
-        Ok(())
-    }
-
-    async fn cut(&self, proxy: Option<&Proxy>, lasts: Duration) {
-        let Some(proxy) = proxy else { return };
-        proxy.close();
-        tokio::time::sleep(lasts).await;
-        proxy.open();
-    }
-
-    async fn silence(&self, proxy: Option<&Proxy>, lasts: Duration) {
-        let Some(proxy) = proxy else { return };
-        proxy.freeze();
-        tokio::time::sleep(lasts).await;
-        proxy.close();
-        proxy.open();
     }
 
     /// Notes what is claimed by `worker`, or by all.
@@ -246,6 +231,21 @@ impl Attack<'_> {
             }
         }
     }
+}
+
+async fn cut(proxy: Option<&Proxy>, lasts: Duration) {
+    let Some(proxy) = proxy else { return };
+    proxy.close();
+    tokio::time::sleep(lasts).await;
+    proxy.open();
+}
+
+async fn silence(proxy: Option<&Proxy>, lasts: Duration) {
+    let Some(proxy) = proxy else { return };
+    proxy.freeze();
+    tokio::time::sleep(lasts).await;
+    proxy.close();
+    proxy.open();
 }
 
 async fn restart(control: Option<&String>) -> Result<(), DrillError> {

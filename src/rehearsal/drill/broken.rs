@@ -78,7 +78,7 @@ async fn play(name: &str, sabotage: Option<Sabotage>, seed: u64) -> Option<Repor
         amqp_control: None,
         workers: 1,
         seed,
-        extent: Extent { faults: 4, events: 400 },
+        extent: Extent { faults: 4, events: 400, within: Duration::from_mins(10) },
     };
     let own_name = module_path!().split_once("::").unwrap().1;
     let arguments = ["--exact", &format!("{own_name}::{name}"), "--nocapture"];
@@ -101,7 +101,6 @@ fn part_of_worker() -> Option<(PathBuf, PathBuf)> {
 
 /// `loa run`, as far as a drill needs it.
 async fn work(settings: PathBuf, data: PathBuf) {
-    drop(rustls::crypto::ring::default_provider().install_default());
     let data = data.display().to_string();
     let sources =
         Sources::defaults().with_file(settings).with_override("data_dir", &data, "the drill");

@@ -43,7 +43,7 @@ impl Disk {
             Self::Mounted(folder) => {
                 // A file may grow between the look and the change, which then does not fit.
                 for _ in 0..TRIES {
-                    if self.resize(folder, &used(folder)?.to_string()).await.is_ok() {
+                    if resize(folder, &used(folder)?.to_string()).await.is_ok() {
                         return Ok(());
                     }
                 }
@@ -56,25 +56,28 @@ impl Disk {
     /// Makes room again.
     pub(super) async fn free(&self, worker: Option<u32>) -> io::Result<()> {
         match self {
-            Self::Mounted(folder) => self.resize(folder, ROOM).await,
+            Self::Mounted(folder) => resize(folder, ROOM).await,
             Self::Quota => limit(worker, "unlimited").await,
         }
     }
+}
 
-    /// Takes the file system away; nothing uses it any more.
-    pub(super) async fn remove(&self) {
+impl Drop for Disk {
+    /// Takes the file system away, even if a drill is stopped half-way and workers are still dying.
+    fn drop(&mut self) {
         if let Self::Mounted(folder) = self {
-            done("umount", &[&folder.display().to_string()]).await;
+            let unmount = std::process::Command::new("umount").arg("-l").arg(folder).status();
+            drop(unmount);
         }
     }
+}
 
-    async fn resize(&self, folder: &Path, size: &str) -> io::Result<()> {
-        let options = format!("remount,size={size}");
-        let place = folder.display().to_string();
-        match done("mount", &["-o", &options, &place]).await {
-            true => Ok(()),
-            false => Err(io::Error::other(format!("cannot give {place} a size of {size}"))),
-        }
+async fn resize(folder: &Path, size: &str) -> io::Result<()> {
+    let options = format!("remount,size={size}");
+    let place = folder.display().to_string();
+    match done("mount", &["-o", &options, &place]).await {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("cannot give {place} a size of {size}"))),
     }
 }
 

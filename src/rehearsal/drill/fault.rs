@@ -98,23 +98,36 @@ impl Kind {
             Self::Kill => 6,
             Self::StoreCut | Self::BrokerCut | Self::ReceiversCut => 4,
             Self::Terminate | Self::KillAtStart => 2,
-            _ => 1,
+            Self::Stop
+            | Self::BrokerSilent
+            | Self::BrokerRestart
+            | Self::StoreSilent
+            | Self::StoreRestart
+            | Self::ReceiversAway
+            | Self::Receivers(_)
+            | Self::DiskFull
+            | Self::ClockAhead
+            | Self::ClockBehind
+            | Self::Again => 1,
         }
     }
 
     /// How long it lasts, at least and at most, in milliseconds.
     fn bounds(self) -> (u64, u64) {
         match self {
-            Self::Kill | Self::ReceiversCut => (0, 1),
+            Self::Kill
+            | Self::ReceiversCut
+            | Self::Terminate
+            | Self::Again
+            | Self::BrokerRestart
+            | Self::StoreRestart => (0, 1),
             Self::KillAtStart => (5, 400),
             Self::Stop => (6_000, 7_000),
-            Self::Terminate | Self::Again | Self::BrokerRestart | Self::StoreRestart => (0, 1),
             Self::BrokerCut | Self::StoreCut | Self::ReceiversAway => (50, 1_200),
             Self::BrokerSilent => (2_500, 3_500),
             Self::StoreSilent => (500, 2_500),
             Self::Receivers(_) => (300, 1_000),
-            Self::DiskFull => (1_000, 2_000),
-            Self::ClockAhead | Self::ClockBehind => (1_000, 2_000),
+            Self::DiskFull | Self::ClockAhead | Self::ClockBehind => (1_000, 2_000),
         }
     }
 }
@@ -134,11 +147,12 @@ pub(super) struct Fault {
 
 /// `count` faults of the `possible` kinds for so many `workers`, as `seed` has it.
 ///
-/// Each kind comes before any comes again, if there is room for all.
+/// Kills and cuts come first, then the others, each kind before any comes again.
 pub(super) fn schedule(seed: u64, count: usize, possible: &[Kind], workers: usize) -> Vec<Fault> {
     let mut rng = Rng::with_seed(seed);
     let mut kinds = possible.to_vec();
     rng.shuffle(&mut kinds);
+    kinds.sort_by_key(|kind| !kind.is_kill_or_cut());
     let weighted: Vec<Kind> =
         possible.iter().flat_map(|kind| std::iter::repeat_n(*kind, kind.weight())).collect();
     while kinds.len() < count
@@ -175,10 +189,11 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_comes_before_any_comes_again() {
+    fn kills_and_cuts_come_first_and_every_kind_before_any_comes_again() {
         for seed in 0..20 {
-            let mut first: Vec<_> =
-                schedule(seed, 10, &KINDS, 1).iter().take(4).map(|fault| fault.kind).collect();
+            let chosen = schedule(seed, 10, &KINDS, 1);
+            let mut first: Vec<_> = chosen.iter().take(4).map(|fault| fault.kind).collect();
+            assert_eq!(first.last(), Some(&Kind::Again), "seed {seed}");
             first.sort_unstable();
             first.dedup();
 

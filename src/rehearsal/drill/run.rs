@@ -57,13 +57,16 @@ impl Run<'_> {
         &mut self,
         mut tell: impl FnMut(Progress<'_>),
     ) -> Result<Option<Duration>, DrillError> {
-        let Extent { faults, events } = self.drill.extent;
+        let Extent { faults, events, within } = self.drill.extent;
         for worker in 0..self.attack.crew.len() {
             self.attack.crew.start(worker).await?;
         }
         let workers = self.attack.crew.len();
         let faults = fault::schedule(self.drill.seed, faults, &self.possible, workers);
         for (index, fault) in faults.iter().enumerate() {
+            if self.attack.clock.monotonic().saturating_sub(self.began) > within {
+                break;
+            }
             tell((index, faults.len(), fault.kind.as_str()));
             let share = events * (index as u64 + 1) / faults.len() as u64;
             self.attack.press.allow(share);
