@@ -42,7 +42,7 @@ use attack::{Attack, Controls};
 use crew::{Crew, Program};
 use disk::Disk;
 use fault::Kind;
-use ground::{Ground, Services};
+use ground::{Ground, Whereabouts};
 use manner::Manner;
 use press::{Press, Way};
 use receivers::Receivers;
@@ -154,9 +154,6 @@ impl Drill {
             Err(error) => Err(error),
         };
         tasks.hard().cancel();
-        if let Some(disk) = disk {
-            disk.remove().await;
-        }
         report
     }
 
@@ -171,10 +168,10 @@ impl Drill {
         let has_clocks = !program.by_environment;
         let receivers = Receivers::start(Tally::new(clock.clone(), self.seed), tasks).await?;
         let folders = self.folders();
-        let services =
-            Services { store_url: self.store_url.clone(), amqp_url: self.amqp_url.clone() };
+        let whereabouts =
+            Whereabouts { store_url: self.store_url.clone(), amqp_url: self.amqp_url.clone() };
         let data = folders.first().cloned().unwrap_or_default();
-        let ground = Ground::prepare(&self.folder, &data, &services, &receivers).await?;
+        let ground = Ground::prepare(&self.folder, &data, &whereabouts, &receivers).await?;
         let rabbitmq = ground.own.rabbitmq.clone();
         let playground = match rabbitmq {
             Some(settings) => Some((Playground::claim(&settings).await?, settings)),

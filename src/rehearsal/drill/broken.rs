@@ -101,7 +101,6 @@ fn part_of_worker() -> Option<(PathBuf, PathBuf)> {
 
 /// `loa run`, as far as a drill needs it.
 async fn work(settings: PathBuf, data: PathBuf) {
-    drop(rustls::crypto::ring::default_provider().install_default());
     let data = data.display().to_string();
     let sources =
         Sources::defaults().with_file(settings).with_override("data_dir", &data, "the drill");

@@ -104,6 +104,8 @@ impl Crew {
             child: tokio::sync::Mutex::default(),
             door: Mutex::default(),
         };
+        // A second call in the same process changes nothing.
+        drop(rustls::crypto::ring::default_provider().install_default());
         let client = reqwest::Client::builder().no_proxy().timeout(REQUEST).build();
         let http = client.map_err(|error| DrillError::SetUp(io::Error::other(error)))?;
         let workers = folders.iter().map(worker).collect();

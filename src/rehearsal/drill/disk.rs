@@ -60,11 +60,14 @@ impl Disk {
             Self::Quota => limit(worker, "unlimited").await,
         }
     }
+}
 
-    /// Takes the file system away; nothing uses it any more.
-    pub(super) async fn remove(&self) {
+impl Drop for Disk {
+    /// Takes the file system away, even if a drill is stopped half-way and workers are still dying.
+    fn drop(&mut self) {
         if let Self::Mounted(folder) = self {
-            done("umount", &[&folder.display().to_string()]).await;
+            let unmount = std::process::Command::new("umount").arg("-l").arg(folder).status();
+            drop(unmount);
         }
     }
 }

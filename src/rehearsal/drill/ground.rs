@@ -27,7 +27,7 @@ pub(super) struct Ground {
 
 /// Where broker and database are; none means HTTP and SQLite.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Services {
+pub(super) struct Whereabouts {
     pub(super) store_url: Option<SecretString>,
     pub(super) amqp_url: Option<SecretString>,
 }
@@ -37,7 +37,7 @@ impl Ground {
     pub(super) async fn prepare(
         folder: &Path,
         data: &Path,
-        services: &Services,
+        whereabouts: &Whereabouts,
         receivers: &Receivers,
     ) -> Result<Self, DrillError> {
         let catalogue = folder.join("event-types");
@@ -45,12 +45,12 @@ impl Ground {
         for sort in Sort::ALL {
             fs::write(catalogue.join(format!("{}.toml", sort.event_type())), sort.file())?;
         }
-        let (store_url, store) = way(services.store_url.as_ref(), 5432).await?;
-        let (amqp_url, broker) = way(services.amqp_url.as_ref(), 5672).await?;
-        let through = Services { store_url, amqp_url };
+        let (store_url, store) = way(whereabouts.store_url.as_ref(), 5432).await?;
+        let (amqp_url, broker) = way(whereabouts.amqp_url.as_ref(), 5672).await?;
+        let through = Whereabouts { store_url, amqp_url };
         let settings = folder.join("loa.toml");
         write_privately(&settings, &text(&catalogue, &through, receivers))?;
-        let straight = text(&catalogue, services, receivers);
+        let straight = text(&catalogue, whereabouts, receivers);
         let sources = Sources::defaults().with_text("drill.toml", &straight).with_override(
             "data_dir",
             &data.display().to_string(),
@@ -90,15 +90,15 @@ fn write_privately(path: &Path, text: &str) -> io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-fn text(catalogue: &Path, services: &Services, receivers: &Receivers) -> String {
+fn text(catalogue: &Path, whereabouts: &Whereabouts, receivers: &Receivers) -> String {
     let (http, smtp) = (receivers.http.port, receivers.smtp.port);
     let section = |name: &str, url: Option<&SecretString>, more: &str| {
         let url = url.map(|url| format!("[{name}]\nurl = \"{}\"\n{more}", url.expose_secret()));
         url.unwrap_or_default()
     };
-    let store = section("store", services.store_url.as_ref(), "connections = 8\n");
+    let store = section("store", whereabouts.store_url.as_ref(), "connections = 8\n");
     let rabbitmq =
-        section("rabbitmq", services.amqp_url.as_ref(), "heartbeat = \"1s\"\nprefetch = 500\n");
+        section("rabbitmq", whereabouts.amqp_url.as_ref(), "heartbeat = \"1s\"\nprefetch = 500\n");
     let catalogue = catalogue.display();
     let body = r#"{"to":"{{to}}","text":"{{text}}","id":"{{id}}"}"#;
     format!(
