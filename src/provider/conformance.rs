@@ -282,6 +282,28 @@ async fn a_gateway_that_is_away_is_tried_later() {
 }
 
 #[tokio::test]
+async fn a_connection_that_does_not_come_to_stand_sent_nothing() {
+    let listener = tokio::net::TcpSocket::new_v4().unwrap();
+    listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = listener.listen(1).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Nobody takes what is in the queue, and once it is full the system answers nobody.
+    let mut queue = Vec::new();
+    let full = Duration::from_millis(200);
+    while let Ok(stream) = tokio::time::timeout(full, TcpStream::connect(("127.0.0.1", port))).await
+    {
+        queue.push(stream.unwrap());
+    }
+    let providers = providers_within("600ms", port, true);
+
+    for name in ["slack", "hook", "gateway"] {
+        let outcome = providers[name].send(&envelope(address(name, None))).await;
+
+        assert_eq!(told(&outcome.verdict), "later", "{name}: {:?}", outcome.answer);
+    }
+}
+
+#[tokio::test]
 async fn secrets_that_a_gateway_repeats_are_not_kept() {
     let answer = "HTTP/1.1 400 Bad\r\nContent-Length: 26\r\n\r\nnot at /secret-hook, no no";
     let gateway = ScriptedGateway::start(Says(answer)).await;

@@ -78,7 +78,9 @@ impl Gateway {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .http1_only()
-            .connect_timeout(CONNECT)
+            // Longer, a connection that does not come to stand would end as a call of which nobody
+            // knows what became.
+            .connect_timeout(CONNECT.min(deadline / 2))
             .timeout(deadline)
             .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)

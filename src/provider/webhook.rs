@@ -30,7 +30,9 @@ pub(super) const KIND: Kind = Kind {
     dialect: Dialect::CommonMark,
     about: "Posts JSON to any receiver, signed by the Standard Webhooks scheme: `webhook-id` stays \
             the same over all tries, so that a receiver can drop a duplicate. An address may \
-            bring its own URL.",
+            bring its own URL; it is signed with the provider's one key, so whoever is given that \
+            key to check with could sign for the others: give receivers that must not trust one \
+            another providers of their own.",
     answers: &[
         ("2xx", "accepted, whatever the body says"),
         ("429, 503", "later, for the whole provider; `Retry-After` is honoured"),
