@@ -110,8 +110,12 @@ impl Pipeline {
             tasks.spawn(dispatcher.run());
         }
         let (store, clock, metrics) = (store.clone(), clock.clone(), Arc::clone(metrics));
-        let figures =
-            Figures { store: store.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
+        let figures = Figures {
+            store: store.clone(),
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+            looks: Arc::default(),
+        };
         let pipeline = Self { acceptor, deliverer, desks, store, clock, metrics, figures };
         sweep::start(&pipeline, &parts);
         pages::start(&pipeline, &parts);
@@ -131,7 +135,7 @@ impl Pipeline {
     /// Every metric as text, those of the store as it counts now; as it counted last, if it does
     /// not answer.
     pub async fn metrics(&self) -> String {
-        if let Err(error) = self.figures.show().await {
+        if let Err(error) = self.figures.show_with_others().await {
             warn!(%error, "the figures of the store are not of now: {error}");
         }
         self.metrics.text()
