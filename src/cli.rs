@@ -31,6 +31,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Sources};
+use crate::telemetry::with_causes;
 use print::{cell, counted, print, print_as, print_json, print_list, print_table};
 
 /// Loa turns business events into messages that partners really receive, and keeps the proof.
@@ -134,20 +135,6 @@ impl<E: std::error::Error> From<E> for Failure {
 /// The failure of what somebody has to mend before it can work.
 fn wrong(error: impl std::error::Error) -> Failure {
     Failure::Wrong(with_causes(&error))
-}
-
-/// An error and what caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 /// Runs the command that the arguments name; exit code 0, 1 (failed) or 2 (usage, settings).

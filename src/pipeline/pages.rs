@@ -74,7 +74,9 @@ async fn plan_page(
     };
     let planned = planned.unwrap_or_else(|rejection| {
         let id = page.event.id;
-        error!(event.id = %id, "a page of event {id} cannot be planned: {}", rejection.message);
+        // Its message may quote the event's data.
+        let reason = rejection.reason.as_str();
+        error!(event.id = %id, reason, "a page of event {id} cannot be planned: {reason}");
         Vec::new()
     });
     let new_delivery = |planned: plan::Planned| NewDelivery {

@@ -12,6 +12,7 @@ use super::*;
 use crate::config::{self, Sources};
 use crate::model::id::DeliveryId;
 use crate::model::message::{ChatMessage, Message, SmsEncoding, SmsMessage};
+use crate::model::outcome::Obstacle;
 
 /// What the gateway does once it has read a request.
 #[derive(Clone, Copy)]

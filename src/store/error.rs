@@ -3,6 +3,8 @@
 use rusqlite::ErrorCode;
 use tokio_postgres::error::SqlState;
 
+use crate::telemetry::with_causes;
+
 /// Why the store did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -88,18 +90,4 @@ impl From<tokio_postgres::Error> for StoreError {
             _ => Self::Broken(text),
         }
     }
-}
-
-/// The whole chain of causes in one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
 }

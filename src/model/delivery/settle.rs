@@ -170,6 +170,7 @@ mod tests {
     use crate::model::catalogue::Lane;
     use crate::model::delivery::RecipientFacts;
     use crate::model::id::{DeliveryId, EventId};
+    use crate::model::outcome::Obstacle;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()

@@ -18,7 +18,7 @@ use super::value::{Row, Value};
 use super::{Form, Tx, Write};
 use crate::clock::Clock;
 use crate::store::StoreError;
-use crate::store::error::with_causes;
+use crate::telemetry::with_causes;
 
 /// The longest wait for a connection, new or from the pool.
 const CONNECT: Duration = Duration::from_secs(5);
