@@ -1,5 +1,7 @@
 //! What every kind that speaks HTTP makes of each failure of the world outside, in one table.
 
+mod connections;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,13 +1,18 @@
-//! A staging Loa: only whom the settings name is reached, and what is kept back is shown as such.
+//! Whom Loa reaches: on a staging system only whom the settings name, and nobody through a proxy of
+//! the environment.
+
+use std::time::Duration;
 
 use loa::model::address::Channel;
 use loa::store::DeliveryFilter;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
 
 use crate::inside::Stage;
 use crate::receiver::{Gateway, Relay};
-use crate::stage::{Clocked, company, delay, mailed, outside, partner};
+use crate::stage::{Clocked, Running, company, delay, hooked, mailed, outside, partner};
 
 #[tokio::test]
 async fn only_whom_the_settings_name_is_reached() {
@@ -50,4 +55,23 @@ async fn what_is_kept_back_is_shown_whole_and_labelled() {
         assert!(page.contains("lan@minhphat.test") || path != "/sandbox", "{path}: {page}");
     }
     stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn no_proxy_of_the_environment_comes_between_loa_and_a_gateway() {
+    let (relay, gateway) = (Relay::start().await, Gateway::start().await);
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = format!("http://{}", elsewhere.local_addr().unwrap());
+    let environment = ["HTTP_PROXY", "http_proxy", "ALL_PROXY"].map(|name| (name, proxy.as_str()));
+    let folder = TempDir::new().unwrap();
+    let loa =
+        Running::start_with(&folder, &outside(&relay, &gateway, ("", "")), &environment).await;
+    loa.publish(&company()).await.unwrap();
+
+    // A proxy would look names up by itself, past the rules for where Loa may call.
+    loa.publish(&[hooked(1)]).await.unwrap();
+    gateway.requests.wait_for(1).await;
+
+    let asked = tokio::time::timeout(Duration::ZERO, elsewhere.accept()).await;
+    assert!(asked.is_err(), "the proxy was asked");
 }
