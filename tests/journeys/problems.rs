@@ -200,9 +200,8 @@ async fn no_test_message_goes_to_an_address_that_must_not_be_used() {
     let stage = Stage::open("").await;
     let suppressed = json!({ "channel": "email", "address": "lan@minhphat.test" });
     stage.api(Method::POST, "/v1/suppressions", suppressed).await;
-    let test = |to: &str| {
-        stage.may(Method::POST, "/v1/providers/sandbox/test").json(&json!({ "to": to }))
-    };
+    let test =
+        |to: &str| stage.may(Method::POST, "/v1/providers/sandbox/test").json(&json!({ "to": to }));
 
     let refused = stage.refusal(test("lan@minhphat.test")).await;
     let sent = test("an@minhphat.test").send().await.unwrap();
