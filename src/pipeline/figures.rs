@@ -60,3 +60,33 @@ impl Figures {
         Ok((backlog, ledger))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::join_all;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::model::id::RunId;
+    use crate::store::{Place, Settings};
+
+    #[tokio::test]
+    async fn however_many_ask_at_once_the_store_is_looked_at_twice() {
+        let folder = TempDir::new().unwrap();
+        let settings = Settings {
+            place: Place::Sqlite(folder.path().join("loa.db")),
+            outbox: false,
+            keys_last: Duration::from_hours(1),
+            derived_keys_last: Duration::from_hours(1),
+        };
+        let clock = Clock::system();
+        let store = Store::open(settings, clock.clone(), RunId::new(clock.now())).await.unwrap();
+        let metrics = Arc::new(Metrics::new("test"));
+        let figures = Figures { store, clock, metrics, looks: Arc::default() };
+
+        let asked = join_all((0..50).map(|_| figures.show_with_others())).await;
+
+        assert!(asked.iter().all(Result::is_ok));
+        assert_eq!(figures.looks.ended.load(Ordering::Relaxed), 2);
+    }
+}
