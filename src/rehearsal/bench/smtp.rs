@@ -118,8 +118,8 @@ async fn mails(
         let (left, refused) = (Arc::clone(&left), Arc::clone(&refused));
         tasks.spawn(async move {
             let take = |left: u64| left.checked_sub(1);
+            let Some(mut slot) = desk.wait_for_slot().await else { return };
             while left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_ok() {
-                let Some(mut slot) = desk.wait_for_slot().await else { return };
                 let outcome = desk.send(&envelope, &mut slot).await;
                 if !matches!(outcome.verdict, Verdict::Accepted { .. }) {
                     refused.fetch_add(1, Ordering::SeqCst);

@@ -172,8 +172,10 @@ async fn deliver(stage: &Stage) {
     stage.store.finish(ends.collect()).await.unwrap();
     let again = stage.claim().await;
     stage.clock.advance(LEASE + Duration::from_secs(1));
+    let ours = again.iter().map(|claim| (claim.delivery.id, claim.token)).collect();
+    stage.store.claim_expired(10, LEASE, ours).await.unwrap();
     stage.store.claim_expired(10, LEASE, Vec::new()).await.unwrap();
-    for claim in again {
+    for claim in &again {
         stage.store.take_over_from(claim.delivery.id).await.unwrap();
     }
     let told = stage.store.take_outbox(None, 100).await.unwrap();
