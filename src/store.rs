@@ -3,6 +3,7 @@
 //! Each method of [`Store`] is one whole transaction; none is open while a gateway is spoken to.
 //! The statements stand once, over a small [`engine`] with two variants.
 
+mod acceptance;
 mod api_keys;
 mod audit;
 mod changes;
@@ -48,6 +49,7 @@ use engine::Tx;
 use engine::postgres::Postgres;
 use engine::sqlite::Sqlite;
 
+pub use acceptance::{Acceptance, Accepted, NewDelivery, NewPage, PlannedEvent};
 pub use api_keys::ApiKey;
 pub use audit::Discrepancy;
 pub use claim::Claimed;
@@ -57,7 +59,6 @@ pub use error::StoreError;
 pub use events::{EventFilter, EventRow, RejectedFilter};
 pub use finish::{Finish, Finished};
 pub use holds::ProviderHold;
-pub use inbox::{Acceptance, Accepted, NewDelivery, NewPage, PlannedEvent};
 pub use onlooker::Onlooker;
 pub use pages::Page;
 pub use rejected::RejectedLine;

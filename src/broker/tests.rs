@@ -1,4 +1,5 @@
 //! The broker's promises, against a real RabbitMQ.
 
+mod proxy;
 mod rabbitmq;
 mod stage;

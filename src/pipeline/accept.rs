@@ -5,14 +5,14 @@
 
 mod planning;
 
-use std::panic::AssertUnwindSafe;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use futures_util::future::Either;
 use jiff::Timestamp;
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, oneshot};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, oneshot};
 use tokio::time::Instant;
 use tracing::{Level, debug, error};
 
@@ -77,6 +77,18 @@ pub struct Acceptor {
     directory: Arc<RwLock<()>>,
 }
 
+/// Arrivals whose turn it is.
+struct Entered {
+    drafts: Vec<Draft>,
+    rulebook: Arc<Rulebook>,
+    /// Held until they are committed: alone by those that change the directory.
+    _turn: Either<OwnedRwLockWriteGuard<()>, OwnedRwLockReadGuard<()>>,
+}
+
+fn broke_down() -> StoreError {
+    StoreError::Broken("accepting broke down".to_owned())
+}
+
 impl Acceptor {
     /// An acceptor that plans by what `rulebook` holds at the time.
     pub fn new(
@@ -99,8 +111,9 @@ impl Acceptor {
         arrivals: Vec<Arrival>,
         on_reject: OnReject,
     ) -> Result<Vec<Answer>, StoreError> {
+        let entered = self.enter(arrivals).await?;
         let acceptor = self.clone();
-        self.run_apart(async move { acceptor.accept_all(arrivals, on_reject).await }).await?
+        self.run_apart(async move { acceptor.accept_all(entered, on_reject).await }).await?
     }
 
     /// Takes in what the store takes, beginning with the first; what cannot be planned is kept as
@@ -108,13 +121,34 @@ impl Acceptor {
     ///
     /// Returns how many of `arrivals` are done, and why there were no more.
     pub(super) async fn accept_front(&self, arrivals: Vec<Arrival>) -> (usize, Option<StoreError>) {
+        let entered = match self.enter(arrivals).await {
+            Ok(entered) => entered,
+            Err(error) => return (0, Some(error)),
+        };
         let acceptor = self.clone();
         let accept = async move {
-            let mut answers = Vec::with_capacity(arrivals.len());
-            let failure = acceptor.accept_in_groups(arrivals, &mut answers).await.err();
+            let mut answers = Vec::with_capacity(entered.drafts.len());
+            let failure = acceptor.accept_in_groups(entered, &mut answers).await.err();
             (answers.len(), failure)
         };
         self.run_apart(accept).await.unwrap_or_else(|error| (0, Some(error)))
+    }
+
+    /// Decodes `arrivals` and waits for their turn to be planned and committed.
+    ///
+    /// What is planned after a change of the directory sees it: batches go side by side, but one with
+    /// a change waits for those before it, and those behind it wait for all of that one. Turns come
+    /// in the order in which callers ask.
+    async fn enter(&self, arrivals: Vec<Arrival>) -> Result<Entered, StoreError> {
+        let rulebook = self.rulebook.load_full();
+        let decode = AssertUnwindSafe(|| self.decode(arrivals, &rulebook));
+        let drafts = catch_unwind(decode).map_err(|_| broke_down())?;
+        let directory = Arc::clone(&self.directory);
+        let turn = match changes_directory(&drafts, &rulebook) {
+            true => Either::Left(directory.write_owned().await),
+            false => Either::Right(directory.read_owned().await),
+        };
+        Ok(Entered { drafts, rulebook, _turn: turn })
     }
 
     /// Runs `work` in a task of its own, not in the caller's: one that hangs up between the commit
@@ -126,9 +160,8 @@ impl Acceptor {
         let (sender, done) = oneshot::channel();
         self.desks.tasks().spawn(async move {
             let done = AssertUnwindSafe(work).catch_unwind().await;
-            let broke_down = |_| StoreError::Broken("accepting broke down".to_owned());
             // A caller that is gone hears nothing; the transport brings the events again.
-            drop(sender.send(done.map_err(broke_down)));
+            drop(sender.send(done.map_err(|_| broke_down())));
         });
         let stopped = |_| Err(StoreError::Unreachable("Loa is stopping".to_owned()));
         done.await.unwrap_or_else(stopped)
@@ -136,14 +169,14 @@ impl Acceptor {
 
     async fn accept_all(
         &self,
-        arrivals: Vec<Arrival>,
+        entered: Entered,
         on_reject: OnReject,
     ) -> Result<Vec<Answer>, StoreError> {
         if on_reject == OnReject::Answer {
-            return self.accept_whole(arrivals).await;
+            return self.accept_whole(entered).await;
         }
-        let mut answers = Vec::with_capacity(arrivals.len());
-        self.accept_in_groups(arrivals, &mut answers).await?;
+        let mut answers = Vec::with_capacity(entered.drafts.len());
+        self.accept_in_groups(entered, &mut answers).await?;
         Ok(answers)
     }
 
@@ -189,12 +222,10 @@ impl Acceptor {
     /// Commits group by group, and adds the answers of each to `answers`.
     async fn accept_in_groups(
         &self,
-        arrivals: Vec<Arrival>,
+        entered: Entered,
         answers: &mut Vec<Answer>,
     ) -> Result<(), StoreError> {
-        let rulebook = self.rulebook.load_full();
-        let drafts = self.decode(arrivals, &rulebook);
-        let _turn = self.turn(changes_directory(&drafts, &rulebook)).await;
+        let Entered { drafts, rulebook, _turn } = entered;
         for group in split_after_changes(drafts, &rulebook) {
             let mut asked = ask(group, &rulebook);
             while !asked.is_empty() {
@@ -206,26 +237,10 @@ impl Acceptor {
     }
 
     /// Commits all of `arrivals` or, if one of them cannot be planned, none.
-    async fn accept_whole(&self, arrivals: Vec<Arrival>) -> Result<Vec<Answer>, StoreError> {
-        let rulebook = self.rulebook.load_full();
-        let drafts = self.decode(arrivals, &rulebook);
-        let _turn = self.turn(changes_directory(&drafts, &rulebook)).await;
+    async fn accept_whole(&self, entered: Entered) -> Result<Vec<Answer>, StoreError> {
+        let Entered { drafts, rulebook, _turn } = entered;
         let batch = self.plan(drafts, &rulebook).await?;
         self.commit(batch, OnReject::Answer).await
-    }
-
-    /// The turn to plan and commit a batch.
-    ///
-    /// What is planned after a change of the directory sees it: batches go side by side, but one with
-    /// a change waits for those before it, and those behind it wait for all of that one.
-    async fn turn(
-        &self,
-        is_change: bool,
-    ) -> Either<RwLockWriteGuard<'_, ()>, RwLockReadGuard<'_, ()>> {
-        match is_change {
-            true => Either::Left(self.directory.write().await),
-            false => Either::Right(self.directory.read().await),
-        }
     }
 
     /// Commits what was planned, and hands over what may go straight to a sender.

@@ -94,8 +94,10 @@ fn inert(markdown: &str) -> String {
             continue;
         };
         let is_inert = match escaped {
-            '@' => !is_destination && !ends_in_word(&written),
-            '<' => !is_destination && letters.clone().find(|next| *next != '\\').is_some_and(calls),
+            // A destination with a blank in it is none, and is shown as it stands.
+            '@' if is_destination => written.ends_with(' '),
+            '@' => !ends_in_word(&written),
+            '<' => letters.clone().find(|next| *next != '\\').is_some_and(calls),
             _ => false,
         };
         let is_needed = match is_destination {

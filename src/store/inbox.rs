@@ -2,110 +2,25 @@
 
 mod fresh;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::model::audience::AudienceQuery;
-use crate::model::contact::DirectoryChange;
-use crate::model::delivery::{Delivery, Lease, Reason, State};
-use crate::model::event::{Arrival, Event, RejectReason, RejectedEvent, Rejection};
-use crate::model::id::{DeliveryId, EventId, EventTypeName, RejectedId, StepName};
+use crate::model::delivery::{Delivery, Reason, State};
+use crate::model::event::{Event, RejectReason, RejectedEvent, Rejection};
+use crate::model::id::{DeliveryId, EventId, RejectedId};
 use crate::store::changes::{Changes, EventFate, Told};
+use crate::store::claim::stopped_of;
 use crate::store::directory;
 use crate::store::engine::{Tx, Value, Write};
 use crate::store::keys::{Key, take_keys};
 use crate::store::overtake::{self, Overtaking};
 use crate::store::rows::{INSERT_DELIVERY, InsertedLease, delivery_params, write_json};
-use crate::store::{Store, StoreError, rejected};
+use crate::store::{Acceptance, Accepted, NewDelivery, PlannedEvent, Store, StoreError, rejected};
 pub(super) use fresh::Fresh;
-
-/// What is to be committed of one arrival.
-#[derive(Clone, Debug)]
-pub enum Acceptance {
-    /// An event with its plan.
-    Planned(Box<PlannedEvent>),
-    /// An arrival that could not be planned.
-    Rejected(Box<RejectedEvent>),
-}
-
-/// An event with everything that it leads to.
-#[derive(Clone, Debug)]
-pub struct PlannedEvent {
-    /// What arrived; kept if the id turns out to be reused.
-    pub arrival: Arrival,
-    /// The event.
-    pub event: Event,
-    /// Its deliveries.
-    pub deliveries: Vec<NewDelivery>,
-    /// Steps that this event makes unwanted, by the same business key.
-    pub cancels: Vec<(EventTypeName, StepName)>,
-    /// What it changes in the directory.
-    pub change: Option<DirectoryChange>,
-    /// Audiences to be planned page by page.
-    pub pages: Vec<NewPage>,
-}
-
-/// A delivery to be written.
-#[derive(Clone, Debug)]
-pub struct NewDelivery {
-    /// The delivery.
-    pub delivery: Delivery,
-    /// Types of events that make it unwanted.
-    pub unless: Vec<EventTypeName>,
-    /// A claim made in the same transaction.
-    pub lease: Option<Lease>,
-}
-
-/// A big audience to be planned page by page.
-#[derive(Clone, Debug)]
-pub struct NewPage {
-    /// The step.
-    pub step: StepName,
-    /// Whom to ask the directory for.
-    pub query: AudienceQuery,
-}
-
-/// What became of one arrival.
-#[derive(Clone, Debug)]
-pub enum Accepted {
-    /// It is committed.
-    Planned {
-        /// The event.
-        event: EventId,
-        /// How many deliveries were planned, decisions against included.
-        planned: u64,
-        /// Whether audiences are still to be planned.
-        planning: bool,
-        /// The deliveries whose leases were written.
-        leased: Vec<DeliveryId>,
-    },
-    /// The same event came before.
-    Repeat {
-        /// The event as it came first.
-        event: EventId,
-    },
-    /// It could not be planned.
-    Rejected {
-        /// The rejected event, if it was kept.
-        id: Option<RejectedId>,
-        /// Why.
-        rejection: Rejection,
-    },
-}
-
-impl Accepted {
-    /// The deliveries that are committed with a lease.
-    pub fn leased(&self) -> &[DeliveryId] {
-        match self {
-            Self::Planned { leased, .. } => leased,
-            Self::Repeat { .. } | Self::Rejected { .. } => &[],
-        }
-    }
-}
 
 /// Whether rejected events are kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -329,6 +244,8 @@ struct NewRows {
     rows: Vec<Vec<Value>>,
     /// Those with a lease, by event.
     leased: HashMap<EventId, Vec<DeliveryId>>,
+    /// Those that must not be sent as they are now.
+    stopped: HashSet<DeliveryId>,
 }
 
 /// Writes markers and directory changes, event by event in their order; returns what else is to be
@@ -347,7 +264,16 @@ async fn write_deliveries(
         overtaking.mark(tx, &planned.event, &planned.cancels, changes).await?;
     }
     let markers = overtake::markers_for(tx, fresh).await?;
-    let mut rows = NewRows::default();
+    // What is leased here goes straight to its sender: what was withdrawn since it was planned must
+    // stop it now, and the gate says so when it is claimed.
+    let leased: Vec<&Delivery> = fresh
+        .iter()
+        .flat_map(|new| &new.deliveries)
+        .filter(|new| new.lease.is_some())
+        .map(|new| &new.delivery)
+        .collect();
+    let stopped = stopped_of(tx, &leased).await?;
+    let mut rows = NewRows { stopped, ..NewRows::default() };
     let mut pages = Vec::new();
     for Fresh { planned, deliveries } in fresh {
         for new in deliveries {
@@ -376,12 +302,15 @@ fn new_row(
     rows: &mut NewRows,
 ) -> Result<(), StoreError> {
     let mut delivery = new.delivery.clone();
-    let mut lease = new.lease;
+    let mut lease = new.lease.filter(|_| !rows.stopped.contains(&delivery.id));
     if delivery.state == State::Waiting
         && overtake::is_overtaken(&planned.event, &new.unless, markers)
     {
         (delivery.state, delivery.reason) = (State::Cancelled, Reason::Overtaken);
         lease = None;
+    }
+    if new.lease.is_some() && lease.is_none() {
+        delivery.attempts = 0;
     }
     changes.planned(&delivery);
     if delivery.state.is_final() {

@@ -4,8 +4,7 @@ use jiff::Timestamp;
 
 use crate::model::id::EventId;
 use crate::store::engine::{Row, Tx, Value};
-use crate::store::inbox::{Acceptance, PlannedEvent};
-use crate::store::{Store, StoreError};
+use crate::store::{Acceptance, PlannedEvent, Store, StoreError};
 
 /// What is known of an event's key.
 pub(super) enum Key {

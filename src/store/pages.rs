@@ -12,11 +12,11 @@ use crate::model::event::{Digest, Event, EventKey};
 use crate::model::id::{ContactId, EventId, LeaseToken, StepName};
 use crate::store::changes::{Changes, EventFate, Told};
 use crate::store::engine::Tx;
-use crate::store::inbox::{NewDelivery, micros};
+use crate::store::inbox::micros;
 use crate::store::overtake::{find_markers, is_overtaken};
 use crate::store::rejected::read_transport;
 use crate::store::rows::{INSERT_DELIVERY, delivery_params, read_json};
-use crate::store::{Store, StoreError};
+use crate::store::{NewDelivery, Store, StoreError};
 
 /// A page that this process plans.
 #[derive(Clone, Debug)]

@@ -143,7 +143,7 @@ impl Store {
             Box::pin(async move {
                 let sql = format!(
                     "SELECT {DELIVERY} FROM delivery WHERE state = 'held' \
-                     AND reason = 'render_fault' ORDER BY id LIMIT $1 {{skip_locked}}"
+                     AND reason = 'render_fault' ORDER BY template LIMIT $1 {{skip_locked}}"
                 );
                 let rows = tx.query(&sql, &[limit.into()]).await?;
                 let rows: Vec<DeliveryRow> =

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::stage::{Running, loa, own_database, partner, service, settings, wait_for};
+use crate::stage::{Running, http, loa, own_database, partner, service, settings, wait_for};
 
 /// `loa run` on `folder`, with the settings that are usual here and `more`.
 fn run_on(folder: &Path, more: &str) -> Command {
@@ -196,7 +196,7 @@ async fn without_postgres_loa_waits_and_says_so_once_and_goes_on_when_it_is_ther
     tasks.hard().cancel();
     let server: serde_json::Value = serde_json::from_str(&server).unwrap();
     let url = server["url"].as_str().unwrap();
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = http();
     let told = http.get(format!("{url}/readyz")).send().await.unwrap();
     assert_eq!(told.status(), 503);
     let told: serde_json::Value = told.json().await.unwrap();
@@ -207,7 +207,7 @@ async fn without_postgres_loa_waits_and_says_so_once_and_goes_on_when_it_is_ther
 
 /// Whether it answers as what needs no restart.
 async fn is_alive(url: &str) -> bool {
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = http();
     let answer = http.get(format!("{url}/healthz")).send().await.unwrap();
     answer.status() == 200 && answer.text().await.unwrap() == "ok\n"
 }

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::stage::{Running, delay, event, own_database, service};
+use crate::stage::{Running, delay, event, http, own_database, service};
 
 /// What stands in every address, secret, header and message of this journey.
 const CANARIES: [&str; 3] = ["canary", "5550100", "15550100"];
@@ -139,7 +139,7 @@ fn assert_silent(log: &str) {
 /// What Loa tells those who are not let in, and those whose events it refuses.
 async fn told_outside(loa: &Running) -> Vec<(String, String)> {
     let (url, token) = loa.door();
-    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let http = http();
     let mut told = Vec::new();
     let open = ["/metrics", "/readyz", "/healthz", "/login", "/u/canary", "/v1/deliveries", "/"];
     for path in open {

@@ -13,7 +13,7 @@ use crate::stage::{Running, delay, loa, partner, service, settings};
 /// The block of the document that begins with this word.
 fn block(word: &str) -> String {
     let document = include_str!("../../docs/security.md");
-    let (_, rest) = document.split_once(&format!("```{word}\n")).expect("the block is there");
+    let (_, rest) = document.split_once(&format!("```{word}\n")).unwrap();
     rest.split_once("```").unwrap().0.to_owned()
 }
 

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use crate::receiver::{Gateway, Relay};
 
+pub(crate) use client::http;
 pub(crate) use clocked::Clocked;
 pub(crate) use lock::Lock;
 pub(crate) use people::{company, delay, delayed, event, hooked, mailed, partner};

@@ -16,11 +16,11 @@ use lapin::uri::AMQPUri;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 use tokio::sync::watch;
 
+use super::proxy::Proxy;
 use crate::broker::{BrokerState, Consumer, Delivered, Parts};
 use crate::clock::Clock;
 use crate::config::{RabbitSettings, Topology};
 use crate::lifecycle::Tasks;
-use crate::rehearsal::proxy::Proxy;
 use crate::telemetry::Metrics;
 
 /// Nothing in these tests takes longer unless it fails.
@@ -32,6 +32,8 @@ pub(super) struct Stage {
     pub(super) tasks: Tasks,
     pub(super) proxy: Proxy,
     connection: Connection,
+    /// Who carries the proxy; it outlives Loa's own tasks.
+    carriers: Tasks,
 }
 
 #[expect(clippy::disallowed_methods, reason = "where the broker of the tests is")]
@@ -55,10 +57,9 @@ impl Stage {
     /// The same behind a closed proxy.
     pub(super) async fn unreachable() -> Self {
         let uri: AMQPUri = url().parse().unwrap();
-        let tasks = Tasks::new();
+        let (tasks, carriers) = (Tasks::new(), Tasks::new());
         let target = format!("{}:{}", uri.authority.host, uri.authority.port);
-        let proxy = Proxy::open_way(target).await.unwrap();
-        proxy.close();
+        let proxy = Proxy::closed(target, &carriers).await;
         let properties = ConnectionProperties::default();
         let connection = Connection::connect_uri(uri.clone(), properties).await.unwrap();
         let mut through = uri;
@@ -77,7 +78,7 @@ impl Stage {
             bind: Vec::new(),
             heartbeat: Duration::from_secs(10),
         };
-        Self { settings, tasks, proxy, connection }
+        Self { settings, tasks, proxy, connection, carriers }
     }
 
     pub(super) fn parts(&self) -> Parts {
@@ -183,6 +184,7 @@ impl Stage {
             let options = ExchangeDeleteOptions::default();
             channel.exchange_delete(name.as_str().into(), options).await.unwrap();
         }
+        self.carriers.stop(Duration::ZERO).await;
     }
 }
 

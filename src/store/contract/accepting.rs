@@ -1,12 +1,14 @@
 //! Events come in once, whatever is brought again.
 
 use super::stage::{LEASE, Stage, arrival, planned};
+use crate::model::contact::Suppression;
 use crate::model::delivery::Lease;
 use crate::model::event::{Digest, RejectReason, RejectedEvent, Rejection};
 use crate::model::id::{LeaseToken, RejectedId};
 use crate::store::{Acceptance, Accepted, RejectedFilter, StoreError};
 
 on_both_stores!(
+    what_was_suppressed_since_it_was_planned_is_not_leased_while_it_is_written,
     a_repeat_plans_nothing_and_names_the_first_event,
     a_key_that_comes_again_with_other_bytes_is_rejected_and_kept,
     the_same_event_twice_in_one_batch_is_planned_once,
@@ -16,6 +18,26 @@ on_both_stores!(
     of_a_delivery_that_a_plan_holds_twice_one_is_kept_counted_and_sent,
     status_events_are_written_with_what_they_tell_of_and_forgotten_once_published,
 );
+
+async fn what_was_suppressed_since_it_was_planned_is_not_leased_while_it_is_written(stage: Stage) {
+    let mut planned = stage.planned("1", 2);
+    for new in &mut planned.deliveries {
+        new.lease = Some(Lease { token: LeaseToken::new(stage.now()), lasts: LEASE });
+        new.delivery.attempts = 1;
+    }
+    let (stopped, free) = (planned.deliveries[0].delivery.clone(), planned.deliveries[1].clone());
+    let address = stopped.address.clone().unwrap();
+    let suppression = Suppression { address, reason: "by_hand".to_owned(), at: stage.now() };
+    stage.store.suppress(suppression).await.unwrap();
+
+    let accepted = stage.accept(planned).await;
+
+    assert_eq!(accepted.leased(), [free.delivery.id]);
+    let claim = stage.claim().await.remove(0);
+    assert_eq!((claim.delivery.id, claim.attempt), (stopped.id, 1));
+    assert!(claim.gate.is_suppressed);
+    stage.assert_closed().await;
+}
 
 async fn a_repeat_plans_nothing_and_names_the_first_event(stage: Stage) {
     let first = stage.planned("1", 2);
