@@ -107,6 +107,20 @@ impl Tx<'_> {
         }
     }
 
+    /// Runs an insert for its rows, and returns what it returns of those that were written.
+    ///
+    /// # Errors
+    /// As [`Tx::query`].
+    pub async fn insert_returning(&mut self, write: &Write) -> Result<Vec<Row>, StoreError> {
+        match self {
+            Self::Sqlite(tx) => {
+                let rows = write.rows.iter().map(|row| tx.query(write.sql, row));
+                Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+            }
+            Self::Postgres(tx) => tx.insert_returning(write).await,
+        }
+    }
+
     /// Runs a statement once for each list of parameters, and returns how many rows each changed.
     ///
     /// # Errors

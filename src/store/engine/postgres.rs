@@ -18,7 +18,7 @@ use tokio_postgres::{IsolationLevel, NoTls, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::warn;
 
-use self::arrays::{insert_of_arrays, update_of_arrays};
+use self::arrays::{Param, insert_of_arrays, update_of_arrays};
 use super::dialect::{Dialect, Statements};
 use super::value::{Row, Value};
 use super::{Form, Tx, Write};
@@ -282,6 +282,19 @@ impl PostgresTx<'_> {
         try_join_all(runs).await
     }
 
+    pub(super) async fn insert_returning(&mut self, write: &Write) -> Result<Vec<Row>, StoreError> {
+        let mut found = Vec::new();
+        if write.rows.is_empty() {
+            return Ok(found);
+        }
+        let (statement, runs) = self.prepare_write(write).await?;
+        for params in runs {
+            let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(Param::as_sql).collect();
+            found.extend(rows(self.inner.query(&statement, &params).await?)?);
+        }
+        Ok(found)
+    }
+
     pub(super) async fn execute_many(
         &mut self,
         sql: &str,
@@ -366,21 +379,6 @@ impl PostgresTx<'_> {
 
     async fn prepare(&self, sql: &str) -> Result<Statement, StoreError> {
         Ok(self.inner.prepare_cached(&self.statements.written(sql)).await?)
-    }
-}
-
-/// A parameter of a statement: of one row, or of all rows as an array.
-enum Param<'w> {
-    One(&'w Value),
-    Column(Vec<&'w Value>),
-}
-
-impl Param<'_> {
-    fn as_sql(&self) -> &(dyn ToSql + Sync) {
-        match self {
-            Self::One(value) => *value,
-            Self::Column(values) => values,
-        }
     }
 }
 

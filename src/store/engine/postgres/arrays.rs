@@ -1,5 +1,24 @@
 //! Turns a statement for one row into one for many, with an array a parameter.
 
+use tokio_postgres::types::ToSql;
+
+use crate::store::engine::Value;
+
+/// A parameter of a statement: of one row, or of all rows as an array.
+pub(super) enum Param<'w> {
+    One(&'w Value),
+    Column(Vec<&'w Value>),
+}
+
+impl Param<'_> {
+    pub(super) fn as_sql(&self) -> &(dyn ToSql + Sync) {
+        match self {
+            Self::One(value) => *value,
+            Self::Column(values) => values,
+        }
+    }
+}
+
 /// The insert of one row turned into one of many: an array a column, of these types.
 pub(super) fn insert_of_arrays(sql: &str, kinds: &[&str]) -> Option<String> {
     let one: Vec<String> = (1..=kinds.len()).map(|number| format!("${number}")).collect();
