@@ -147,7 +147,8 @@ fn hostile_data_is_text_in_every_template_and_place() {
         for place in places(templates.sample(name).unwrap()) {
             for dialect in dialects {
                 let usual = made(&templates, which, (&place, "x"), *dialect);
-                for nasty in NASTY {
+                // Two of them at each place, by turns: all of them everywhere takes minutes.
+                for nasty in NASTY.iter().cycle().skip(tried).take(2) {
                     let message = made(&templates, which, (&place, nasty), *dialect);
                     let what = format!("{name} {locale} {channel} {}: {nasty:?}", place.name);
                     tried += 1;

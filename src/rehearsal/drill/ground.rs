@@ -107,11 +107,11 @@ fn text(catalogue: &Path, whereabouts: &Whereabouts, receivers: &Receivers) -> S
          [log]\nformat = \"text\"\n\
          [channels]\nemail = \"mail\"\nchat = \"hook\"\nsms = \"sms\"\n\
          [send]\nallow_private_addresses = true\nlease = \"5s\"\ngrace = \"3s\"\n\
-         timeout = \"2s\"\nconcurrency = 16\n\
+         timeout = \"4s\"\nconcurrency = 16\n\
          [send.breaker]\nopen_for = \"500ms\"\n\
          [email]\nfrom_name = \"Cà phê Sao Mai\"\nfrom = \"tin@saomai.example\"\ndkim = \"relay\"\n\
          [providers.mail]\nkind = \"smtp\"\nhost = \"127.0.0.1\"\nport = {smtp}\ntls = \"none\"\n\
-         data_timeout = \"2s\"\nanswer_timeout = \"2s\"\n\
+         data_timeout = \"4s\"\nanswer_timeout = \"4s\"\n\
          [providers.hook]\nkind = \"webhook\"\nurl = \"http://127.0.0.1:{http}/hook\"\n\
          [providers.team]\nkind = \"slack\"\nurl = \"http://127.0.0.1:{http}/team\"\n\
          [providers.sms]\nkind = \"sms_http\"\nurl = \"http://127.0.0.1:{http}/sms\"\n\
