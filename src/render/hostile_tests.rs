@@ -86,18 +86,19 @@ fn places(sample: &Value) -> Vec<Place> {
     of_data.chain(of_manager).chain(others).collect()
 }
 
-/// The message with `text` at `place`; none if it is held, as what a template cannot do with is.
+/// The message with `text` at these places; none if it is held, as what a template cannot do with is.
 fn made(
     templates: &Templates,
     (name, locale, channel): (&str, &str, Channel),
-    (place, text): (&Place, &str),
-    dialect: Dialect,
+    (places, text): (&[&Place], &str),
+    (letterhead, dialect): (&Letterhead, Dialect),
 ) -> Option<Message> {
     let mut delivery = delivery(name, locale, channel);
     let mut data = templates.sample(name).unwrap().clone();
-    let mut letterhead = letterhead();
-    letterhead.sms.max_parts = 50;
-    (place.put)(&mut delivery, &mut data, &mut letterhead, text);
+    let mut letterhead = letterhead.clone();
+    for place in places {
+        (place.put)(&mut delivery, &mut data, &mut letterhead, text);
+    }
     let moment = (dialect, NOW.parse().unwrap());
     Some(templates.render(&delivery, &event(name, data), &letterhead, moment).ok()?.message)
 }
@@ -138,28 +139,40 @@ fn assert_harmless(message: &Message, usual: &Message, what: &str) {
 #[test]
 fn hostile_data_is_text_in_every_template_and_place() {
     let templates = templates();
+    let mut letterhead = letterhead();
+    letterhead.sms.max_parts = 200;
     let dialects = [Dialect::CommonMark, Dialect::SlackMrkdwn, Dialect::Plain];
     let (mut tried, mut held) = (0, 0);
 
     for (name, locale, channel) in templates.list() {
         let which = (name, locale, channel.parse::<Channel>().unwrap());
+        let all = places(templates.sample(name).unwrap());
+        // Dates and amounts take no other text; the rest is tried all at once.
+        let takes_text = |place: &&Place| {
+            made(&templates, which, (&[place], "x"), (&letterhead, dialects[0])).is_some()
+        };
+        let open: Vec<_> = all.iter().filter(takes_text).collect();
+        assert!(open.len() > 3, "{name} {locale} {channel} takes no text");
         let dialects = if which.2 == Channel::Chat { &dialects[..] } else { &dialects[..1] };
-        for place in places(templates.sample(name).unwrap()) {
-            for dialect in dialects {
-                let usual = made(&templates, which, (&place, "x"), *dialect);
-                // Two of them at each place, by turns: all of them everywhere takes minutes.
-                for nasty in NASTY.iter().cycle().skip(tried).take(2) {
-                    let message = made(&templates, which, (&place, nasty), *dialect);
-                    let what = format!("{name} {locale} {channel} {}: {nasty:?}", place.name);
-                    tried += 1;
-                    match (message, &usual) {
-                        (Some(message), Some(usual)) => assert_harmless(&message, usual, &what),
-                        _ => held += 1,
-                    }
+        for dialect in dialects {
+            let with = |places: &[&Place], text: &str| {
+                made(&templates, which, (places, text), (&letterhead, *dialect))
+            };
+            let check = |places: &[&Place], nasty: &str| {
+                let message = with(places, nasty)?;
+                let what = format!("{name} {locale} {channel} {}: {nasty:?}", places[0].name);
+                assert_harmless(&message, &with(places, "x").expect(&what), &what);
+                Some(())
+            };
+            for nasty in NASTY {
+                tried += 1;
+                if check(&open, nasty).is_none() {
+                    // Where one place refuses it, as that of a link does, the others still have to.
+                    held += open.iter().filter(|place| check(&[place], nasty).is_none()).count();
                 }
             }
         }
     }
 
-    assert!(tried > 1000 && held < tried / 2, "{held} of {tried} were held");
+    assert!(tried > 500 && held < tried, "{held} held of {tried}");
 }
