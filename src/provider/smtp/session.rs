@@ -54,7 +54,8 @@ impl Session {
     ) -> Result<Self, Broken> {
         let trust = |error: Error| Broken::of(Step::Trust, &error);
         if let Tls::Upgraded(parameters) = &relay.tls {
-            connection.starttls(parameters.clone(), &hello).await.map_err(trust)?;
+            let begun = connection.starttls(parameters.clone(), &hello);
+            wire::unbroken(Step::Trust, begun).await?;
         }
         if let Some(credentials) = &relay.credentials {
             let mechanisms = [Mechanism::Plain, Mechanism::Login];

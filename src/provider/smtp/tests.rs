@@ -99,6 +99,16 @@ const FAILURES: &[(Manner, VerdictClass)] = {
     ]
 };
 
+#[test]
+fn an_answer_that_breaks_its_reader_ends_the_session_and_no_more() {
+    let blank = b"220 relay.test\r\n250-relay.test\r\n250- \r\n250 HELP\r\n";
+
+    let outcome = outcome_of(blank, false);
+
+    assert_eq!(outcome.verdict.class(), VerdictClass::Later);
+    assert!(outcome.answer.text.contains("cannot be read"), "{:?}", outcome.answer);
+}
+
 #[tokio::test]
 async fn each_failure_has_its_class_whether_commands_are_pipelined_or_not() {
     // More than the buffers of both ends hold, so that what is cut or hangs is felt.

@@ -4,10 +4,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_util::FutureExt;
 use futures_util::io::{AsyncRead as _, AsyncWrite as _};
+use lettre::transport::smtp::Error;
 use lettre::transport::smtp::client::{AsyncNetworkStream, AsyncSmtpConnection, AsyncTokioStream};
 use lettre::transport::smtp::extension::ClientId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -42,8 +45,18 @@ pub(super) async fn greet(
     stream: Box<dyn AsyncTokioStream>,
     hello: &ClientId,
 ) -> Result<AsyncSmtpConnection, Broken> {
-    let greeted = AsyncSmtpConnection::connect_with_transport(stream, hello).await;
-    greeted.map_err(|error| Broken::of(Step::Open, &error))
+    unbroken(Step::Open, AsyncSmtpConnection::connect_with_transport(stream, hello)).await
+}
+
+/// What lettre makes of an answer: it breaks down on some, such as a feature that is all blanks.
+pub(super) async fn unbroken<T>(
+    step: Step,
+    answer: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Broken> {
+    match AssertUnwindSafe(answer).catch_unwind().await {
+        Ok(answered) => answered.map_err(|error| Broken::of(step, &error)),
+        Err(_) => Err(Broken::at(step, Cause::Lost("the answer cannot be read".to_owned()))),
+    }
 }
 
 /// A stream that has begun TLS, as lettre takes streams.
