@@ -103,7 +103,7 @@ const FAILURES: &[(Manner, VerdictClass)] = {
 fn an_answer_that_breaks_its_reader_ends_the_session_and_no_more() {
     let blank = b"220 relay.test\r\n250-relay.test\r\n250- \r\n250 HELP\r\n";
 
-    let outcome = outcome_of(blank, false);
+    let outcome = scripted::outcome_of(blank, false);
 
     assert_eq!(outcome.verdict.class(), VerdictClass::Later);
     assert!(outcome.answer.text.contains("cannot be read"), "{:?}", outcome.answer);
