@@ -1,6 +1,7 @@
 //! Holds what came to the receivers against what was published and what the store says: pure rules.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use uuid::Uuid;
 
@@ -64,6 +65,9 @@ pub(super) struct Account {
     /// How many deliveries were in flight, over all faults: the bound on duplicates.
     pub(super) in_flight: u64,
 }
+
+/// How much later than a fault a receiver may read what was on its way when the fault struck.
+const UNDER_WAY: Duration = Duration::from_secs(2);
 
 /// The word for a duplicate that nothing explains.
 pub(super) const UNEXPLAINED: &str = "unexplained";
@@ -183,7 +187,9 @@ fn cause(id: DeliveryId, (before, after): (&Taken, &Taken), struck: &[Struck]) -
         return Manner::as_str(manner);
     }
     let explains = |struck: &&Struck| {
-        struck.in_flight.contains(&id) && struck.ended >= before.at && struck.began <= after.at
+        struck.in_flight.contains(&id)
+            && struck.ended + UNDER_WAY >= before.at
+            && struck.began <= after.at
     };
     struck.iter().find(explains).map_or(UNEXPLAINED, |struck| struck.kind.as_str())
 }
@@ -198,8 +204,6 @@ fn name_orphan(mark: Mark, times: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::rehearsal::drill::fault::Kind;
 
@@ -265,7 +269,7 @@ mod tests {
 
         assert_eq!(causes(&[kill(6, &[2])]), explained);
         assert_eq!(causes(&[kill(6, &[1])]), unexplained);
-        assert_eq!(causes(&[kill(4, &[2])]), unexplained);
+        assert_eq!(causes(&[kill(2, &[2])]), unexplained);
         assert_eq!(causes(&[kill(10, &[2])]), unexplained);
         assert_eq!(account(&entries(), &book, &[]).broken.len(), 2);
     }
