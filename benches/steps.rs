@@ -26,8 +26,8 @@ use loa::plan::{self, Plan, Question};
 use loa::record::{self, Tried};
 use loa::render::sms;
 use loa::store::{
-    Acceptance, Claimed, DeliveryFilter, EventFacts, Finish, NewDelivery, Place, PlannedEvent,
-    Settings, Store,
+    Acceptance, Accepted, Claimed, DeliveryFilter, EventFacts, Finish, NewDelivery, Place,
+    PlannedEvent, Settings, Store,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -164,7 +164,7 @@ impl Bed {
 
     fn accept(&self, batch: Vec<Acceptance>) {
         let accepted = self.runtime.block_on(self.store.accept(batch)).unwrap();
-        assert!(accepted.iter().all(|one| one.planned_event().is_some()));
+        assert!(accepted.iter().all(|one| matches!(one, Accepted::Planned { .. })));
     }
 
     fn claim(&self) -> Vec<Claimed> {

@@ -2,6 +2,7 @@
 
 mod reload;
 pub mod server_file;
+mod template_place;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -16,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::broker::{self, BrokerState, Consumer, Publisher};
 use crate::clock::Clock;
-use crate::config::{Config, Faults, KindFacts, Place, SourceText, check_config};
+use crate::config::{Config, Faults, KindFacts, Place, check_config};
 use crate::intake::Decoder;
 use crate::lifecycle::Tasks;
 use crate::model::address::Channel;
@@ -185,15 +186,16 @@ impl App {
             readiness: Arc::new(readiness(&self.links)),
         };
         let address = web::serve(surroundings, &self.tasks).await?;
-        server_file::write(&self.config.data_dir, address, &token)?;
+        server_file::write(&self.config.data_dir, (address, self.store.run()), &token)?;
         Ok(address)
     }
 
-    /// A new link by which whoever starts Loa signs in to its console, once and within minutes.
+    /// A new link by which whoever starts Loa signs in to its console, once and within minutes;
+    /// none if the user for that was removed.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn login_link(&self, address: SocketAddr) -> Result<String, StartError> {
+    pub async fn login_link(&self, address: SocketAddr) -> Result<Option<String>, StartError> {
         let secret = web::random_secret()?;
         Ok(web::local_link(&self.store, &self.config, address, &secret).await?)
     }
@@ -316,7 +318,7 @@ pub fn rulebook(config: &Config) -> Option<Rulebook> {
     let catalogue = Arc::new(config.catalogue.clone());
     let note = |found: Vec<TemplateFault>| {
         for fault in found {
-            let place = place_in_template(config, &fault);
+            let place = template_place::of_fault(config, &fault);
             faults.error(place, fault.fault.message, "mend the template");
         }
     };
@@ -347,21 +349,6 @@ fn decoder(config: &Config, catalogue: &Arc<Catalogue>) -> Option<Decoder> {
         }
     };
     decoder.map_err(tell).ok()
-}
-
-/// Where in a template's file a fault stands.
-fn place_in_template(config: &Config, fault: &TemplateFault) -> Place {
-    let assets = &config.templates;
-    let file = assets.files.iter().find(|(path, _)| assets.name_of(path) == fault.file);
-    let Some((_, bytes)) = file else { return Place::Named(fault.file.clone()) };
-    let source = SourceText::open(&fault.file, String::from_utf8_lossy(bytes));
-    let line = fault.fault.line.unwrap_or(1).saturating_sub(1);
-    let column = fault.fault.column.unwrap_or(1).saturating_sub(1);
-    let mut lines = source.text.split_inclusive('\n');
-    let before: usize = lines.by_ref().take(line).map(str::len).sum();
-    let within = lines.next().unwrap_or_default().chars().take(column).map(char::len_utf8);
-    let at = before + within.sum::<usize>();
-    Place::new(&source, at..at)
 }
 
 fn letterhead(config: &Config) -> Letterhead {

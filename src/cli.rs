@@ -6,6 +6,7 @@ mod client;
 mod contacts;
 mod deliveries;
 mod demo;
+mod drill;
 mod event_types;
 mod events;
 mod health;
@@ -31,6 +32,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Sources};
+use crate::telemetry::with_causes;
 use print::{cell, counted, print, print_as, print_json, print_list, print_table};
 
 /// Loa turns business events into messages that partners really receive, and keeps the proof.
@@ -48,6 +50,7 @@ enum Command {
     Run(run::Run),
     Demo(demo::Demo),
     Bench(bench::Bench),
+    Drill(drill::Drill),
     Check(check::Check),
     Publish(publish::Publish),
     Events(events::Events),
@@ -136,20 +139,6 @@ fn wrong(error: impl std::error::Error) -> Failure {
     Failure::Wrong(with_causes(&error))
 }
 
-/// An error and what caused it, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
 /// Runs the command that the arguments name; exit code 0, 1 (failed) or 2 (usage, settings).
 pub fn run() -> ExitCode {
     let arguments = Arguments::parse();
@@ -169,6 +158,7 @@ impl Command {
             Self::Run(command) => command.run().await,
             Self::Demo(command) => command.run().await,
             Self::Bench(command) => command.run().await,
+            Self::Drill(command) => Box::pin(command.run()).await,
             Self::Check(command) => Ok(command.run()),
             Self::Publish(command) => command.run().await,
             Self::Events(command) => command.run().await,
@@ -199,7 +189,7 @@ fn end(result: Result<ExitCode, Failure>) -> ExitCode {
         Err(Failure::Wrong(text)) => (text, 2),
         Err(Failure::Failed(text)) => (text, 1),
     };
-    eprintln!("{text}");
+    eprintln!("{}", print::inert(&text));
     ExitCode::from(code)
 }
 

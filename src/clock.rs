@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 /// The time as this process sees it: the system's, or one moved by hand.
@@ -16,11 +16,19 @@ pub enum Clock {
     Manual(Arc<ManualClock>),
 }
 
-/// When the process began, so that monotonic time has a zero.
+/// When the process began, so that monotonic time has a zero, and what is known better than the
+/// machine.
 #[derive(Debug)]
 pub struct SystemClock {
     began: Instant,
+    /// Added to the machine's wall clock, in microseconds; a drill does so.
+    shift: AtomicI64,
+    /// The wall time at which the process began, by a better clock than the machine's.
+    anchor: AtomicI64,
 }
+
+/// No anchor: the machine's wall clock counts.
+const ADRIFT: i64 = i64::MIN;
 
 /// A time in microseconds that only [`Clock::advance`] moves.
 #[derive(Debug)]
@@ -34,7 +42,8 @@ impl Clock {
     /// The machine's own clock.
     #[expect(clippy::disallowed_methods, reason = "the clock is where time is asked for")]
     pub fn system() -> Self {
-        Self::System(Arc::new(SystemClock { began: Instant::now() }))
+        let (shift, anchor) = (AtomicI64::new(0), AtomicI64::new(ADRIFT));
+        Self::System(Arc::new(SystemClock { began: Instant::now(), shift, anchor }))
     }
 
     /// A clock that shows `start` until it is advanced.
@@ -51,7 +60,10 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the clock is where time is asked for")]
     pub fn now(&self) -> Timestamp {
         let micros = match self {
-            Self::System(_) => Timestamp::now().as_microsecond(),
+            Self::System(clock) => match clock.anchor.load(Ordering::SeqCst) {
+                ADRIFT => Timestamp::now().as_microsecond() + clock.shift.load(Ordering::SeqCst),
+                anchor => anchor.saturating_add(micros(clock.began.elapsed())),
+            },
             Self::Manual(clock) => clock.micros.load(Ordering::SeqCst),
         };
         Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX)
@@ -68,6 +80,28 @@ impl Clock {
         }
     }
 
+    /// Shows from now on what another clock shows, which showed `shown` when `age` less had passed on
+    /// this one; says by how much this clock jumps for it.
+    ///
+    /// All who work on one database go by its clock, whatever their machines' own wall clocks say or
+    /// do. A manual clock follows nobody.
+    pub fn follow(&self, shown: Timestamp, age: Duration) -> SignedDuration {
+        let Self::System(clock) = self else { return SignedDuration::ZERO };
+        let shown = shown.checked_add(age).unwrap_or(Timestamp::MAX).as_microsecond();
+        let jump = shown - self.now().as_microsecond();
+        let began = shown.saturating_sub(micros(clock.began.elapsed()));
+        clock.anchor.store(began, Ordering::SeqCst);
+        SignedDuration::from_micros(jump)
+    }
+
+    /// Makes the machine's wall clock seem to be wrong by so much; only drills do so.
+    pub fn shift(&self, by: SignedDuration) {
+        if let Self::System(clock) = self {
+            let by = i64::try_from(by.as_micros()).unwrap_or(0);
+            clock.shift.store(by, Ordering::SeqCst);
+        }
+    }
+
     /// Whether time moves only by [`Clock::advance`].
     pub fn is_manual(&self) -> bool {
         matches!(self, Self::Manual(_))
@@ -76,8 +110,7 @@ impl Clock {
     /// Moves a manual clock forward and wakes whoever waits on it; a system clock ignores it.
     pub fn advance(&self, by: Duration) {
         if let Self::Manual(clock) = self {
-            let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
-            clock.micros.fetch_add(micros, Ordering::SeqCst);
+            clock.micros.fetch_add(micros(by), Ordering::SeqCst);
             clock.moved.notify_waiters();
         }
     }
@@ -113,9 +146,35 @@ impl Clock {
     }
 }
 
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_anchored_clock_heeds_the_wall_clock_of_the_machine_no_more() {
+        let clock = Clock::system();
+        let known: Timestamp = "2026-11-23T02:00:00Z".parse().unwrap();
+
+        clock.follow(known, Duration::ZERO);
+        clock.shift(SignedDuration::from_hours(1));
+
+        let passed = clock.now().duration_since(known);
+        assert!((0..60).contains(&passed.as_secs()), "{passed}");
+    }
+
+    #[test]
+    fn a_clock_that_is_shifted_is_wrong_by_so_much() {
+        let (right, wrong) = (Clock::system(), Clock::system());
+
+        wrong.shift(-SignedDuration::from_hours(1));
+
+        let behind = right.now().duration_since(wrong.now());
+        assert!((3590..3610).contains(&behind.as_secs()), "{behind}");
+    }
 
     #[tokio::test]
     async fn a_manual_clock_wakes_a_sleeper_only_when_it_has_moved_far_enough() {

@@ -9,6 +9,8 @@
 // Ground: what everything stands on, knowing nothing of messages.
 pub mod clock;
 pub mod lifecycle;
+#[cfg(test)]
+mod sabotage;
 pub mod telemetry;
 pub mod text;
 

@@ -1,4 +1,4 @@
-//! The cast, in eleven sentences.
+//! The cast, in twelve sentences.
 //!
 //! An upstream system says that something happened: an [`event`]. The [`catalogue`] knows each
 //! type of event: its schema, and the steps of its plan. A step tells [`contact`]s, who belong to
@@ -6,12 +6,14 @@
 //! One step of one event to one recipient on one channel is a [`delivery`], the unit that is
 //! scheduled, sent, retried and counted. Rendered, it is a [`message`] in an envelope. A try of a
 //! delivery at one provider has an [`outcome`]. What became of it goes out as a [`status`] event.
-//! Who may do what, [`access`] says. Every [`id`] is a type of its own. Everything here is plain
+//! Who may do what, [`access`] says; how
+//! long a name may be, [`bounds`]. Every [`id`] is a type of its own. Everything here is plain
 //! data and pure rules: nothing waits, nothing asks for the time.
 
 pub mod access;
 pub mod address;
 pub mod audience;
+pub mod bounds;
 pub mod catalogue;
 pub mod contact;
 pub mod delivery;

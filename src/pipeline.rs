@@ -12,8 +12,10 @@ mod desks;
 mod dispatch;
 mod figures;
 mod pages;
+mod pulse;
 mod rehearse;
 mod reread;
+mod retention;
 mod rulebook;
 mod sweep;
 mod tell;
@@ -47,6 +49,8 @@ pub use trial::Trial;
 const ROUND: usize = 500;
 /// How many such transactions there are at most.
 const MOST_ROUNDS: usize = 1000;
+/// How long a stop waits for the store to take what it cut off.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// What a pipeline is made of.
 pub struct Parts {
@@ -110,10 +114,16 @@ impl Pipeline {
             tasks.spawn(dispatcher.run());
         }
         let (store, clock, metrics) = (store.clone(), clock.clone(), Arc::clone(metrics));
-        let figures =
-            Figures { store: store.clone(), clock: clock.clone(), metrics: Arc::clone(&metrics) };
+        let figures = Figures {
+            store: store.clone(),
+            clock: clock.clone(),
+            metrics: Arc::clone(&metrics),
+            looks: Arc::default(),
+        };
         let pipeline = Self { acceptor, deliverer, desks, store, clock, metrics, figures };
+        pulse::start(&pipeline, &parts);
         sweep::start(&pipeline, &parts);
+        retention::start(&parts);
         pages::start(&pipeline, &parts);
         pipeline
     }
@@ -131,7 +141,7 @@ impl Pipeline {
     /// Every metric as text, those of the store as it counts now; as it counted last, if it does
     /// not answer.
     pub async fn metrics(&self) -> String {
-        if let Err(error) = self.figures.show().await {
+        if let Err(error) = self.figures.show_with_others().await {
             warn!(%error, "the figures of the store are not of now: {error}");
         }
         self.metrics.text()
@@ -217,6 +227,10 @@ impl Pipeline {
 
     /// Records what a hard stop left in flight; call it when all tasks have ended.
     pub async fn record_what_is_left(&self) {
-        self.deliverer.record_what_is_left().await;
+        // A store that is away must not keep the process from ending: the leases end by themselves.
+        let record = tokio::time::timeout(LAST_WORDS, self.deliverer.record_what_is_left());
+        if record.await.is_err() {
+            warn!("the store did not take what the stop cut off; the leases of it will end");
+        }
     }
 }

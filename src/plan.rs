@@ -15,7 +15,7 @@ mod time;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use crate::model::audience::{AudienceQuery, PAGE_SIZE, Person, Recipients, Resolution};
+use crate::model::audience::{AudienceQuery, Person, Recipients, Resolution};
 use crate::model::catalogue::{Audience, EventType, Step};
 use crate::model::delivery::{Delivery, Reason};
 use crate::model::event::{Event, RejectReason, Rejection};
@@ -74,7 +74,7 @@ pub struct Planned {
     pub unless: Vec<EventTypeName>,
 }
 
-/// An audience of more than [`PAGE_SIZE`] recipients.
+/// An audience of more recipients than are planned at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PagedAudience {
     /// The step it belongs to.
@@ -132,7 +132,7 @@ pub fn plan(
                 continue;
             }
             let found = expect_recipients(event, event_type, &question.query, answer)?;
-            if found.total > u64::from(PAGE_SIZE) {
+            if found.next.is_some() {
                 is_paged = true;
                 plan.pages.push(paged(step, &question.query, found.total));
                 continue;
@@ -162,6 +162,21 @@ pub fn plan_page(
     (rules, now): (&Rules, Timestamp),
 ) -> Result<Vec<Planned>, Box<Rejection>> {
     Composer::new(event, event_type, rules, now, None).step(step, recipients)
+}
+
+/// Plans the one row of a step of whose audience nobody is left, with a sentence that says why.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_nobody(
+    event: &Event,
+    event_type: &EventType,
+    step: &Step,
+    detail: String,
+    (rules, now): (&Rules, Timestamp),
+) -> Result<Planned, Box<Rejection>> {
+    let why = (Reason::EmptyAudience, Some(detail));
+    Composer::new(event, event_type, rules, now, None).nobody(step, "-", why)
 }
 
 fn paged(step: &Step, query: &AudienceQuery, total: u64) -> PagedAudience {

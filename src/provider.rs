@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::clock::Clock;
-use crate::config::{Config, ProviderSettings};
+use crate::config::{Config, ProviderSettings, Section};
 use crate::model::address::{Address, Channel};
 use crate::model::message::{Dialect, Envelope};
 use crate::model::outcome::{Answer, Outcome, Verdict};
@@ -18,6 +18,8 @@ use crate::model::outcome::{Answer, Outcome, Verdict};
 #[cfg(test)]
 mod conformance;
 mod egress;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod gateway;
 mod handbook;
 pub mod sandbox;
@@ -87,6 +89,22 @@ impl Surroundings {
         let own_host = config.http.public_url.as_ref().and_then(url::Url::host_str);
         let egress = Egress::new(own_host, config.send.allow_private_addresses);
         Self { clock, egress, outages: Outages::default() }
+    }
+
+    /// Where a provider may call: what its section allows besides.
+    fn egress_of(&self, section: &Section) -> Egress {
+        let mut allowed = Vec::new();
+        for range in section.list("allow_addresses").unwrap_or_default() {
+            match range.parse() {
+                Ok(range) => allowed.push(range),
+                Err(_) => section.fault(
+                    "allow_addresses",
+                    format!("`{range}` is no network"),
+                    "write 10.1.0.0/16",
+                ),
+            }
+        }
+        self.egress.with(allowed, section.boolean("allow_plain_http").unwrap_or(false))
     }
 }
 

@@ -70,6 +70,12 @@ pub fn without_try(claimed: &Claimed, settlement: Settlement) -> Finish {
 
 /// What the catalogue says about trying a delivery again.
 pub fn policy_for(catalogue: &Catalogue, delivery: &Delivery) -> Policy {
+    #[cfg(test)]
+    if crate::sabotage::is(crate::sabotage::Sabotage::RetriesWhatIsHeld)
+        && let Some(event_type) = catalogue.types.get(&delivery.event_type)
+    {
+        return Policy { retry: event_type.retry, on_unknown: OnUnknown::Retry };
+    }
     match catalogue.types.get(&delivery.event_type) {
         Some(event_type) => Policy { retry: event_type.retry, on_unknown: event_type.on_unknown },
         None => ORPHAN_POLICY,
@@ -78,6 +84,8 @@ pub fn policy_for(catalogue: &Catalogue, delivery: &Delivery) -> Policy {
 
 /// When a delivery may next go out, if a window is closed at `now`: its step's, or for marketing by
 /// SMS also the one that the law sets (`sms_hours`).
+///
+/// A step that the catalogue no longer has keeps the window that it had when it was planned.
 pub fn window_opens(
     catalogue: &Catalogue,
     sms_hours: Option<&Window>,
@@ -89,8 +97,8 @@ pub fn window_opens(
     let is_marketing_sms =
         delivery.category == Category::Marketing && delivery.channel == Channel::Sms;
     let zone = jiff::tz::TimeZone::get(&delivery.time_zone).unwrap_or(jiff::tz::TimeZone::UTC);
-    let windows =
-        [step.and_then(|step| step.window.as_ref()), sms_hours.filter(|_| is_marketing_sms)];
+    let own = step.map_or(&delivery.window, |step| &step.window).as_ref();
+    let windows = [own, sms_hours.filter(|_| is_marketing_sms)];
     let opens = windows.into_iter().flatten().map(|window| window.next_open(now, &zone)).max()?;
     (opens > now).then_some(opens)
 }

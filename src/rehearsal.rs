@@ -3,5 +3,78 @@
 pub mod bench;
 mod company;
 pub mod demo;
+pub mod drill;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod post;
+pub mod proxy;
 mod story;
+
+use crate::app;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::model::id::RunId;
+use crate::store::{Place, Store, StoreError};
+
+/// Words for the store of `config`, if anything is in it.
+///
+/// Asked before the app is built, which would migrate it, end leases in it, plan and send: a
+/// rehearsal must not touch what is not its own.
+async fn find_store_in_use(config: &Config) -> Result<Option<String>, StoreError> {
+    let settings = app::store_settings(config);
+    if let Place::Sqlite(path) = &settings.place
+        && !path.exists()
+    {
+        return Ok(None);
+    }
+    let clock = Clock::system();
+    let run = RunId::new(clock.now());
+    let store = Store::open_as_it_is(settings, clock, run)?;
+    Ok(if store.is_empty().await? { None } else { Some(store.describe()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use rusqlite::Connection;
+
+    use super::bench::{Bench, BenchError, Extent, Row};
+    use super::demo::{Demo, DemoError};
+
+    /// A store of some older version, in which one contact is kept and nothing ever happened.
+    fn keep_a_contact(folder: &Path) {
+        let file = Connection::open(folder.join("loa.db")).unwrap();
+        file.execute_batch("CREATE TABLE contact (id TEXT); INSERT INTO contact VALUES ('lan')")
+            .unwrap();
+    }
+
+    fn tables(folder: &Path) -> Vec<String> {
+        let file = Connection::open(folder.join("loa.db")).unwrap();
+        let mut asked = file.prepare("SELECT name FROM sqlite_master").unwrap();
+        asked.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_store_in_use_is_refused_before_anything_in_it_is_touched() {
+        let folder = tempfile::tempdir().unwrap();
+        let data_dir = folder.path().to_owned();
+        keep_a_contact(folder.path());
+        let demo = Demo {
+            data_dir: data_dir.clone(),
+            listen: "127.0.0.1:0".to_owned(),
+            store_url: None,
+            amqp_url: None,
+            is_quiet: true,
+        };
+        let (store_url, amqp_url, sizes) = (None, None, Vec::new());
+        let bench = Bench { data_dir, store_url, amqp_url, extent: Extent::QUICK, sizes };
+
+        let demo = demo.start().await.err();
+        let bench = bench.run(Row::Ways, |_| {}).await.err();
+
+        assert!(matches!(demo, Some(DemoError::NotEmpty(_))), "{demo:?}");
+        assert!(matches!(bench, Some(BenchError::NotEmpty(_))), "{bench:?}");
+        assert_eq!(tables(folder.path()), ["contact"]);
+    }
+}

@@ -9,6 +9,8 @@ mod check;
 mod compose;
 mod edit;
 mod email;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod helpers;
 mod letterhead;
 mod load;
@@ -193,5 +195,7 @@ impl Templates {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod hostile_tests;
 #[cfg(test)]
 mod load_tests;

@@ -10,7 +10,7 @@ mod pace;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -127,8 +127,8 @@ impl Desk {
     }
 
     /// How many calls the breaker lets be under way now: none, a probe, a few, or no limit.
-    pub fn allowance(&self, now: Timestamp) -> usize {
-        self.breaker().allowance(now)
+    pub fn allowance(&self) -> usize {
+        self.breaker().allowance(self.time())
     }
 
     /// How many slots are taken.
@@ -138,7 +138,8 @@ impl Desk {
 
     /// When the breaker will let calls through again, if it does not now.
     pub fn opens_at(&self) -> Option<Timestamp> {
-        self.breaker().opens_at()
+        let pause = self.breaker().opens_at()?.duration_since(self.time());
+        self.clock.now().checked_add(pause).ok()
     }
 
     /// What the breaker thinks of the provider.
@@ -180,10 +181,16 @@ impl Desk {
         };
         outcome.verdict = outcome.verdict.kept();
         if !self.provider.leads_elsewhere(&envelope.to) {
-            let now = self.clock.now();
-            self.breaker().learn(&outcome.verdict, now, fastrand::f64());
+            self.breaker().learn(&outcome.verdict, self.time(), fastrand::f64());
         }
         outcome
+    }
+
+    /// The time that pauses run on, which no change of the wall clock touches.
+    fn time(&self) -> Timestamp {
+        let passed =
+            SignedDuration::try_from(self.clock.monotonic()).unwrap_or(SignedDuration::MAX);
+        Timestamp::UNIX_EPOCH.checked_add(passed).unwrap_or(Timestamp::MAX)
     }
 
     fn breaker(&self) -> std::sync::MutexGuard<'_, Breaker> {
@@ -193,14 +200,13 @@ impl Desk {
 
 fn captured_by_only_to(envelope: &Envelope) -> Outcome {
     let text = "not sent: the address is not in send.only_to; the message was captured";
+    let mut captured = envelope.as_received();
+    // By this whoever shows it tells that it was to go to a provider that sends.
+    captured["captured_by"] = json!("only_to");
     Outcome {
         verdict: Verdict::accepted(),
         answer: Answer::new(Some("captured".to_owned()), text),
-        captured: Some(json!({
-            "captured_by": "only_to",
-            "to": envelope.to.value(),
-            "message": envelope.message,
-        })),
+        captured: Some(captured),
     }
 }
 
@@ -250,6 +256,23 @@ mod tests {
     async fn send(desk: &Desk, to: &str) {
         let mut slot = desk.wait_for_slot().await.unwrap();
         desk.send(&envelope(to), &mut slot).await;
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_jumps_back_does_not_lengthen_a_pause() {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", free.local_addr().unwrap());
+        drop(free);
+        let desk = desk(&url);
+        while desk.breaker_state() == BreakerState::Closed {
+            send(&desk, "hook").await;
+        }
+        let pause = |desk: &Desk| desk.opens_at().unwrap().duration_since(desk.clock.now());
+        let before = pause(&desk);
+
+        desk.clock.shift(-SignedDuration::from_hours(1));
+
+        assert!(pause(&desk) <= before, "{} after {before}", pause(&desk));
     }
 
     #[tokio::test]

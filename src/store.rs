@@ -3,10 +3,13 @@
 //! Each method of [`Store`] is one whole transaction; none is open while a gateway is spoken to.
 //! The statements stand once, over a small [`engine`] with two variants.
 
+mod acceptance;
 mod api_keys;
+mod audit;
 mod changes;
 mod claim;
 mod conditions;
+mod contents;
 #[cfg(test)]
 mod contract;
 mod copies;
@@ -20,6 +23,7 @@ mod holds;
 mod inbox;
 mod keys;
 mod migrate;
+mod onlooker;
 mod outbox;
 mod overtake;
 mod pages;
@@ -45,16 +49,19 @@ use engine::Tx;
 use engine::postgres::Postgres;
 use engine::sqlite::Sqlite;
 
+pub use acceptance::{Acceptance, Accepted, NewDelivery, NewPage, PlannedEvent};
 pub use api_keys::ApiKey;
+pub use audit::Discrepancy;
 pub use claim::Claimed;
 pub use copies::Spread;
-pub use counters::{Agenda, Backlog, Counters, Discrepancy};
+pub use counters::{Agenda, Backlog, Counters};
 pub use error::StoreError;
 pub use events::{EventFilter, EventRow, RejectedFilter};
 pub use finish::{Finish, Finished};
 pub use holds::ProviderHold;
-pub use inbox::{Acceptance, Accepted, NewDelivery, NewPage, PlannedEvent};
+pub use onlooker::Onlooker;
 pub use pages::Page;
+pub use rejected::RejectedLine;
 pub use repair::{Repair, Repaired};
 pub use rows::EventFacts;
 pub use sandbox::{Captured, Mailbox};
@@ -132,6 +139,11 @@ impl Store {
         Ok(Self { engine: Arc::new(engine), clock, run, outbox, keys_last, derived_keys_last })
     }
 
+    /// What the claims of this process are known by.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
     /// How many transactions are worth having under way at once.
     pub fn writers(&self) -> usize {
         match &*self.engine {
@@ -164,6 +176,33 @@ impl Store {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.read(work).await,
             Engine::Postgres(postgres) => postgres.read(work).await,
+        }
+    }
+
+    /// As [`Store::write`], for what may take as long as it needs, such as a new index of a big table.
+    pub(in crate::store) async fn write_at_length<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.writer.write(work).await,
+            Engine::Postgres(postgres) => postgres.run_at_length(work, false).await,
+        }
+    }
+
+    /// As [`Store::read`], for what may take as long as it needs, such as a count of all rows.
+    pub(in crate::store) async fn read_at_length<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.read(work).await,
+            Engine::Postgres(postgres) => postgres.run_at_length(work, true).await,
         }
     }
 

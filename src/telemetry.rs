@@ -1,9 +1,11 @@
 //! Names every metric, span and log field once, and sets up logging.
 
+mod causes;
 pub mod field;
 mod logging;
 mod metrics;
 
+pub use crate::telemetry::causes::with_causes;
 pub use crate::telemetry::logging::{
     LogFormat, LoggingError, init_logging, keep_panics_quiet, subscriber, trace_id,
 };

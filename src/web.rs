@@ -4,6 +4,8 @@ mod api;
 mod auth;
 mod console;
 mod edge;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod problem;
 mod rates;
 mod server;
@@ -14,6 +16,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
+use axum::response::IntoResponse;
 use axum::routing::get;
 use secrecy::SecretString;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -25,7 +28,7 @@ use crate::config::Config;
 use crate::pipeline::Pipeline;
 use crate::store::Store;
 
-pub use auth::{Attempts, local_link, random_secret};
+pub use auth::{Attempts, console_url, let_somebody_in, local_link, random_secret};
 pub use rates::{Rate, Rates};
 pub use server::{ServeError, serve};
 
@@ -83,7 +86,8 @@ pub fn router(surroundings: Surroundings) -> Router {
         .fallback(console::no_such_page)
         .layer(DefaultBodyLimit::max(max_body))
         .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, timeout))
-        .layer(CatchPanicLayer::new())
+        // By default the layer logs what the panic says; the hook of panics has told what may be told.
+        .layer(CatchPanicLayer::custom(|_| problem::Problem::internal().into_response()))
         .layer(from_fn(edge::refuse_odd_requests))
         .layer(from_fn(problem::in_one_form))
         .layer(header("content-security-policy", CONTENT_SECURITY_POLICY))

@@ -11,6 +11,8 @@
 #   restart       both
 #   kill          ends it as a crash would
 #   ctl ARGS…     rabbitmq only: rabbitmqctl for this node
+#   admin         postgres only: prints the URL of its superuser; the tests' own user may do no more than
+#                 make databases, as Loa must not need more
 #   remove        ends it and removes FOLDER
 #
 # `create` also writes FOLDER/control, which takes the verbs alone: what a test calls to disturb its
@@ -166,6 +168,10 @@ postgres_create() { # [durable]
     return 1
   }
   postgres_start
+  postgres_program psql -q -h "$folder" -p "$port" -U postgres postgres >>"$folder/output" 2>&1 <<'SQL'
+CREATE ROLE loa LOGIN CREATEDB;
+CREATE DATABASE loa OWNER loa;
+SQL
 }
 
 postgres_ports() { . "$folder/ports"; }
@@ -194,7 +200,8 @@ postgres_start() {
 postgres_stop() { postgres_pg_ctl -m fast stop; }
 postgres_kill() { postgres_pg_ctl -m immediate stop; }
 postgres_remove() { [ ! -f "$folder/data/postmaster.pid" ] || postgres_kill; }
-postgres_url() { echo "postgres://postgres@127.0.0.1:$port/postgres"; }
+postgres_url() { echo "postgres://loa@127.0.0.1:$port/loa"; }
+postgres_admin() { echo "postgres://postgres@127.0.0.1:$port/postgres"; }
 
 # --------------------------------------------------------------------------------------------------
 
@@ -203,6 +210,6 @@ case $service in rabbitmq | postgres) ;; *) say "no such service"; exit 2 ;; esa
 case $verb in
   restart) "${service}_stop"; "${service}_start" ;;
   remove) [ ! -f "$folder/ports" ] || "${service}_remove"; rm -rf "$folder" ;;
-  create | start | stop | kill | url | ctl) "${service}_$verb" "$@" ;;
+  create | start | stop | kill | url | ctl | admin) "${service}_$verb" "$@" ;;
   *) say "no such verb: $verb"; exit 2 ;;
 esac

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::id::RunId;
+
 /// The file's name in the data folder.
 const NAME: &str = "server.json";
 
@@ -17,14 +19,22 @@ pub struct ServerFile {
     pub url: String,
     /// The token to send as `Authorization: Bearer`.
     pub token: String,
+    /// What the claims of this process are known by in the store.
+    #[serde(default)]
+    pub run: Option<RunId>,
 }
 
 /// Leaves the file, readable by its owner alone.
 ///
 /// # Errors
 /// When the folder cannot be written.
-pub(super) fn write(folder: &Path, address: SocketAddr, token: &str) -> std::io::Result<()> {
-    let file = ServerFile { url: format!("http://{address}"), token: token.to_owned() };
+pub(super) fn write(
+    folder: &Path,
+    (address, run): (SocketAddr, RunId),
+    token: &str,
+) -> std::io::Result<()> {
+    let (url, token) = (format!("http://{address}"), token.to_owned());
+    let file = ServerFile { url, token, run: Some(run) };
     std::fs::create_dir_all(folder)?;
     let path = folder.join(NAME);
     // A file that is there already may be readable by others.

@@ -26,6 +26,9 @@ use super::topology;
 ///
 /// If one arrival ends the process again and again, only it comes back too often, not its neighbours.
 const SLOW_START: usize = 10;
+/// How many bytes of events that are not settled may be held. RabbitMQ counts only messages, so that
+/// fewer of them are asked for where they are big.
+const MOST_HELD: usize = 64 * 1024 * 1024;
 /// How often it is looked whether something is stuck, or what was lacking has come.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often a lacking exchange is looked for.
@@ -70,6 +73,8 @@ pub(super) struct Subscription {
     phase: Phase,
     /// How many arrivals were acknowledged.
     settled: usize,
+    /// The bytes of the biggest arrival so far.
+    biggest: usize,
     /// When something was acknowledged last, or nothing was open.
     progress: Instant,
     /// When what is lacking was looked for last, if something is.
@@ -96,6 +101,7 @@ impl Subscription {
             present,
             phase: Phase::Slow,
             settled: 0,
+            biggest: 0,
             progress: Instant::now(),
             lacking: None,
         })
@@ -159,6 +165,7 @@ impl Subscription {
     }
 
     fn hand_out(&mut self, permit: mpsc::Permit<'_, Delivered>, delivery: Delivery, clock: &Clock) {
+        self.biggest = self.biggest.max(delivery.data.len());
         let link = {
             let mut window = self.shared.window();
             if window.is_empty() {
@@ -209,7 +216,7 @@ impl Subscription {
     async fn ran_dry(&mut self) -> Result<(), Fault> {
         match self.phase {
             Phase::Widening => {
-                let prefetch = self.settings.prefetch.max(1);
+                let prefetch = fitting(self.settings.prefetch, self.biggest);
                 self.deliveries = consume(&self.channel, &self.settings, prefetch).await?;
                 self.phase = Phase::Wide;
             }
@@ -231,6 +238,12 @@ impl Subscription {
         }
         Ok(())
     }
+}
+
+/// How many messages may be asked for at once if they are as big as the biggest so far.
+fn fitting(prefetch: u16, biggest: usize) -> u16 {
+    let fit = u16::try_from(MOST_HELD / biggest.max(1)).unwrap_or(u16::MAX);
+    prefetch.min(fit).max(1)
 }
 
 /// Looks at what the connection tells of itself.
@@ -274,4 +287,18 @@ async fn consume(
         FieldTable::default(),
     );
     bounded(&format!("consuming queue `{}`", settings.queue), STEP, consume).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_big_messages_fewer_are_asked_for() {
+        assert_eq!(fitting(1000, 0), 1000);
+        assert_eq!(fitting(1000, 2_000), 1000);
+        assert_eq!(fitting(1000, MOST_HELD / 30), 30);
+        assert_eq!(fitting(1000, 2 * MOST_HELD), 1);
+        assert_eq!(fitting(0, 100), 1);
+    }
 }

@@ -8,9 +8,10 @@ use reqwest::Method;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
-use super::{Failure, Settings, with_causes};
+use super::{Failure, Settings};
 use crate::app::server_file;
 use crate::config::NamedServer;
+use crate::telemetry::with_causes;
 
 /// Which running Loa to speak to.
 #[derive(Clone, Debug, Args)]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::client::Server;
+use super::client::{Server, part};
 use super::{Failure, Output, cell};
 use crate::model::access::Scope;
 
@@ -71,7 +71,7 @@ impl Keys {
                 }
             }
             Command::Revoke { name, server } => {
-                server.connect()?.delete(&format!("/v1/keys/{name}")).await?;
+                server.connect()?.delete(&format!("/v1/keys/{}", part(&name))).await?;
                 let value = json!({ "revoked": name });
                 super::print_as(server.output, &format!("revoked {name}"), &value);
             }

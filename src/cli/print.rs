@@ -15,10 +15,15 @@ const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─
 
 /// Prints a line for people; ends the program where nobody takes it.
 ///
-/// Who reads by `| head` has seen enough: that is no fault. Where the output cannot be written, such
+/// What comes from outside does not steer the terminal: only line breaks and tabs are kept of all that
+/// is no letter. Who reads by `| head` has seen enough: that is no fault. Where the output cannot be written, such
 /// as on a full disk, the exit code says so.
-#[expect(clippy::print_stderr, reason = "the command line speaks to people")]
 pub(super) fn print(text: &str) {
+    put(&inert(text));
+}
+
+#[expect(clippy::print_stderr, reason = "the command line speaks to people")]
+fn put(text: &str) {
     let mut out = std::io::stdout().lock();
     let Err(error) = writeln!(out, "{text}").and_then(|()| out.flush()) else { return };
     if error.kind() == std::io::ErrorKind::BrokenPipe {
@@ -28,9 +33,33 @@ pub(super) fn print(text: &str) {
     std::process::exit(1);
 }
 
-/// Prints a result for programs.
+/// The text without what would steer a terminal, or show letters in another order than they stand.
+pub(super) fn inert(text: &str) -> String {
+    text.chars().filter(|letter| matches!(letter, '\n' | '\t') || !steers(*letter)).collect()
+}
+
+fn steers(letter: char) -> bool {
+    let turns = matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}')
+        || matches!(letter, '\u{2066}'..='\u{2069}');
+    letter.is_control() || turns
+}
+
+/// Prints a result for programs, which get every letter, and people who look at it no escapes.
 pub(super) fn print_json(value: &Value) {
-    print(&format!("{value:#}"));
+    put(&escaped(&format!("{value:#}")));
+}
+
+/// JSON in which letters that steer are written as JSON writes them; outside of texts there are none.
+fn escaped(json: &str) -> String {
+    let mut written = String::with_capacity(json.len());
+    for letter in json.chars() {
+        if letter != '\n' && steers(letter) {
+            written.push_str(&format!("\\u{:04x}", u32::from(letter)));
+        } else {
+            written.push(letter);
+        }
+    }
+    written
 }
 
 /// A table for people, as wide as their terminal; ids stay whole, so that they can be copied.
@@ -40,9 +69,7 @@ pub(super) fn print_table(titles: &[&str], rows: Vec<Vec<String>>) {
         .load_style(STYLE)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(titles.to_vec());
-    // What comes from outside must not steer the terminal.
-    let clean =
-        |text: String| text.chars().filter(|letter| !letter.is_control()).collect::<String>();
+    let clean = |text: String| inert(&text).replace('\n', " ");
     for row in rows {
         table.add_row(row.into_iter().map(clean).collect::<Vec<_>>());
     }
@@ -98,5 +125,25 @@ pub(super) fn print_as(output: Output, text: &str, value: &Value) {
     match output {
         Output::Text => print(text),
         Output::Json => print_json(value),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const NASTY: &str = "a\u{1b}[2J\u{1b}]0;x\u{7}b\r\u{8}\u{9b}31m\u{7f}c\u{202e}d\te\nf";
+
+    #[test]
+    fn nothing_steers_the_terminal_and_programs_get_every_letter() {
+        let text = inert(NASTY);
+        let json = escaped(&format!("{:#}", json!({ "x": NASTY, (NASTY): 1 })));
+
+        assert_eq!(text, "a[2J]0;xb31mcd\te\nf");
+        assert!(!json.contains(|letter| letter != '\n' && steers(letter)), "{json:?}");
+        let read: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(read, json!({ "x": NASTY, (NASTY): 1 }));
     }
 }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
-use super::client::Server;
+use super::client::{Server, part};
 use super::print::cell_in;
 use super::{Failure, Output, cell};
 use crate::provider;
@@ -85,12 +85,15 @@ impl Providers {
             }
             Command::Hold { name, reason, server } => {
                 let body = ("text/plain", reason.into_bytes());
-                server.connect()?.post(&format!("/v1/providers/{name}/hold"), &[], body).await?;
+                server
+                    .connect()?
+                    .post(&format!("/v1/providers/{}/hold", part(&name)), &[], body)
+                    .await?;
                 let value = json!({ "provider": name, "held": true });
                 super::print_as(server.output, &format!("provider {name} is on hold"), &value);
             }
             Command::Release { name, server } => {
-                let path = format!("/v1/providers/{name}/release");
+                let path = format!("/v1/providers/{}/release", part(&name));
                 let body = ("text/plain", Vec::new());
                 server.connect()?.post(&path, &[], body).await?;
                 let value = json!({ "provider": name, "held": false });
@@ -117,7 +120,8 @@ fn held(hold: &Value, zone: &TimeZone) -> String {
 /// Sends a test message; anything but an acceptance is a failure.
 async fn test(name: &str, to: Option<String>, server: &Server) -> Result<ExitCode, Failure> {
     let body = ("application/json", json!({ "to": to }).to_string().into_bytes());
-    let answer = server.connect()?.post(&format!("/v1/providers/{name}/test"), &[], body).await?;
+    let answer =
+        server.connect()?.post(&format!("/v1/providers/{}/test", part(name)), &[], body).await?;
     let outcome = cell(&answer, "outcome");
     super::print_as(server.output, &told(name, &answer), &answer);
     Ok(if outcome == "accepted" { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,8 +1,12 @@
 //! `loa run`: takes events in and delivers, until it is stopped.
 
+use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::{Failure, Output, Settings};
@@ -11,6 +15,10 @@ use crate::clock::Clock;
 use crate::config::{Config, Sources};
 use crate::lifecycle::{Signals, Tasks, Wish};
 use crate::telemetry;
+use crate::web;
+
+/// How often a drill's file is read.
+const FOLLOW: Duration = Duration::from_millis(50);
 
 /// Take events in and deliver them, until SIGTERM or Ctrl-C.
 ///
@@ -21,7 +29,11 @@ use crate::telemetry;
 pub(super) struct Run {
     #[command(flatten)]
     settings: Settings,
-    /// How the link to the console is printed.
+    /// A file with the seconds by which the wall clock is wrong, read again and again; for
+    /// `loa drill`, which makes clocks jump.
+    #[arg(long, value_name = "FILE", hide = true)]
+    drill_clock: Option<PathBuf>,
+    /// How the address of the console is printed.
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }
@@ -32,8 +44,12 @@ impl Run {
         let mut signals = Signals::listen()?;
         let sources = self.settings.sources();
         let config = prepare(&sources)?;
+        let (clock, tasks) = (Clock::system(), Tasks::new());
+        if let Some(file) = &self.drill_clock {
+            tasks.spawn(follow(clock.clone(), file.clone(), tasks.clone()));
+        }
         let app = tokio::select! {
-            started = App::start(config, Clock::system(), Tasks::new()) => started.map_err(super::wrong)?,
+            started = App::start(config, clock, tasks) => started.map_err(super::wrong)?,
             () = signals.stop() => return Ok(ExitCode::SUCCESS),
         };
         if let Err(failure) = self.serve(&app).await {
@@ -67,10 +83,28 @@ impl Run {
     /// Listens, and says how to get in.
     async fn serve(&self, app: &App) -> Result<(), Failure> {
         let address = app.serve().await.map_err(super::wrong)?;
-        let login = app.login_link(address).await?;
-        let value = json!({ "address": address, "console": login });
-        super::print_as(self.output, &format!("Sign in to the console: {login}"), &value);
+        let console = web::console_url(&app.config, address);
+        web::let_somebody_in(&app.store).await?;
+        // What is printed elsewhere is kept and read by others, and the link makes an admin of them.
+        let is_for_a_person = self.output == Output::Text && std::io::stdout().is_terminal();
+        let login = if is_for_a_person { app.login_link(address).await? } else { None };
+        let text = match login {
+            Some(login) => format!("Sign in to the console: {login}"),
+            None => format!("The console: {console} (sign in by: loa users link NAME)"),
+        };
+        super::print_as(self.output, &text, &json!({ "address": address, "console": console }));
         Ok(())
+    }
+}
+
+/// Keeps the clock as wrong as `file` says.
+async fn follow(clock: Clock, file: PathBuf, tasks: Tasks) {
+    while !tasks.is_stopping() {
+        let text = tokio::fs::read_to_string(&file).await.unwrap_or_default();
+        if let Ok(seconds) = text.trim().parse() {
+            clock.shift(SignedDuration::from_secs(seconds));
+        }
+        tokio::time::sleep(FOLLOW).await;
     }
 }
 

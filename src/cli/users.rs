@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::client::Server;
+use super::client::{Server, part};
 use super::{Failure, Output, cell};
 use crate::model::access::Role;
 
@@ -92,19 +92,19 @@ impl Users {
                 }
             }
             Command::Link { name, server } => {
-                let path = format!("/v1/users/{name}/link");
+                let path = format!("/v1/users/{}/link", part(&name));
                 let none = ("application/json", Vec::new());
                 let answer = server.connect()?.post(&path, &[], none).await?;
                 super::print_as(server.output, &cell(&answer, "url"), &answer);
             }
             Command::Role { name, role, server } => {
-                let path = format!("/v1/users/{name}/role");
+                let path = format!("/v1/users/{}/role", part(&name));
                 let answer = server.connect()?.put(&path, &json!({ "role": role })).await?;
                 let text = format!("{name} is {} now", role.as_str());
                 super::print_as(server.output, &text, &answer);
             }
             Command::Remove { name, server } => {
-                server.connect()?.delete(&format!("/v1/users/{name}")).await?;
+                server.connect()?.delete(&format!("/v1/users/{}", part(&name))).await?;
                 let value = json!({ "removed": name });
                 super::print_as(server.output, &format!("removed {name}"), &value);
             }

@@ -20,7 +20,6 @@ pub enum Severity {
 }
 
 /// A text that settings were read from, kept so that faults can point into it.
-#[derive(Debug)]
 pub struct SourceText {
     /// The path, as faults name it.
     pub name: String,
@@ -28,6 +27,13 @@ pub struct SourceText {
     pub text: String,
     /// Whether lines may hold secrets: then only the faulty key and value are ever shown.
     pub may_hold_secrets: bool,
+}
+
+impl fmt::Debug for SourceText {
+    /// Writes the name alone: the text may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceText").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl SourceText {

@@ -18,6 +18,9 @@ use crate::config::{Section, event_type};
 use crate::model::address::{Address, Channel};
 use crate::model::id::ProviderName;
 
+/// The least room for an event, in bytes.
+const LEAST_SIZE: u64 = 1 << 10;
+
 /// Reads all settings; what has a fault is left empty.
 pub(super) fn config(root: &Section) -> Config {
     let event_types = assets(root, "catalogue_dir", Assets::embedded_event_types);
@@ -103,9 +106,9 @@ fn http(section: &Section) -> HttpSettings {
             "a URL such as \"https://loa.example.com\"",
             web_url,
         ),
-        max_body: section.required("max_body", Section::size).unwrap_or_default(),
+        max_body: size(section, "max_body"),
         allow_plain_http,
-        timeout: section.required("timeout", Section::duration).unwrap_or_default(),
+        timeout: section.required("timeout", Section::time_limit).unwrap_or_default(),
     }
 }
 
@@ -150,7 +153,7 @@ fn binding(section: &Section) -> Option<Binding> {
 
 fn intake(section: &Section) -> IntakeSettings {
     IntakeSettings {
-        max_event_size: section.required("max_event_size", Section::size).unwrap_or_default(),
+        max_event_size: size(section, "max_event_size"),
         batch: count(section, "batch", 10_000),
         batch_wait: section.required("batch_wait", Section::duration).unwrap_or_default(),
     }
@@ -261,7 +264,7 @@ fn retention(section: &Section) -> RetentionSettings {
 fn providers(root: &Section, send: &Section) -> BTreeMap<ProviderName, ProviderSettings> {
     let defaults = ProviderDefaults {
         concurrency: count(send, "concurrency", 1000),
-        timeout: send.required("timeout", Section::duration).unwrap_or_default(),
+        timeout: send.required("timeout", Section::time_limit).unwrap_or_default(),
         breaker: breaker(&send.section("breaker").unwrap_or_else(Section::detached), None),
     };
     let named = root.named_sections("providers").into_iter();
@@ -301,7 +304,7 @@ fn provider(
         concurrency: section.number("concurrency", 1, 1000).unwrap_or(defaults.concurrency),
         rate,
         burst: section.number("burst", 1, 1_000_000).unwrap_or_else(|| default_burst(rate)),
-        timeout: section.duration("timeout").unwrap_or(defaults.timeout),
+        timeout: section.time_limit("timeout").unwrap_or(defaults.timeout),
         breaker,
         section,
     };
@@ -362,6 +365,16 @@ fn log(section: &Section) -> LogSettings {
         level: level.unwrap_or_else(|| "info".to_owned()),
         format: format.unwrap_or(LogFormat::Auto),
     }
+}
+
+/// A size that must be there and in which an event has room.
+fn size(section: &Section, key: &str) -> u64 {
+    let size = section.required(key, Section::size).unwrap_or(LEAST_SIZE);
+    if size < LEAST_SIZE {
+        let what = format!("`{}.{key}` is too small for any event", section.path());
+        section.fault(key, what, "write at least \"1 KiB\"");
+    }
+    size
 }
 
 /// A number from one to `most` that must be there.

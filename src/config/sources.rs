@@ -1,6 +1,7 @@
 //! Where settings come from, in the order in which they overrule each other.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,24 +20,31 @@ const USUAL_PLACES: [&str; 3] = ["./loa.toml", "./config/loa.toml", "/etc/loa/lo
 const PREFIX: &str = "LOA__";
 
 /// The sources of one reading, weakest first: defaults, file, environment, overrides.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     file: Option<Origin>,
     environment: Vec<(String, OsString)>,
     overrides: Vec<Override>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Origin {
     Path(PathBuf),
     Text { name: String, text: String },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 struct Override {
     path: String,
     value: String,
     said_by: String,
+}
+
+impl fmt::Debug for Sources {
+    /// Writes the file's name alone: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources").field("file", &self.file()).finish_non_exhaustive()
+    }
 }
 
 impl Sources {

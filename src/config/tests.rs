@@ -39,6 +39,25 @@ fn the_built_in_defaults_have_no_fault() {
 }
 
 #[test]
+fn no_secret_stands_in_a_dump_of_the_settings() {
+    let text = "[store]\nurl = \"postgres://loa:canary@db/loa\"\n\
+                [rabbitmq]\nurl = \"amqp://loa:canary@mq/loa\"\n\
+                [unsubscribe]\nsecret = \"canary-0123456789abcdef0123456789\"\n\
+                [providers.relay]\nkind = \"smtp\"\npassword = \"canary\"\nwrong = 1\n\
+                [providers.hook]\nkind = \"slack\"\nurl = \"https://h.slack.com/canary\"\n";
+    let sources = Sources::defaults()
+        .with_text("loa.toml", text)
+        .with_variable("LOA__PROVIDERS__RELAY__USERNAME", "canary")
+        .with_override("providers.relay.host", "canary", "--host");
+
+    let (config, faults) = read(&sources);
+
+    let dumped = format!("{sources:?} {config:?} {faults:?}");
+    assert!(dumped.contains("REDACTED"), "{dumped}");
+    assert!(!dumped.contains("canary"), "{dumped}");
+}
+
+#[test]
 fn the_built_in_settings_are_complete_when_uncommented() {
     let text = include_str!("../../config/loa.toml");
     let setting = |line: &&str| {
@@ -172,6 +191,34 @@ fn the_environment_overrules_the_file_and_names_itself_in_faults() {
     assert_eq!(config.rabbitmq.unwrap().bind[0].exchange, "erp");
     assert_eq!(config.providers[&"team-chat".into()].rate, Some(1.0));
     insta::assert_snapshot!(lines(&faults));
+}
+
+#[test]
+fn a_variable_that_was_left_empty_takes_no_bound_away() {
+    for empty in ["", " ", ","] {
+        let sources = Sources::defaults()
+            .with_text("loa.toml", "[send]\nonly_to = [\"*@us.example\"]")
+            .with_variable("LOA__SEND__ONLY_TO", empty);
+
+        assert!(load(&sources).is_err(), "`{empty}`");
+    }
+    let meant = Sources::defaults().with_variable("LOA__SEND__ONLY_TO", "[]");
+    assert_eq!(load(&meant).unwrap().send.only_to, [""; 0]);
+}
+
+#[test]
+fn a_limit_that_leaves_no_time_or_room_is_a_fault() {
+    for (table, key) in [
+        ("http", "timeout = \"0s\""),
+        ("http", "max_body = \"0\""),
+        ("send", "timeout = \"0s\""),
+        ("intake", "max_event_size = \"0\""),
+        ("providers.x", "kind = \"slack\"\ntimeout = \"0s\""),
+    ] {
+        let (_, faults) = read(&Sources::defaults().with_text("t", &format!("[{table}]\n{key}")));
+
+        assert!(faults.has_errors(), "{table}: {key}");
+    }
 }
 
 #[test]

@@ -89,7 +89,8 @@ impl Value {
 }
 
 impl Node {
-    /// The items of a list; a loose text is written as TOML or with commas.
+    /// The items of a list; a loose text is written as TOML or with commas, and one that says
+    /// nothing is no list.
     pub(super) fn list(&self) -> Option<Cow<'_, [Self]>> {
         match &self.value {
             Value::List(items) => Some(Cow::Borrowed(items)),
@@ -102,7 +103,8 @@ impl Node {
                     value: Value::Loose(word.to_owned()),
                     place: self.place.clone(),
                 };
-                Some(words.map(item).collect())
+                let items: Cow<'_, [Self]> = words.map(item).collect();
+                (!items.is_empty()).then_some(items)
             }
             Value::Text(_)
             | Value::Integer(_)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use ring::digest::{Context, SHA256, digest};
 
+use crate::model::bounds::MAX_NAME;
 use crate::model::catalogue::{Catalogue, EventType};
 use crate::model::event::{Arrival, Digest, Event, EventKey, RejectReason, Rejection};
 use crate::model::id::{EventId, EventTypeName};
@@ -12,9 +13,6 @@ use crate::model::id::{EventId, EventTypeName};
 use super::attributes::{Attributes, as_text, read_attributes};
 use super::json::{canonical, undecodable};
 use super::schema::Schemas;
-
-/// The most bytes of what is looked up by: what both stores index without complaint.
-const MAX_NAME: usize = 512;
 
 /// Reads arrivals by a catalogue.
 #[derive(Debug)]
@@ -88,7 +86,7 @@ impl Decoder {
             business_key: at(&event_type.business_key)?,
             partner: at(&event_type.partner)?.map(Into::into),
             correlation_id,
-            traceparent: attributes.traceparent.take(),
+            traceparent: attributes.traceparent.take().filter(|text| can_be_kept(text)),
             only: attributes.only.take(),
             digest: digest_of(event_type, attributes),
             data: Arc::new(std::mem::take(&mut attributes.data)),
@@ -102,7 +100,8 @@ impl Decoder {
             return Err(undecodable(&place, "missing; name a type of the catalogue"));
         };
         self.catalogue.find(name).ok_or_else(|| {
-            let name: String = name.chars().take(100).collect();
+            let shown = name.chars().filter(|letter| !letter.is_control());
+            let name: String = shown.take(100).collect();
             let message =
                 format!("`{name}` is no type of the catalogue; see `loa event-types list`");
             let reason = RejectReason::UnknownType;
@@ -143,17 +142,26 @@ fn key(
     Ok((EventKey { source, id }, is_derived))
 }
 
-/// Refuses a text that no store can index.
+/// Refuses a text that a store cannot index, or not keep at all: headers may hold what JSON here may not.
 fn bounded(place: impl FnOnce() -> String, text: String) -> Result<String, Box<Rejection>> {
+    if text.contains('\0') {
+        let message = "holds the character U+0000, which cannot be kept";
+        return Err(undecodable(&place(), message));
+    }
     match text.len() > MAX_NAME {
         false => Ok(text),
         true => Err(undecodable(&place(), format!("longer than {MAX_NAME} bytes"))),
     }
 }
 
+/// Whether a store can keep a text beside what it is about.
+fn can_be_kept(text: &str) -> bool {
+    text.len() <= MAX_NAME && !text.contains('\0')
+}
+
 /// Adds type and key to a rejection, as far as they could be read and can be kept.
 fn told_by(attributes: &Attributes, mut rejection: Box<Rejection>) -> Box<Rejection> {
-    let short = |text: &Option<String>| text.clone().filter(|text| text.len() <= MAX_NAME);
+    let short = |text: &Option<String>| text.clone().filter(|text| can_be_kept(text));
     let key = short(&attributes.source).zip(short(&attributes.id));
     rejection.event_type = short(&attributes.event_type);
     rejection.key = key.map(|(source, id)| EventKey { source, id });

@@ -20,6 +20,7 @@ use serde_path_to_error::Segment;
 pub use rows::{Format, Row, rows};
 
 use crate::model::address::{Address, Channel};
+use crate::model::bounds::Flaw;
 use crate::model::contact::{Consent, Contact, DirectoryChange, Partner, Tier};
 use crate::model::id::{ContactId, PartnerId, TeamName};
 
@@ -121,9 +122,13 @@ impl Roster {
     /// # Errors
     /// What is wrong with it, and where.
     pub fn read(&self, kind: Kind, row: Value) -> Result<DirectoryChange, Misfit> {
-        match kind {
+        let change = match kind {
             Kind::Contact => self.contact(row),
             Kind::Partner => self.partner(row),
+        }?;
+        match change.find_flaw() {
+            Some(Flaw { pointer, message }) => Err(Misfit { pointer, message }),
+            None => Ok(change),
         }
     }
 

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::id::ProviderName;
 
+/// The most bytes of an address, so that every store can index it; webhook URLs are the longest.
+const MAX_BYTES: usize = 1024;
+
 /// A way to reach people.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -88,6 +91,9 @@ pub enum AddressError {
     /// No provider named.
     #[error("a chat address names its provider, such as `team-chat` or `team-chat:ROOM`")]
     Chat,
+    /// Longer than anything that is one.
+    #[error("longer than {MAX_BYTES} bytes")]
+    Long,
 }
 
 impl Address {
@@ -121,13 +127,18 @@ impl Address {
     /// Reads a chat target written as `provider` or `provider:target`.
     ///
     /// # Errors
-    /// [`AddressError::Chat`] when no provider is named.
+    /// [`AddressError::Chat`] when no provider is named, [`AddressError::Long`] when it is longer than
+    /// any address is.
     pub fn chat(text: &str) -> Result<Self, AddressError> {
         let (provider, target) = match text.trim().split_once(':') {
             Some((provider, target)) => (provider, Some(target.to_owned())),
             None => (text.trim(), None),
         };
-        if provider.is_empty() || provider.contains(char::is_whitespace) {
+        if text.len() > MAX_BYTES {
+            return Err(AddressError::Long);
+        }
+        let is_text = !text.contains(char::is_control);
+        if !is_text || provider.is_empty() || provider.contains(char::is_whitespace) {
             return Err(AddressError::Chat);
         }
         Ok(Self::Chat { provider: provider.into(), target: target.filter(|t| !t.is_empty()) })

@@ -94,9 +94,12 @@ pub struct Recipients {
     pub unknown: Vec<ContactId>,
     /// How many recipients there are in all; more than are listed when the audience is paged.
     pub total: u64,
-    /// Where the next page begins: after this contact id.
+    /// Where the next page begins: after this contact id, or after so many of those described.
     pub next: Option<ContactId>,
 }
 
 /// An audience above this many recipients is planned in pages.
 pub const PAGE_SIZE: u32 = 1000;
+
+/// The most recipients that are planned in one transaction, of however many events.
+pub const MOST_RECIPIENTS: u32 = 3000;

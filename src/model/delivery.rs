@@ -3,6 +3,7 @@
 //! Every transition is decided by the functions re-exported here, which wait for nothing and ask
 //! no clock.
 
+mod intent;
 mod settle;
 
 use std::time::Duration;
@@ -15,7 +16,9 @@ use crate::model::catalogue::{Category, Lane};
 use crate::model::id::{
     ContactId, DeliveryId, EventId, EventTypeName, LeaseToken, PartnerId, ProviderName, StepName,
 };
+use crate::model::window::Window;
 
+pub use intent::Intent;
 pub use settle::{GateFacts, Policy, Settlement, gate, late_acceptance_wins, settle};
 
 /// Where a delivery stands; it is in exactly one state at any time.
@@ -296,6 +299,9 @@ pub struct Delivery {
     pub due_at: Timestamp,
     /// Never sent later than this.
     pub expires_at: Timestamp,
+    /// The step's window when it was planned; what holds is that of the step as it is now, but the
+    /// step may be gone.
+    pub window: Option<Window>,
     /// Attempts begun and counted.
     pub attempts: u32,
     /// The delivery of the channel before this one, for a fallback.

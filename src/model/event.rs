@@ -26,6 +26,14 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Every transport.
+    pub const ALL: [Self; 4] = [Self::Amqp, Self::Http, Self::Alarm, Self::Replay];
+
+    /// Reads the word back.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|transport| transport.as_str() == word)
+    }
+
     /// The transport's word in tables and JSON.
     pub fn as_str(self) -> &'static str {
         match self {

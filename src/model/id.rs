@@ -95,6 +95,14 @@ uuid_id!(
     /// The id of one rejected event.
     RejectedId
 );
+impl RejectedId {
+    /// The lowest id that can be made at `moment`: where a look at all later ones begins.
+    pub fn lowest_at(moment: Timestamp) -> Self {
+        let millis = u64::try_from(moment.as_millisecond()).unwrap_or(0);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &[0; 10]).into_uuid())
+    }
+}
+
 uuid_id!(
     /// Proves that a claim is still the one that was given out.
     LeaseToken
@@ -144,5 +152,16 @@ mod tests {
         let ids: Vec<_> = (0..1000).map(|_| DeliveryId::new(now)).collect();
 
         assert!(ids.is_sorted());
+    }
+
+    #[test]
+    fn the_lowest_id_of_a_moment_stands_between_those_before_and_its_own() {
+        let (before, now) = (1_799_999_999_999, 1_800_000_000_000);
+        let at = |millis| Timestamp::from_millisecond(millis).unwrap();
+        let (earlier, later) = (RejectedId::new(at(before)), RejectedId::new(at(now)));
+
+        let lowest = RejectedId::lowest_at(at(now));
+
+        assert!(earlier < lowest && lowest <= later);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::model::address::{Address, Channel};
 use crate::model::id::{DeliveryId, EventTypeName};
@@ -30,6 +30,32 @@ pub struct Envelope {
     pub data: Arc<Value>,
     /// What to say.
     pub message: Message,
+}
+
+impl Envelope {
+    /// The message as its receiver would see it, for people who look at what was captured.
+    pub fn as_received(&self) -> Value {
+        let mut seen = json!({
+            "channel": self.message.channel(),
+            "to": self.to.value(),
+            "to_name": self.to_name,
+        });
+        let details = match &self.message {
+            Message::Email(email) => json!({
+                "from": email.from, "from_name": email.from_name, "reply_to": email.reply_to,
+                "subject": email.subject, "html": email.html, "text": email.text,
+                "message_id": email.message_id, "unsubscribe_url": email.unsubscribe_url,
+            }),
+            Message::Chat(chat) => json!({ "text": chat.text }),
+            Message::Sms(sms) => {
+                json!({ "text": sms.text, "encoding": sms.encoding, "parts": sms.parts })
+            }
+        };
+        if let (Some(seen), Value::Object(details)) = (seen.as_object_mut(), details) {
+            seen.extend(details);
+        }
+        seen
+    }
 }
 
 /// A message in the shape of its channel.

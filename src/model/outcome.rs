@@ -34,8 +34,8 @@ pub enum Verdict {
     Later {
         /// The time the gateway asked for.
         after: Option<Duration>,
-        /// Whether it asked for the whole provider, not just for this message.
-        whole_provider: bool,
+        /// What is not ready.
+        obstacle: Obstacle,
     },
     /// The address does not exist or must not be used.
     BadAddress,
@@ -43,6 +43,18 @@ pub enum Verdict {
     Misconfigured,
     /// The connection broke after the message was handed over.
     Unknown,
+}
+
+/// What is not ready when a gateway asks for time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The provider: it asked that it be not called at all for a while.
+    Provider,
+    /// This call: something went wrong on the way or on the provider's side.
+    Call,
+    /// The receiver: its mailbox is full, or its side wants to see the message twice. It says
+    /// nothing about the provider.
+    Receiver,
 }
 
 /// The word of a verdict, as attempts, metrics and filters know it.
@@ -127,9 +139,23 @@ impl Verdict {
         Self::Accepted { message_id: None }
     }
 
-    /// A temporary refusal of this message alone.
+    /// A call that failed and may be made again.
     pub fn later() -> Self {
-        Self::Later { after: None, whole_provider: false }
+        Self::Later { after: None, obstacle: Obstacle::Call }
+    }
+
+    /// A receiver that is not ready yet.
+    pub fn later_for_receiver() -> Self {
+        Self::Later { after: None, obstacle: Obstacle::Receiver }
+    }
+
+    /// Whether it says that the provider itself fails.
+    pub fn blames_provider(&self) -> bool {
+        match self {
+            Self::Later { obstacle, .. } => *obstacle != Obstacle::Receiver,
+            Self::Unknown => true,
+            Self::Accepted { .. } | Self::Refused | Self::BadAddress | Self::Misconfigured => false,
+        }
     }
 }
 

@@ -3,26 +3,28 @@
 //! Whoever hands arrivals in may tell its transport "done" once [`Acceptor::accept`] returns `Ok`:
 //! everything is then either planned, known as a repeat, or kept as a rejected event.
 
-use std::panic::AssertUnwindSafe;
+mod planning;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use futures_util::future::Either;
 use jiff::Timestamp;
-use tokio::sync::{RwLock, oneshot};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, oneshot};
 use tokio::time::Instant;
-use tracing::{Level, debug};
+use tracing::{Level, debug, error};
 
 use crate::clock::Clock;
-use crate::model::audience::{PAGE_SIZE, Resolution};
 use crate::model::event::{Arrival, Event, EventKey, RejectReason, RejectedEvent, Rejection};
 use crate::model::id::{EventId, RejectedId};
 use crate::pipeline::desks::Desks;
 use crate::pipeline::rulebook::Rulebook;
-use crate::plan::{self, Plan, Question};
-use crate::store::{Acceptance, Accepted, NewDelivery, NewPage, PlannedEvent, Store, StoreError};
+use crate::plan;
+use crate::store::{Acceptance, Accepted, Store, StoreError};
 use crate::telemetry::{EventResult, Metrics, trace_id};
+use planning::{Draft, ask, changes_directory, split_after_changes};
 
 /// What becomes of arrivals that cannot be planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,14 +73,20 @@ pub struct Acceptor {
     desks: Arc<Desks>,
     clock: Clock,
     metrics: Arc<Metrics>,
-    /// Held while a group is planned and committed: alone by one that changes the directory.
+    /// Held while a batch is planned and committed: alone by one that changes the directory.
     directory: Arc<RwLock<()>>,
 }
 
-/// An arrival on its way through the accepting half.
-pub(super) struct Draft {
-    arrival: Arrival,
-    result: Result<Event, Box<Rejection>>,
+/// Arrivals whose turn it is.
+struct Entered {
+    drafts: Vec<Draft>,
+    rulebook: Arc<Rulebook>,
+    /// Held until they are committed: alone by those that change the directory.
+    _turn: Either<OwnedRwLockWriteGuard<()>, OwnedRwLockReadGuard<()>>,
+}
+
+fn broke_down() -> StoreError {
+    StoreError::Broken("accepting broke down".to_owned())
 }
 
 impl Acceptor {
@@ -96,41 +104,109 @@ impl Acceptor {
     /// Takes `arrivals` in and answers for each of them, in their order.
     ///
     /// # Errors
-    /// When the store cannot be reached or is full. Nothing of the group that failed is accepted,
-    /// and the same arrivals may be handed in again: what was accepted is then a repeat.
+    /// When the store does not take them. Some of the first of them may be accepted even then, and
+    /// the same arrivals may be handed in again: what was accepted is then a repeat.
     pub async fn accept(
         &self,
         arrivals: Vec<Arrival>,
         on_reject: OnReject,
     ) -> Result<Vec<Answer>, StoreError> {
-        let (acceptor, (sender, answers)) = (self.clone(), oneshot::channel());
-        // Not in the caller's own: one that hangs up between the commit and the senders would take
-        // with it what was leased in the commit.
+        let entered = self.enter(arrivals).await?;
+        let acceptor = self.clone();
+        self.run_apart(async move { acceptor.accept_all(entered, on_reject).await }).await?
+    }
+
+    /// Takes in what the store takes, beginning with the first; what cannot be planned is kept as
+    /// rejected events.
+    ///
+    /// Returns how many of `arrivals` are done, and why there were no more.
+    pub(super) async fn accept_front(&self, arrivals: Vec<Arrival>) -> (usize, Option<StoreError>) {
+        let entered = match self.enter(arrivals).await {
+            Ok(entered) => entered,
+            Err(error) => return (0, Some(error)),
+        };
+        let acceptor = self.clone();
+        let accept = async move {
+            let mut answers = Vec::with_capacity(entered.drafts.len());
+            let failure = acceptor.accept_in_groups(entered, &mut answers).await.err();
+            (answers.len(), failure)
+        };
+        self.run_apart(accept).await.unwrap_or_else(|error| (0, Some(error)))
+    }
+
+    /// Decodes `arrivals` and waits for their turn to be planned and committed.
+    ///
+    /// What is planned after a change of the directory sees it: batches go side by side, but one with
+    /// a change waits for those before it, and those behind it wait for all of that one. Turns come
+    /// in the order in which callers ask.
+    async fn enter(&self, arrivals: Vec<Arrival>) -> Result<Entered, StoreError> {
+        let rulebook = self.rulebook.load_full();
+        let decode = AssertUnwindSafe(|| self.decode(arrivals, &rulebook));
+        let drafts = catch_unwind(decode).map_err(|_| broke_down())?;
+        let directory = Arc::clone(&self.directory);
+        let turn = match changes_directory(&drafts, &rulebook) {
+            true => Either::Left(directory.write_owned().await),
+            false => Either::Right(directory.read_owned().await),
+        };
+        Ok(Entered { drafts, rulebook, _turn: turn })
+    }
+
+    /// Runs `work` in a task of its own, not in the caller's: one that hangs up between the commit
+    /// and the senders would take with it what was leased in the commit.
+    async fn run_apart<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (sender, done) = oneshot::channel();
         self.desks.tasks().spawn(async move {
-            let accept = AssertUnwindSafe(acceptor.accept_all(arrivals, on_reject)).catch_unwind();
-            let broke_down = |_| Err(StoreError::Broken("accepting broke down".to_owned()));
+            let done = AssertUnwindSafe(work).catch_unwind().await;
             // A caller that is gone hears nothing; the transport brings the events again.
-            drop(sender.send(accept.await.unwrap_or_else(broke_down)));
+            drop(sender.send(done.map_err(|_| broke_down())));
         });
         let stopped = |_| Err(StoreError::Unreachable("Loa is stopping".to_owned()));
-        answers.await.unwrap_or_else(stopped)
+        done.await.unwrap_or_else(stopped)
     }
 
     async fn accept_all(
         &self,
-        arrivals: Vec<Arrival>,
+        entered: Entered,
         on_reject: OnReject,
     ) -> Result<Vec<Answer>, StoreError> {
-        let rulebook = self.rulebook.load_full();
-        let drafts = self.decode(arrivals, &rulebook);
         if on_reject == OnReject::Answer {
-            return self.accept_group(drafts, on_reject, &rulebook).await;
+            return self.accept_whole(entered).await;
         }
-        let mut answers = Vec::with_capacity(drafts.len());
-        for group in split_after_changes(drafts, &rulebook) {
-            answers.extend(self.accept_group(group, on_reject, &rulebook).await?);
-        }
+        let mut answers = Vec::with_capacity(entered.drafts.len());
+        self.accept_in_groups(entered, &mut answers).await?;
         Ok(answers)
+    }
+
+    /// Keeps an arrival that the store does not take as a rejected event with the store's words.
+    ///
+    /// # Errors
+    /// When the store does not take that either.
+    pub(super) async fn reject(
+        &self,
+        arrival: Arrival,
+        error: &StoreError,
+    ) -> Result<(), StoreError> {
+        let rulebook = self.rulebook.load_full();
+        let unkept = |event: Event| -> Result<Event, Box<Rejection>> {
+            let message = format!("it cannot be kept: {error}");
+            Err(plan::rejection(&event, RejectReason::Unplannable, None, message))
+        };
+        for Draft { arrival, result } in self.decode(vec![arrival], &rulebook) {
+            let Err(rejection) = result.and_then(unkept) else { continue };
+            let (id, rejection) = (RejectedId::new(self.clock.now()), *rejection);
+            error!(error = %error, "rejected event {id}, which the store does not take: {error}");
+            let rejected = RejectedEvent { id, arrival, rejection };
+            self.commit(vec![Acceptance::Rejected(Box::new(rejected))], OnReject::Keep).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the store takes what has nothing to do with events.
+    pub(super) async fn does_store_write(&self) -> bool {
+        self.store.beat().await.is_ok()
     }
 
     /// What the steps decide by, as it is now.
@@ -143,33 +219,44 @@ impl Acceptor {
         self.clock.now()
     }
 
-    pub(super) fn decode(&self, arrivals: Vec<Arrival>, rulebook: &Rulebook) -> Vec<Draft> {
-        let now = self.clock.now();
-        let decode = |arrival: Arrival| {
-            let result = rulebook.decoder.decode(&arrival, now);
-            Draft { arrival, result }
-        };
-        arrivals.into_iter().map(decode).collect()
+    /// Commits group by group, and adds the answers of each to `answers`.
+    async fn accept_in_groups(
+        &self,
+        entered: Entered,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), StoreError> {
+        let Entered { drafts, rulebook, _turn } = entered;
+        for group in split_after_changes(drafts, &rulebook) {
+            let mut asked = ask(group, &rulebook);
+            while !asked.is_empty() {
+                let batch = self.plan_front(&mut asked, &rulebook).await?;
+                answers.extend(self.commit(batch, OnReject::Keep).await?);
+            }
+        }
+        Ok(())
     }
 
-    async fn accept_group(
+    /// Commits all of `arrivals` or, if one of them cannot be planned, none.
+    async fn accept_whole(&self, entered: Entered) -> Result<Vec<Answer>, StoreError> {
+        let Entered { drafts, rulebook, _turn } = entered;
+        let batch = self.plan(drafts, &rulebook).await?;
+        self.commit(batch, OnReject::Answer).await
+    }
+
+    /// Commits what was planned, and hands over what may go straight to a sender.
+    async fn commit(
         &self,
-        drafts: Vec<Draft>,
+        mut batch: Vec<Acceptance>,
         on_reject: OnReject,
-        rulebook: &Rulebook,
     ) -> Result<Vec<Answer>, StoreError> {
-        // What is planned after a change of the directory sees it: groups go side by side, but a
-        // change waits for those before it, and those behind it wait for the change.
-        let is_change = drafts.iter().any(|draft| changes_directory(draft, rulebook));
-        let _turn = match is_change {
-            true => Either::Left(self.directory.write().await),
-            false => Either::Right(self.directory.read().await),
-        };
-        let mut batch = self.plan(drafts, rulebook).await?;
         let keys: Vec<_> = batch.iter().map(key_of).collect();
         let traces: Vec<_> = batch.iter().map(trace_of).collect();
         let reserved = self.desks.reserve(&mut batch, self.clock.now());
         let began = Instant::now();
+        #[cfg(test)]
+        if crate::sabotage::is(crate::sabotage::Sabotage::AcknowledgesBeforeTheCommit) {
+            return Ok(self.accept_later(batch, keys));
+        }
         let accepted = match on_reject {
             OnReject::Keep => self.store.accept(batch).await?,
             OnReject::Answer => self.store.accept_all_or_nothing(batch).await?,
@@ -183,28 +270,18 @@ impl Acceptor {
         Ok(answers)
     }
 
-    /// Asks the directory once for all events, then plans each.
-    pub(super) async fn plan(
-        &self,
-        drafts: Vec<Draft>,
-        rulebook: &Rulebook,
-    ) -> Result<Vec<Acceptance>, StoreError> {
-        let drafts: Vec<(Draft, Vec<Question>)> =
-            drafts.into_iter().map(|draft| with_questions(draft, rulebook)).collect();
-        let queries = drafts.iter().flat_map(|(_, questions)| questions);
-        let queries: Vec<_> = queries.map(|question| question.query.clone()).collect();
-        let mut answers = match queries.is_empty() {
-            true => Vec::new(),
-            false => self.store.resolve(queries, None, PAGE_SIZE).await?,
-        }
-        .into_iter();
-        let now = self.clock.now();
-        let mut batch = Vec::with_capacity(drafts.len());
-        for (draft, questions) in drafts {
-            let answered: Vec<_> = questions.into_iter().zip(answers.by_ref()).collect();
-            batch.push(plan_one(draft, &answered, rulebook, now));
-        }
-        Ok(batch)
+    /// Says that all is planned, and commits it some time later, if there is a later.
+    #[cfg(test)]
+    fn accept_later(&self, batch: Vec<Acceptance>, keys: Vec<Option<EventKey>>) -> Vec<Answer> {
+        let store = self.store.clone();
+        let wait = std::time::Duration::from_millis(300);
+        crate::lifecycle::Tasks::new().spawn(async move {
+            tokio::time::sleep(wait).await;
+            drop(store.accept(batch).await);
+        });
+        let event = EventId::new(self.clock.now());
+        let planned = Accepted::Planned { event, planned: 0, planning: false, leased: Vec::new() };
+        keys.into_iter().map(|key| answer(key, planned.clone())).collect()
     }
 
     fn count(&self, answers: &[Answer]) {
@@ -230,95 +307,6 @@ impl Acceptor {
             }
         }
     }
-}
-
-fn changes_directory(draft: &Draft, rulebook: &Rulebook) -> bool {
-    match &draft.result {
-        Ok(event) => rulebook.event_type(event).is_some_and(|found| found.effect.is_some()),
-        Err(_) => false,
-    }
-}
-
-/// Cuts a batch behind each event that changes the directory, so that later ones see the change.
-fn split_after_changes(drafts: Vec<Draft>, rulebook: &Rulebook) -> Vec<Vec<Draft>> {
-    let mut groups: Vec<Vec<Draft>> = Vec::new();
-    let mut was_change = None;
-    for draft in drafts {
-        let is_change = changes_directory(&draft, rulebook);
-        match groups.last_mut() {
-            Some(group) if is_change || was_change != Some(true) => group.push(draft),
-            _ => groups.push(vec![draft]),
-        }
-        was_change = Some(is_change);
-    }
-    groups
-}
-
-/// What must be asked of the directory for `draft`; a draft that cannot be asked for is rejected.
-fn with_questions(draft: Draft, rulebook: &Rulebook) -> (Draft, Vec<Question>) {
-    let Draft { arrival, result } = draft;
-    let asked = result.and_then(|event| {
-        let event_type = rulebook.event_type(&event).ok_or_else(|| gone(&event))?;
-        let questions = plan::questions(&event, event_type, &rulebook.rules)?;
-        Ok((event, questions))
-    });
-    match asked {
-        Ok((event, questions)) => (Draft { arrival, result: Ok(event) }, questions),
-        Err(rejection) => (Draft { arrival, result: Err(rejection) }, Vec::new()),
-    }
-}
-
-fn plan_one(
-    draft: Draft,
-    answers: &[(Question, Resolution)],
-    rulebook: &Rulebook,
-    now: Timestamp,
-) -> Acceptance {
-    let Draft { arrival, result } = draft;
-    let planned = result.and_then(|event| {
-        let event_type = rulebook.event_type(&event).ok_or_else(|| gone(&event))?;
-        let plan = plan::plan(&event, event_type, answers, &rulebook.rules, now)?;
-        let change = plan::change(&event, event_type, &rulebook.rules)?;
-        Ok((event, plan, change))
-    });
-    match planned {
-        Ok((event, plan, change)) => {
-            let cancels = rulebook.catalogue.cancelled_by(&event.event_type);
-            let Plan { deliveries, pages } = plan;
-            let new_delivery = |planned: plan::Planned| NewDelivery {
-                delivery: planned.delivery,
-                unless: planned.unless,
-                lease: None,
-            };
-            Acceptance::Planned(Box::new(PlannedEvent {
-                arrival,
-                event,
-                deliveries: deliveries.into_iter().map(new_delivery).collect(),
-                cancels,
-                change,
-                pages: pages
-                    .into_iter()
-                    .map(|page| NewPage { step: page.step, query: page.query })
-                    .collect(),
-            }))
-        }
-        Err(rejection) => Acceptance::Rejected(Box::new(RejectedEvent {
-            id: RejectedId::new(now),
-            arrival,
-            rejection: *rejection,
-        })),
-    }
-}
-
-/// An event whose type left the catalogue between decoding and planning.
-fn gone(event: &Event) -> Box<Rejection> {
-    Box::new(Rejection {
-        reason: RejectReason::UnknownType,
-        place: Some("/type".to_owned()),
-        message: format!("`{}` is no type of the catalogue any more", event.event_type),
-        event_type: Some(event.event_type.to_string()),
-        key: Some(event.key.clone()),
-    })
 }
 
 fn key_of(acceptance: &Acceptance) -> Option<EventKey> {
@@ -357,7 +345,7 @@ fn tell(answer: &Answer, trace: Option<&str>) {
 fn answer(key: Option<EventKey>, accepted: Accepted) -> Answer {
     let key = key.unwrap_or(EventKey { source: String::new(), id: String::new() });
     match accepted {
-        Accepted::Planned { event, planned, planning } => {
+        Accepted::Planned { event, planned, planning, .. } => {
             Answer::Planned { event, key, deliveries: planned, planning }
         }
         Accepted::Repeat { event } => Answer::Repeat { event, key },

@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -12,25 +13,53 @@ use tracing::warn;
 
 use crate::clock::Clock;
 use crate::intake::encode::{Outgoing, STRUCTURED, structured};
-use crate::model::event::{Arrival, EventKey, Properties, RejectedEvent, Transport};
+use crate::model::event::{Arrival, EventKey, Properties, Transport};
 use crate::model::ledger::Ledger;
 use crate::pipeline::accept::{Acceptor, OnReject};
-use crate::store::{Backlog, ProviderHold, StoreError};
+use crate::store::{Backlog, ProviderHold, Store, StoreError};
 
 /// Where alarms come from, as the publisher of any event would say.
 const SOURCE: &str = "loa";
+/// How far back the first look at rejected events goes: a process that was killed had no time for it.
+const FIRST_LOOK: Duration = Duration::from_hours(1);
+/// How far two looks overlap: longer than it takes to keep a rejected event.
+const OVERLAP: Duration = Duration::from_mins(1);
 
 /// Raises alarms.
 pub(super) struct Alarms {
+    store: Store,
     acceptor: Acceptor,
     clock: Clock,
-    /// What this process has raised, so that it asks the store once per hour and cause.
-    raised: Mutex<HashSet<String>>,
+    raised: Mutex<Raised>,
+    /// When rejected events were looked at last.
+    looked: Mutex<Timestamp>,
+}
+
+/// What this process has raised in one hour, so that it asks the store once for each cause.
+#[derive(Default)]
+struct Raised {
+    hour: Timestamp,
+    ids: HashSet<String>,
+}
+
+impl Raised {
+    fn holds(&self, id: &str) -> bool {
+        self.ids.contains(id)
+    }
+
+    /// Notes what was raised in `hour`, and forgets the hours before.
+    fn note(&mut self, hour: Timestamp, id: String) {
+        if self.hour != hour {
+            *self = Self { hour, ids: HashSet::new() };
+        }
+        self.ids.insert(id);
+    }
 }
 
 impl Alarms {
-    pub(super) fn new(acceptor: Acceptor, clock: Clock) -> Self {
-        Self { acceptor, clock, raised: Mutex::default() }
+    pub(super) fn new(store: Store, acceptor: Acceptor, clock: Clock) -> Self {
+        let looked = Mutex::new(clock.now() - FIRST_LOOK + OVERLAP);
+        Self { store, acceptor, clock, raised: Mutex::default(), looked }
     }
 
     /// A provider is on hold.
@@ -39,17 +68,14 @@ impl Alarms {
         self.raise("loa.provider_held", &cause).await
     }
 
-    /// Events were rejected; Loa's own alarms raise none.
-    pub(super) async fn events_rejected(
-        &self,
-        rejected: &[RejectedEvent],
-    ) -> Result<(), StoreError> {
-        for event in rejected {
-            let event_type = event.rejection.event_type.as_deref().unwrap_or_default();
-            if !event_type.starts_with("loa.") {
-                self.raise("loa.event_rejected", event.rejection.reason.as_str()).await?;
-            }
+    /// Looks whether events were rejected since the last look; Loa's own alarms raise none.
+    pub(super) async fn events_rejected(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        let since = *self.looked.lock().unwrap_or_else(PoisonError::into_inner) - OVERLAP;
+        for reason in self.store.reasons_since(since).await? {
+            self.raise("loa.event_rejected", reason.as_str()).await?;
         }
+        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = now;
         Ok(())
     }
 
@@ -71,13 +97,13 @@ impl Alarms {
         let hour = Timestamp::from_second(seconds - seconds.rem_euclid(3600))
             .unwrap_or(Timestamp::UNIX_EPOCH);
         let id = format!("{kind}:{cause}:{hour}");
-        if !self.raised.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone()) {
+        if self.raised.lock().unwrap_or_else(PoisonError::into_inner).holds(&id) {
             return Ok(());
         }
         let data = json!({ "cause": cause, "hour": hour.to_string() });
         let outgoing = Outgoing {
             event_type: kind.to_owned(),
-            key: Some(EventKey { source: SOURCE.to_owned(), id }),
+            key: Some(EventKey { source: SOURCE.to_owned(), id: id.clone() }),
             time: Some(hour),
             data,
             ..Outgoing::default()
@@ -90,9 +116,28 @@ impl Alarms {
             transport: Transport::Alarm,
             at: self.clock.now(),
         };
-        warn!(event.kind = kind, "raised the alarm {kind} for {cause}");
         // A rejected alarm raises none: it is kept like any rejected event.
         self.acceptor.accept(vec![arrival], OnReject::Keep).await?;
+        warn!(event.kind = kind, "raised the alarm {kind} for {cause}");
+        self.raised.lock().unwrap_or_else(PoisonError::into_inner).note(hour, id);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_raised_in_an_hour_is_forgotten_in_the_next() {
+        let (one, next) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH + Duration::from_hours(1));
+        let mut raised = Raised::default();
+
+        raised.note(one, "a".to_owned());
+        raised.note(one, "b".to_owned());
+        assert!(raised.holds("a") && raised.holds("b"));
+        raised.note(next, "c".to_owned());
+
+        assert!(raised.holds("c") && !raised.holds("a"));
     }
 }

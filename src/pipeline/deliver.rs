@@ -131,7 +131,7 @@ impl Inner {
             station.set_held(true);
         }
         drop(slot);
-        if station.desk.allowance(self.clock.now()) != usize::MAX {
+        if station.desk.allowance() != usize::MAX {
             // The breaker counts calls; now that this one is over it may let the next begin.
             station.wake();
         }
@@ -281,7 +281,7 @@ impl Inner {
             error!(%provider, "put provider {provider} on hold: it is misconfigured");
         }
         let (id, state, reason) = (delivery.id, finished.state.as_str(), finished.reason.as_str());
-        debug!(delivery.id = %id, state, reason, "delivery {id} is {state} ({reason})");
+        debug!(delivery.id = %id, delivery.state = state, reason, "delivery {id} is {state} ({reason})");
     }
 
     /// The record of a delivery that a hard stop cut off.

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::lifecycle::Tasks;
 use crate::model::delivery::{Delivery, GateFacts, Lease, State};
-use crate::model::id::{EventId, LeaseToken, ProviderName};
+use crate::model::id::{DeliveryId, LeaseToken, ProviderName};
 use crate::send::{Desk, Slot};
 use crate::store::{Acceptance, Accepted, Claimed, EventFacts};
 
@@ -66,11 +66,11 @@ impl Station {
     }
 
     /// A slot for a delivery that is being planned, if it may be sent without being claimed.
-    fn reserve(&self, now: Timestamp) -> Option<Slot> {
+    fn reserve(&self) -> Option<Slot> {
         let may_skip_queue = self.is_drained.load(Ordering::Relaxed)
             && !self.is_held()
             && self.desk.settings().rate.is_none()
-            && self.desk.allowance(now) == usize::MAX;
+            && self.desk.allowance() == usize::MAX;
         if !may_skip_queue {
             return None;
         }
@@ -150,7 +150,7 @@ impl Desks {
                 }
                 let Some(station) = self.station_of(&row.delivery) else { continue };
                 // What an earlier event may have made unwanted is looked at when it is claimed.
-                let slot = if row.unless.is_empty() { station.reserve(now) } else { None };
+                let slot = if row.unless.is_empty() { station.reserve() } else { None };
                 let Some(slot) = slot else {
                     reservation.wake_later(station);
                     continue;
@@ -174,10 +174,9 @@ impl Desks {
 
     /// Sends what was leased and is committed; wakes the dispatchers for the rest.
     pub(super) fn hand_over(&self, reservation: Reservation, accepted: &[Accepted]) {
-        let committed: HashSet<EventId> =
-            accepted.iter().filter_map(Accepted::planned_event).collect();
+        let committed: HashSet<&DeliveryId> = accepted.iter().flat_map(Accepted::leased).collect();
         for (station, claimed, slot) in reservation.leased {
-            if committed.contains(&claimed.delivery.event) {
+            if committed.contains(&claimed.delivery.id) {
                 self.deliverer.start(station, claimed, slot);
             }
         }

@@ -69,7 +69,7 @@ impl Dispatcher {
         let Some(first) = desk.wait_for_slot().await else { return Vec::new() };
         // Calls that are under way count: a half-open breaker lets one probe out at a time.
         let others = desk.taken_slots().saturating_sub(1);
-        let allowed = desk.allowance(self.clock.now()).saturating_sub(others);
+        let allowed = desk.allowance().saturating_sub(others);
         if allowed == 0 || self.station.is_held() {
             return Vec::new();
         }

@@ -1,4 +1,4 @@
-//! Looks after what nobody claims: lost leases, expiry, holds, retention, the ledger's figures.
+//! Looks after what nobody claims: lost leases, expiry, holds, the ledger's figures.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,15 +13,13 @@ use crate::pipeline::deliver::Deliverer;
 use crate::pipeline::desks::Desks;
 use crate::pipeline::figures::Figures;
 use crate::pipeline::{Parts, Pipeline};
-use crate::store::{Ages, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::telemetry::{BreakerState, Metrics};
 
 /// How often leases, expiry and holds are looked at.
 const BEAT: Duration = Duration::from_secs(1);
-/// After how many beats slower things are done: counters folded, old rows purged, alarms raised.
+/// After how many beats slower things are done: counters folded, figures shown, alarms raised.
 const SLOW_BEATS: u32 = 30;
-/// How many of the newest rejected events are looked at for alarms.
-const RECENT: u32 = 50;
 /// The most rows of one sweep of one sort.
 const LIMIT: usize = 500;
 
@@ -36,8 +34,9 @@ pub(super) fn start(pipeline: &Pipeline, parts: &Parts) {
         metrics: Arc::clone(&parts.metrics),
         figures: pipeline.figures.clone(),
         lease: parts.lease,
-        ages: parts.ages,
-        alarms: parts.alarms.then(|| Alarms::new(pipeline.acceptor.clone(), parts.clock.clone())),
+        alarms: parts.alarms.then(|| {
+            Alarms::new(parts.store.clone(), pipeline.acceptor.clone(), parts.clock.clone())
+        }),
     };
     parts.tasks.spawn(renew(sweep.store.clone(), sweep.deliverer.clone(), parts.lease));
     parts.tasks.spawn(sweep.run());
@@ -73,7 +72,6 @@ struct Sweep {
     metrics: Arc<Metrics>,
     figures: Figures,
     lease: Duration,
-    ages: Ages,
     alarms: Option<Alarms>,
 }
 
@@ -103,10 +101,7 @@ impl Sweep {
         self.store.expire(LIMIT).await?;
         self.heed_holds().await?;
         if is_slow {
-            let alive = self.store.beat().await?;
-            self.desks.stations().for_each(|station| station.desk.share_rate(alive));
             self.store.fold_counters().await?;
-            while self.store.purge(self.ages, LIMIT).await? {}
             self.heed_figures().await?;
         }
         Ok(())
@@ -161,12 +156,7 @@ impl Sweep {
     async fn heed_figures(&self) -> Result<(), StoreError> {
         let (backlog, ledger) = self.figures.show().await?;
         let Some(alarms) = &self.alarms else { return Ok(()) };
-        let rejected = self.store.rejected_events(None, RECENT).await?;
-        let now = self.clock.now();
-        let since = now.checked_sub(BEAT * SLOW_BEATS * 2).unwrap_or(now);
-        let recent: Vec<_> =
-            rejected.into_iter().filter(|event| event.arrival.at >= since).collect();
-        alarms.events_rejected(&recent).await?;
+        alarms.events_rejected().await?;
         if backlog.overdue > 0 {
             alarms.queue_late(&backlog).await?;
         }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use crate::model::address::{Address, AddressError};
 use crate::model::audience::{AudienceQuery, InlineRecipient};
+use crate::model::bounds::check_name;
 use crate::model::catalogue::{Audience, EventType};
 use crate::model::event::{Event, RejectReason, Rejection};
 use crate::model::id::{ContactId, PartnerId, SegmentName};
@@ -28,7 +29,9 @@ pub(super) fn queries(
         Audience::Team(name) => AudienceQuery::Team(name.clone()),
         Audience::Segment(name) => AudienceQuery::Segment(name.clone()),
         Audience::SegmentAt(pointer) => match event.data.pointer(pointer) {
-            Some(Value::String(name)) => AudienceQuery::Segment(SegmentName(name.clone())),
+            Some(Value::String(name)) => {
+                AudienceQuery::Segment(SegmentName(named(event, name, pointer)?))
+            }
             None | Some(Value::Null) => return Ok(Vec::new()),
             Some(_) => return Err(unplannable(event, pointer, "expected the name of a segment")),
         },
@@ -84,7 +87,10 @@ fn read_entry(
     match entry {
         Value::String(text) => read_text(event, text, place, region),
         Value::Object(fields) => match fields.get("contact") {
-            Some(Value::String(id)) => Ok(Entry::Contact(ContactId(id.clone()))),
+            Some(Value::String(id)) => {
+                let id = named(event, id, &format!("{place}/contact"))?;
+                Ok(Entry::Contact(ContactId(id)))
+            }
             _ => read_person(event, fields, place, region).map(Entry::Inline),
         },
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => Err(unplannable(
@@ -106,7 +112,7 @@ fn read_text(
     } else if text.starts_with('+') {
         Address::phone(text, region)
     } else {
-        return Ok(Entry::Contact(ContactId(text.to_owned())));
+        return Ok(Entry::Contact(ContactId(named(event, text, place)?)));
     };
     let address = address.map_err(|error| unplannable(event, place, &error.to_string()))?;
     Ok(Entry::Inline(InlineRecipient { addresses: vec![address], ..InlineRecipient::default() }))
@@ -138,9 +144,13 @@ fn read_person(
             addresses.push(read(&text).map_err(fault)?);
         }
     }
+    let named = |key: &str| {
+        let text = text(key);
+        text.map(|text| named(event, &text, &format!("{place}/{key}"))).transpose()
+    };
     let recipient = InlineRecipient {
-        id: text("id"),
-        name: text("name"),
+        id: named("id")?,
+        name: named("name")?,
         addresses,
         locale: text("locale"),
         time_zone: text("time_zone"),
@@ -150,6 +160,12 @@ fn read_person(
         return Err(unplannable(event, place, message));
     }
     Ok(recipient)
+}
+
+/// A text that deliveries are looked up by, if it is one that a store can index.
+fn named(event: &Event, text: &str, pointer: &str) -> Result<String, Box<Rejection>> {
+    check_name(text).map_err(|fault| unplannable(event, pointer, &fault))?;
+    Ok(text.to_owned())
 }
 
 fn unplannable(event: &Event, pointer: &str, message: &str) -> Box<Rejection> {

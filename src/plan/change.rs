@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::model::address::Address;
+use crate::model::bounds::Flaw;
 use crate::model::catalogue::{Effect, EventType};
 use crate::model::contact::{Consent, Contact, DirectoryChange, Partner};
 use crate::model::event::{Event, RejectReason, Rejection};
@@ -18,13 +19,20 @@ pub fn change(
     event_type: &EventType,
     rules: &Rules,
 ) -> Result<Option<DirectoryChange>, Box<Rejection>> {
-    match event_type.effect {
-        None => Ok(None),
+    let change = match event_type.effect {
+        None => return Ok(None),
         Some(Effect::ChangesPartner) => {
             let partner: Partner = read(event, &event.data)?;
-            Ok(Some(DirectoryChange::Partner(partner)))
+            DirectoryChange::Partner(partner)
         }
-        Some(Effect::ChangesContact) => contact(event, rules).map(Some),
+        Some(Effect::ChangesContact) => contact(event, rules)?,
+    };
+    match change.find_flaw() {
+        Some(Flaw { pointer, message }) => {
+            let place = Some(format!("/data{pointer}"));
+            Err(rejection(event, RejectReason::Unplannable, place, message))
+        }
+        None => Ok(Some(change)),
     }
 }
 

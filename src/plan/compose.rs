@@ -218,6 +218,7 @@ impl<'a> Composer<'a> {
             detail: choice.detail,
             due_at,
             expires_at,
+            window: step.window.clone(),
             attempts: 0,
             after: None,
             version: 1,
@@ -240,11 +241,17 @@ impl<'a> Composer<'a> {
     }
 }
 
-/// The step's channels, a key partner's own order first.
+/// The step's channels, each once, a key partner's own order first.
 fn channels_of(step: &Step, recipient: &Recipient<'_>) -> Vec<Channel> {
     let own = recipient.channels.iter().filter(|channel| step.channels.contains(channel));
     let rest = step.channels.iter().filter(|channel| !recipient.channels.contains(channel));
-    own.chain(rest).copied().collect()
+    let mut channels = Vec::new();
+    for channel in own.chain(rest) {
+        if !channels.contains(channel) {
+            channels.push(*channel);
+        }
+    }
+    channels
 }
 
 /// Whether `text` is another way of writing `address`.

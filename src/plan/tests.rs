@@ -12,7 +12,7 @@ use super::*;
 use crate::model::address::{Address, Channel};
 use crate::model::audience::{InlineRecipient, Stranger};
 use crate::model::catalogue::{
-    Audience, Category, Lane, OnUnknown, RetryPolicy, StepTime, Strategy,
+    Audience, Category, Effect, Lane, OnUnknown, RetryPolicy, StepTime, Strategy,
 };
 use crate::model::contact::{Consent, Contact, Partner, Tier};
 use crate::model::delivery::State;
@@ -117,6 +117,21 @@ fn person(id: &str, addresses: Vec<Address>) -> Person {
         changed_at: time(NOON),
     };
     Person { contact, partner: None, manager: None, suppressed: Vec::new(), consents: Vec::new() }
+}
+
+fn key_partner() -> Partner {
+    Partner {
+        id: "minh-phat".into(),
+        name: "Minh Phát".into(),
+        tier: Tier::Vip,
+        manager: None,
+        locale: Some("en".into()),
+        time_zone: None,
+        region: None,
+        tags: Vec::new(),
+        channels: Vec::new(),
+        changed_at: time(NOON),
+    }
 }
 
 fn email() -> Address {
@@ -290,23 +305,23 @@ fn a_window_moves_a_night_message_to_the_morning_of_the_recipient() {
 fn a_key_partner_chooses_the_order_of_channels_and_the_language() {
     let mut an = person("an", vec![email(), phone()]);
     an.contact.locale = Some("vi".into());
-    an.partner = Some(Partner {
-        id: "minh-phat".into(),
-        name: "Minh Phát".into(),
-        tier: Tier::Vip,
-        manager: None,
-        locale: Some("en".into()),
-        time_zone: None,
-        region: None,
-        tags: Vec::new(),
-        channels: vec![Channel::Sms],
-        changed_at: time(NOON),
-    });
+    an.partner = Some(Partner { channels: vec![Channel::Sms], ..key_partner() });
 
     let rows = planned(&event(json!({})), &to_partner(&[Channel::Email, Channel::Sms]), vec![an]);
 
     assert_eq!(rows[0].channel, Channel::Sms);
     assert_eq!(rows[0].locale, "en");
+}
+
+#[test]
+fn a_channel_that_a_key_partner_names_twice_is_planned_once() {
+    let mut an = person("an", vec![email(), phone()]);
+    an.partner = Some(Partner { channels: vec![Channel::Sms, Channel::Sms], ..key_partner() });
+
+    let rows = planned(&event(json!({})), &to_partner(&[Channel::Email, Channel::Sms]), vec![an]);
+
+    let channels: Vec<_> = rows.iter().map(|row| row.channel).collect();
+    assert_eq!(channels, [Channel::Sms, Channel::Email]);
 }
 
 #[test]
@@ -353,7 +368,8 @@ fn an_audience_above_a_page_is_left_to_pages() {
     let event_type = event_type(vec![step(Audience::Team("all".into()), &[Channel::Email])]);
     let query = AudienceQuery::Team("all".into());
     let question = Question { query: query.clone(), purpose: Purpose::Step(0) };
-    let recipients = Recipients { total: 5000, ..Recipients::default() };
+    let next = Some("operator-1000".into());
+    let recipients = Recipients { total: 5000, next, ..Recipients::default() };
     let answers = [(question, Resolution::Recipients(recipients))];
 
     let plan = plan(&event(json!({})), &event_type, &answers, &rules(), time(NOON)).unwrap();
@@ -433,4 +449,47 @@ fn the_manager_is_named_only_where_the_step_speaks_in_the_managers_name() {
 
     assert!(with[0].recipient.manager.is_some());
     assert!(without[0].recipient.manager.is_none());
+}
+
+#[test]
+fn a_change_that_no_store_can_keep_rejects_the_event_with_its_place() {
+    let refused = |effect, data: Value| {
+        let event_type = EventType { effect: Some(effect), ..event_type(Vec::new()) };
+        let fault = change(&event(data), &event_type, &rules()).unwrap_err();
+        (fault.reason, fault.place.unwrap(), fault.message)
+    };
+    let at = "2026-01-01T00:00:00Z";
+    let twice = json!({ "id": "mp", "name": "Minh Phát", "channels": ["sms", "sms"],
+        "changed_at": at });
+    let long = json!({ "id": "an", "name": "An", "tags": ["x".repeat(513)], "changed_at": at });
+
+    let (reason, place, message) = refused(Effect::ChangesPartner, twice);
+    assert_eq!((reason, place.as_str()), (RejectReason::Unplannable, "/data/channels/1"));
+    assert!(message.starts_with("`sms` stands there twice"), "{message}");
+    let (reason, place, message) = refused(Effect::ChangesContact, long);
+    assert_eq!((reason, place.as_str()), (RejectReason::Unplannable, "/data/tags/0"));
+    assert_eq!(message, "longer than 512 bytes");
+}
+
+#[test]
+fn a_recipient_that_no_store_can_index_rejects_the_event_with_its_place() {
+    let long = "x".repeat(513);
+    let to_recipients = event_type(vec![step(Audience::Recipients, &[Channel::Email])]);
+    let refused = |recipient: Value| {
+        let event = event(json!({ "recipients": ["an", recipient] }));
+        let fault = questions(&event, &to_recipients, &rules()).unwrap_err();
+        (fault.reason, fault.place.unwrap(), fault.message)
+    };
+
+    for (recipient, place) in [
+        (json!(long), "/data/recipients/1"),
+        (json!({ "contact": long }), "/data/recipients/1/contact"),
+        (json!({ "id": long }), "/data/recipients/1/id"),
+        (json!({ "name": long }), "/data/recipients/1/name"),
+        (json!({ "chat": format!("team-chat:{long}{long}") }), "/data/recipients/1/chat"),
+    ] {
+        let (reason, at, message) = refused(recipient);
+        assert_eq!((reason, at.as_str()), (RejectReason::Unplannable, place));
+        assert!(message.starts_with("longer than ") && !message.contains("xxx"), "{message}");
+    }
 }

@@ -1,5 +1,7 @@
 //! What every kind that speaks HTTP makes of each failure of the world outside, in one table.
 
+mod connections;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use super::*;
 use crate::config::{self, Sources};
 use crate::model::id::DeliveryId;
 use crate::model::message::{ChatMessage, Message, SmsEncoding, SmsMessage};
+use crate::model::outcome::Obstacle;
 
 /// What the gateway does once it has read a request.
 #[derive(Clone, Copy)]
@@ -244,9 +247,9 @@ fn address(provider: &str, own_url: Option<&str>) -> Address {
 
 fn told(verdict: &Verdict) -> String {
     let class = verdict.class().as_str();
-    let Verdict::Later { after, whole_provider } = verdict else { return class.to_owned() };
+    let Verdict::Later { after, obstacle } = verdict else { return class.to_owned() };
     let after = after.map(|after| format!(" {} s", after.as_secs())).unwrap_or_default();
-    format!("{class}{after}{}", if *whole_provider { ", all" } else { "" })
+    format!("{class}{after}{}", if *obstacle == Obstacle::Provider { ", all" } else { "" })
 }
 
 #[tokio::test]
@@ -282,6 +285,28 @@ async fn a_gateway_that_is_away_is_tried_later() {
 }
 
 #[tokio::test]
+async fn a_connection_that_does_not_come_to_stand_sent_nothing() {
+    let listener = tokio::net::TcpSocket::new_v4().unwrap();
+    listener.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let listener = listener.listen(1).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    // Nobody takes what is in the queue, and once it is full the system answers nobody.
+    let mut queue = Vec::new();
+    let full = Duration::from_millis(200);
+    while let Ok(stream) = tokio::time::timeout(full, TcpStream::connect(("127.0.0.1", port))).await
+    {
+        queue.push(stream.unwrap());
+    }
+    let providers = providers_within("600ms", port, true);
+
+    for name in ["slack", "hook", "gateway"] {
+        let outcome = providers[name].send(&envelope(address(name, None))).await;
+
+        assert_eq!(told(&outcome.verdict), "later", "{name}: {:?}", outcome.answer);
+    }
+}
+
+#[tokio::test]
 async fn secrets_that_a_gateway_repeats_are_not_kept() {
     let answer = "HTTP/1.1 400 Bad\r\nContent-Length: 26\r\n\r\nnot at /secret-hook, no no";
     let gateway = ScriptedGateway::start(Says(answer)).await;
@@ -306,6 +331,24 @@ async fn an_own_url_that_must_not_be_called_blames_its_address() {
         assert_eq!(outcome.verdict, Verdict::Refused, "{name}");
         assert!(providers[name].leads_elsewhere(&to), "{name}");
         assert!(!providers[name].leads_elsewhere(&address(name, None)), "{name}");
+    }
+}
+
+#[test]
+fn every_kind_knows_the_key_by_which_its_refusal_says_that_an_address_is_allowed() {
+    for kind in ["slack", "webhook", "sms_http"] {
+        let faults = |more: &str| {
+            let text =
+                format!("[providers.x]\nkind = \"{kind}\"\nurl = \"https://10.1.2.3/x\"\n{more}");
+            let (config, faults) = config::read(&Sources::defaults().with_text("t", &text));
+            build(&config.providers[&"x".into()], &Surroundings::new(Clock::system(), &config));
+            faults.to_string()
+        };
+        let method = if kind == "sms_http" { "method = \"GET\"\n" } else { "" };
+
+        assert!(faults(method).contains("`allow_addresses`"), "{kind}: {}", faults(method));
+        let allowed = format!("{method}allow_addresses = [\"10.1.0.0/16\"]\n");
+        assert_eq!(faults(&allowed), "", "{kind}");
     }
 }
 

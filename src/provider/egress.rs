@@ -4,7 +4,8 @@
 //! address of a cloud. A host that is written as an address is judged here before any call; a name
 //! is judged by every address it resolves to, at the moment of connecting.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -91,6 +92,32 @@ struct Rules {
     allows_private: bool,
     /// Allows `http:` to hosts other than loopback addresses.
     allows_plain_http: bool,
+    lookup: Lookup,
+}
+
+/// Who knows the addresses of a name.
+#[derive(Clone, Debug, Default)]
+enum Lookup {
+    /// The system.
+    #[default]
+    System,
+    /// A test, with another answer each time.
+    #[cfg(test)]
+    Scripted(Arc<std::sync::Mutex<std::collections::VecDeque<Vec<IpAddr>>>>),
+}
+
+impl Lookup {
+    async fn find(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
+        match self {
+            Self::System => Ok(tokio::net::lookup_host((name, 0)).await?.collect()),
+            #[cfg(test)]
+            Self::Scripted(answers) => {
+                let answer = answers.lock().ok().and_then(|mut answers| answers.pop_front());
+                let all = answer.unwrap_or_default().into_iter();
+                Ok(all.map(|address| (address, 0).into()).collect())
+            }
+        }
+    }
 }
 
 /// Why a URL is not called; the text never holds the URL.
@@ -147,7 +174,8 @@ impl Egress {
     /// What the address is, if it is neither public nor allowed.
     pub fn address(&self, address: IpAddr) -> Result<(), Refusal> {
         let canonical = address.to_canonical();
-        match closed(canonical) {
+        let what = closed(canonical).or_else(|| is_ours(canonical).then_some("own"));
+        match what {
             Some(what) if !self.is_allowed(canonical) => Err(Refusal::Address(what)),
             _ => Ok(()),
         }
@@ -172,7 +200,7 @@ impl Egress {
 
     fn name(&self, name: &str) -> Result<(), Refusal> {
         let name = name.strip_suffix('.').unwrap_or(name);
-        if name.is_empty() || name.starts_with('-') {
+        if name.starts_with('-') || name.split('.').any(str::is_empty) {
             return Err(Refusal::Form("has a host that is no name"));
         }
         if self.0.own_host.as_deref() == Some(name) {
@@ -220,7 +248,7 @@ impl Resolve for Egress {
     fn resolve(&self, name: Name) -> Resolving {
         let egress = self.clone();
         Box::pin(async move {
-            let found: Vec<_> = tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            let found = egress.0.lookup.find(name.as_str()).await?;
             egress.addresses(&found)?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })
@@ -263,6 +291,22 @@ fn closed(address: IpAddr) -> Option<&'static str> {
             listed.map(|(_, what)| *what).or_else(|| closed_isatap(address))
         }
     }
+}
+
+/// Whether the address is one of this machine's own: what listens there may trust whoever comes from
+/// the machine itself. The system says so by the address it would call from; nothing is sent.
+fn is_ours(address: IpAddr) -> bool {
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    // The port of "discard"; any would do.
+    let caller = UdpSocket::bind((any, 0)).and_then(|socket| {
+        socket.connect((address, 9))?;
+        socket.local_addr()
+    });
+    // Without a way there nothing is called either.
+    caller.is_ok_and(|caller| caller.ip() == address)
 }
 
 /// An ISATAP interface id (RFC 5214) carries an IPv4 address, which is judged in its place.

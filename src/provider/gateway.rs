@@ -9,7 +9,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, Method, StatusCode};
 use secrecy::SecretString;
 
-use crate::model::outcome::{Answer, Outcome, Verdict};
+use crate::model::outcome::{Answer, Obstacle, Outcome, Verdict};
 use crate::provider::egress::{Egress, Refusal};
 use crate::provider::secrets::Secrets;
 
@@ -78,7 +78,9 @@ impl Gateway {
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
             .http1_only()
-            .connect_timeout(CONNECT)
+            // Longer, a connection that does not come to stand would end as a call of which nobody
+            // knows what became.
+            .connect_timeout(CONNECT.min(deadline / 2))
             .timeout(deadline)
             .pool_idle_timeout(IDLE)
             .tcp_nodelay(true)
@@ -134,11 +136,12 @@ impl Reply {
     /// What the status alone says.
     pub(super) fn verdict(&self) -> Verdict {
         let is_own = self.blame == Blame::Address;
-        let later = |whole_provider| Verdict::Later { after: self.retry_after, whole_provider };
+        let later = |obstacle| Verdict::Later { after: self.retry_after, obstacle };
         match self.status.as_u16() {
             200..=299 => Verdict::accepted(),
-            429 | 503 => later(!is_own),
-            408 | 425 | 500..=599 => later(false),
+            408 | 425 | 429 | 500..=599 if is_own => later(Obstacle::Receiver),
+            429 | 503 => later(Obstacle::Provider),
+            408 | 425 | 500..=599 => later(Obstacle::Call),
             404 | 410 if is_own => Verdict::BadAddress,
             300..=399 | 401 | 403 | 404 | 410 => blame_for_url(self.blame),
             _ => Verdict::Refused,
@@ -204,7 +207,7 @@ fn causes(error: &reqwest::Error) -> String {
 }
 
 /// `Retry-After` in seconds or as a date (RFC 9110, 10.2.3), within bounds.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let wait = if let Ok(seconds) = text.parse::<u64>() {
         Duration::from_secs(seconds)
@@ -260,9 +263,9 @@ mod tests {
             assert_eq!(class(status, address), Class::BadAddress, "{status}");
         }
         for status in [429, 503] {
-            let later = |whole_provider| Verdict::Later { after: None, whole_provider };
-            assert_eq!(verdict(status, provider), later(true));
-            assert_eq!(verdict(status, address), later(false));
+            let later = |obstacle| Verdict::Later { after: None, obstacle };
+            assert_eq!(verdict(status, provider), later(Obstacle::Provider));
+            assert_eq!(verdict(status, address), later(Obstacle::Receiver));
         }
     }
 }

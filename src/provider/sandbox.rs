@@ -9,14 +9,13 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 use crate::clock::Clock;
 use crate::config::ProviderSettings;
 use crate::model::address::{Address, Channel};
 use crate::model::id::ProviderName;
-use crate::model::message::{Dialect, Envelope, Message};
-use crate::model::outcome::{Answer, Outcome, Verdict};
+use crate::model::message::{Dialect, Envelope};
+use crate::model::outcome::{Answer, Obstacle, Outcome, Verdict};
 use crate::provider::{Kind, Provider, Surroundings};
 
 /// The kind `sandbox`.
@@ -132,7 +131,7 @@ impl Sandbox {
             }
             Manner::AsksForTime => {
                 let after = Some(Duration::from_secs(30));
-                let verdict = Verdict::Later { after, whole_provider: false };
+                let verdict = Verdict::Later { after, obstacle: Obstacle::Receiver };
                 match envelope.attempt {
                     1 => refusal(verdict, "450", "come back in 30 seconds, on purpose"),
                     _ => taken(envelope),
@@ -145,10 +144,10 @@ impl Sandbox {
                 refusal(verdict, "timeout", "no answer, on purpose")
             }
             Manner::Recovers if envelope.attempt < RECOVERS_AT => {
-                refusal(Verdict::later(), "451", "not yet, on purpose")
+                refusal(Verdict::later_for_receiver(), "451", "not yet, on purpose")
             }
             Manner::LosesTheAnswer if envelope.attempt == 1 => Outcome {
-                captured: Some(captured(envelope)),
+                captured: Some(envelope.as_received()),
                 ..refusal(Verdict::Unknown, "cut", "cut after the message, on purpose")
             },
             Manner::Takes | Manner::Recovers | Manner::LosesTheAnswer => taken(envelope),
@@ -161,36 +160,12 @@ fn taken(envelope: &Envelope) -> Outcome {
     Outcome {
         verdict: Verdict::Accepted { message_id },
         answer: Answer::new(Some("250".to_owned()), "captured"),
-        captured: Some(captured(envelope)),
+        captured: Some(envelope.as_received()),
     }
 }
 
 fn refusal(verdict: Verdict, code: &str, text: &str) -> Outcome {
     Outcome { verdict, answer: Answer::new(Some(code.to_owned()), text), captured: None }
-}
-
-/// The message as its receiver would see it.
-fn captured(envelope: &Envelope) -> Value {
-    let mut seen = json!({
-        "channel": envelope.message.channel(),
-        "to": envelope.to.value(),
-        "to_name": envelope.to_name,
-    });
-    let details = match &envelope.message {
-        Message::Email(email) => json!({
-            "from": email.from, "from_name": email.from_name, "reply_to": email.reply_to,
-            "subject": email.subject, "html": email.html, "text": email.text,
-            "message_id": email.message_id, "unsubscribe_url": email.unsubscribe_url,
-        }),
-        Message::Chat(chat) => json!({ "text": chat.text }),
-        Message::Sms(sms) => {
-            json!({ "text": sms.text, "encoding": sms.encoding, "parts": sms.parts })
-        }
-    };
-    if let (Some(seen), Value::Object(details)) = (seen.as_object_mut(), details) {
-        seen.extend(details);
-    }
-    seen
 }
 
 #[cfg(test)]

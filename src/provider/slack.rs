@@ -42,7 +42,9 @@ pub(super) const KIND: Kind = Kind {
         ("any other status", "refused"),
     ],
     example: "[providers.team-chat]\nkind = \"slack\"\n\
-              url_file = \"/run/secrets/slack\"\nrate = \"1/s\"\n",
+              url_file = \"/run/secrets/slack\"\nrate = \"1/s\"\n\
+              # Networks of your own that may be called, for a chat that takes what Slack takes.\n\
+              # allow_addresses = [\"10.1.0.0/16\"]\n# allow_plain_http = false\n",
     build,
 };
 
@@ -55,12 +57,13 @@ struct Slack {
 fn build(settings: &ProviderSettings, surroundings: &Surroundings) -> Option<Arc<dyn Provider>> {
     let section = &settings.section;
     let url = section.secret("url");
+    let egress = surroundings.egress_of(section);
     if let Some(url) = &url
-        && let Err(refusal) = surroundings.egress.url(url.expose_secret())
+        && let Err(refusal) = egress.url(url.expose_secret())
     {
         section.fault("url", refusal.to_string(), "copy the webhook's URL from Slack");
     }
-    let gateway = Gateway::new(surroundings.egress.clone(), settings.timeout, Secrets::new(&url))
+    let gateway = Gateway::new(egress, settings.timeout, Secrets::new(&url))
         .map_err(|fault| section.fault("kind", fault, "install the package ca-certificates"))
         .ok()?;
     Some(Arc::new(Slack { gateway, url, deadline: settings.timeout }))
@@ -111,7 +114,7 @@ fn body(text: &str, plain: &str) -> Value {
 }
 
 /// What Slack says (api.slack.com, incoming webhooks): success is 200 with exactly `ok`.
-fn verdict(reply: &Reply) -> Verdict {
+pub(super) fn verdict(reply: &Reply) -> Verdict {
     let text = reply.body.trim();
     if reply.is_cut_off_success() {
         return Verdict::Unknown;

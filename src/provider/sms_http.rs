@@ -57,6 +57,8 @@ pub(super) const KIND: Kind = Kind {
               # pointer, an XML element (\"<code>\"), what follows a word on a line (\"ID:\"), or the how-manieth\n\
               # word (\"2\"). Without `code_at` the code is the first word.\n\
               id_at = \"/SMSID\"\ncode_at = \"/CodeResult\"\nerror_at = \"/ErrorMessage\"\n\
+              # Networks of your own that may be called.\n\
+              # allow_addresses = [\"10.1.0.0/16\"]\n\
               # allow_plain_http = false\n\
               # Which codes mean what; without `ok` the HTTP status decides.\n\
               [providers.gateway.codes]\nok = [\"100\"]\nduplicate = [\"124\"]\n\
@@ -78,8 +80,7 @@ struct SmsHttp {
 
 fn build(settings: &ProviderSettings, surroundings: &Surroundings) -> Option<Arc<dyn Provider>> {
     let section = &settings.section;
-    let plain_http = section.boolean("allow_plain_http").unwrap_or(false);
-    let egress = surroundings.egress.with(Vec::new(), plain_http);
+    let egress = surroundings.egress_of(section);
     let reading = Reading::read(section);
     let form = Form::read(section, &egress);
     let hidden = form.as_ref().map(|form| Secrets::new(form.secrets())).unwrap_or_default();
@@ -88,6 +89,12 @@ fn build(settings: &ProviderSettings, surroundings: &Surroundings) -> Option<Arc
         .ok()?;
     let form = form?;
     Some(Arc::new(SmsHttp { gateway, form, reading, deadline: settings.timeout }))
+}
+
+/// What a gateway with these settings means by an answer.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) fn outcome_of(settings: &ProviderSettings, reply: &super::gateway::Reply) -> Outcome {
+    Reading::read(&settings.section).outcome(reply)
 }
 
 impl Provider for SmsHttp {

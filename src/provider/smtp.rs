@@ -7,6 +7,8 @@
 mod broken;
 mod classes;
 mod mail;
+#[cfg(any(test, feature = "fuzz"))]
+mod scripted;
 mod session;
 mod wire;
 
@@ -27,6 +29,9 @@ use crate::provider::secrets::Secrets;
 use crate::provider::{Kind, Provider, Surroundings, unfit};
 use broken::Broken;
 use session::Session;
+
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) use scripted::outcome_of;
 
 /// The kind `smtp`.
 pub(super) const KIND: Kind = Kind {
@@ -105,7 +110,7 @@ fn build(settings: &ProviderSettings, _: &Surroundings) -> Option<Arc<dyn Provid
     };
     let port = section.number("port", 1, 65_535).unwrap_or(usual);
     let (username, password) = (section.text("username"), section.secret("password"));
-    let wait = |key| section.duration(key).unwrap_or(Duration::from_mins(2));
+    let wait = |key| section.time_limit(key).unwrap_or(Duration::from_mins(2));
     let (data_timeout, answer_timeout) = (wait("data_timeout"), wait("answer_timeout"));
     if username.is_some() != password.is_some() {
         section.fault(
@@ -201,5 +206,7 @@ impl Smtp {
     }
 }
 
+#[cfg(test)]
+mod smuggling;
 #[cfg(test)]
 mod tests;

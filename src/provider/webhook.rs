@@ -30,7 +30,9 @@ pub(super) const KIND: Kind = Kind {
     dialect: Dialect::CommonMark,
     about: "Posts JSON to any receiver, signed by the Standard Webhooks scheme: `webhook-id` stays \
             the same over all tries, so that a receiver can drop a duplicate. An address may \
-            bring its own URL.",
+            bring its own URL; it is signed with the provider's one key, so whoever is given that \
+            key to check with could sign for the others: give receivers that must not trust one \
+            another providers of their own.",
     answers: &[
         ("2xx", "accepted, whatever the body says"),
         ("429, 503", "later, for the whole provider; `Retry-After` is honoured"),
@@ -72,20 +74,7 @@ fn build(settings: &ProviderSettings, surroundings: &Surroundings) -> Option<Arc
     let url = section.secret("url");
     let secrets = [section.secret("secret"), section.secret("previous_secret")];
     let body = section.text("body");
-    let ranges = section.list("allow_addresses").unwrap_or_default();
-    let plain_http = section.boolean("allow_plain_http").unwrap_or(false);
-    let mut allowed = Vec::new();
-    for range in ranges {
-        match range.parse() {
-            Ok(range) => allowed.push(range),
-            Err(_) => section.fault(
-                "allow_addresses",
-                format!("`{range}` is no network"),
-                "write 10.1.0.0/16",
-            ),
-        }
-    }
-    let egress = surroundings.egress.with(allowed, plain_http);
+    let egress = surroundings.egress_of(section);
     if let Some(url) = &url
         && let Err(refusal) = egress.url(url.expose_secret())
     {

@@ -68,6 +68,12 @@ impl Recorder {
     /// long, and whoever claims the delivery next records this attempt as unknown.
     pub async fn record(&self, finish: Finish) -> Finished {
         let Settlement { state, reason, .. } = finish.settlement;
+        #[cfg(test)]
+        if crate::sabotage::is(crate::sabotage::Sabotage::ForgetsToRecord)
+            && fastrand::u8(..10) == 0
+        {
+            return Finished { state, reason, was_claimed: true };
+        }
         let turn = match self.sit_down(finish) {
             Ok(batch) => Turn::Write(batch),
             Err(turn) => match turn.await {
@@ -125,7 +131,9 @@ impl Recorder {
                     self.metrics.count_batch("finish", finished.len() as u64, began.elapsed());
                     return finished;
                 }
-                Err(StoreError::Broken(why)) => return self.write_apart(finishes, &why).await,
+                Err(StoreError::Broken(why) | StoreError::Refused(why)) => {
+                    return self.write_apart(finishes, &why).await;
+                }
                 Err(error) => say_once(&mut said, &error, finishes.len()),
             }
             tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;

@@ -32,6 +32,7 @@ fn delivery(category: Category, channel: Channel) -> Delivery {
         detail: None,
         due_at: at,
         expires_at: at,
+        window: None,
         attempts: 1,
         after: None,
         version: 1,
@@ -55,4 +56,15 @@ fn marketing_by_sms_keeps_the_legal_hours_and_nothing_else_must() {
     assert_eq!(opens(Category::Marketing, Channel::Sms), morning);
     assert_eq!(opens(Category::Transactional, Channel::Sms), None);
     assert_eq!(opens(Category::Marketing, Channel::Email), None);
+}
+
+#[test]
+fn a_step_that_is_gone_from_the_catalogue_keeps_its_window() {
+    let at: Timestamp = "2026-11-23T16:30:00Z".parse().unwrap();
+    let mut delivery = delivery(Category::Transactional, Channel::Email);
+    delivery.window = Some("08:00-18:00".parse().unwrap());
+
+    let opens = window_opens(&Catalogue::default(), None, &delivery, at);
+
+    assert_eq!(opens, Some("2026-11-24T01:00:00Z".parse().unwrap()));
 }

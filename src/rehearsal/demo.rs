@@ -54,7 +54,7 @@ pub enum DemoError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The store holds something that the demo did not make.
-    #[error("{0} holds events or contacts that the demo did not make; name an empty one")]
+    #[error("{0} holds something that the demo did not make; name an empty one")]
     NotEmpty(String),
     /// The virtual host is not the demo's own, or cannot be used.
     #[error(transparent)]
@@ -101,16 +101,15 @@ impl Demo {
         let start: Timestamp = BEGINS.parse().unwrap_or(Timestamp::UNIX_EPOCH);
         let clock = Clock::manual(start);
         let config = config::load(&self.sources()).map_err(StartError::Faults)?;
+        if let Some(store) = super::find_store_in_use(&config).await? {
+            return Err(DemoError::NotEmpty(store));
+        }
         let broker = config.rabbitmq.clone();
         let playground = match &broker {
             Some(settings) => Some(Playground::claim(settings).await?),
             None => None,
         };
         let app = App::start(config, clock, Tasks::new()).await?;
-        let holds_something = !app.store.counters().await?.is_empty();
-        if holds_something {
-            return Err(DemoError::NotEmpty(app.store.describe()));
-        }
         company::settle_in(&app.store, start).await?;
         let post = match broker.zip(playground) {
             Some((settings, playground)) => {

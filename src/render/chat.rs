@@ -1,5 +1,8 @@
 //! CommonMark in the dialect of the chat that will show it.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
 
 use crate::model::message::{ChatMessage, Dialect};
@@ -14,10 +17,63 @@ const SCHEMES: [&str; 4] = ["https://", "http://", "mailto:", "tel:"];
 pub(super) fn message(markdown: &str, dialect: Dialect) -> ChatMessage {
     let plain = write(markdown, Dialect::Plain);
     let text = match dialect {
-        Dialect::CommonMark => inert(markdown.trim()),
+        Dialect::CommonMark => inert(without_strange_links(markdown).trim()),
         Dialect::SlackMrkdwn | Dialect::Plain => write(markdown, dialect),
     };
     ChatMessage { text, plain }
+}
+
+/// Whether a link leads to what people expect behind a link.
+fn leads_somewhere(url: &str) -> bool {
+    let url = url.to_ascii_lowercase();
+    SCHEMES.iter().any(|scheme| url.starts_with(scheme))
+}
+
+/// How often links within the text of strange links are looked for.
+const PASSES: usize = 4;
+
+/// The same with the text alone of each link that would lead to a script, a file or nowhere.
+fn without_strange_links(markdown: &str) -> Cow<'_, str> {
+    let mut kept = Cow::Borrowed(markdown);
+    for _ in 0..PASSES {
+        let strange = strange_links(&kept);
+        if strange.is_empty() {
+            return kept;
+        }
+        let mut next = kept.clone().into_owned();
+        for (whole, text) in strange.into_iter().rev() {
+            next.replace_range(whole, kept.get(text).unwrap_or_default());
+        }
+        kept = Cow::Owned(next);
+    }
+    // Whoever nests them so deep gets no links at all.
+    Cow::Owned(write(markdown, Dialect::Plain))
+}
+
+/// Where strange links stand that are in no other one, and where their texts.
+fn strange_links(markdown: &str) -> Vec<(Range<usize>, Range<usize>)> {
+    let mut strange = Vec::new();
+    let mut open: Option<(Range<usize>, Range<usize>)> = None;
+    for (event, range) in
+        Parser::new_ext(markdown, Options::ENABLE_STRIKETHROUGH).into_offset_iter()
+    {
+        match (&event, &mut open) {
+            (Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }), None)
+                if !leads_somewhere(dest_url) =>
+            {
+                // The text is what lies within; until something does, nothing.
+                open = Some((range.clone(), range.end..range.end));
+            }
+            (Event::End(TagEnd::Link | TagEnd::Image), Some((whole, text))) if *whole == range => {
+                strange.push((whole.clone(), text.clone()));
+                open = None;
+            }
+            (_, Some((whole, text))) if text.start == whole.end => *text = range,
+            (_, Some((_, text))) => text.end = text.end.max(range.end),
+            (_, None) => {}
+        }
+    }
+    strange
 }
 
 /// CommonMark in which an `@` from data calls nobody, without the escapes that are not needed: some
@@ -37,7 +93,13 @@ fn inert(markdown: &str) -> String {
             written.push(letter);
             continue;
         };
-        let is_inert = escaped == '@' && !is_destination && !ends_in_word(&written);
+        let is_inert = match escaped {
+            // A destination with a blank in it is none, and is shown as it stands.
+            '@' if is_destination => written.ends_with(' '),
+            '@' => !ends_in_word(&written),
+            '<' => letters.clone().find(|next| *next != '\\').is_some_and(calls),
+            _ => false,
+        };
         let is_needed = match is_destination {
             true => matches!(escaped, '(' | ')' | '<' | '>' | '\\' | '"' | '\''),
             false => is_markup(escaped, &written, letters.peek().copied()),
@@ -64,6 +126,11 @@ fn is_markup(letter: char, written: &str, next: Option<char>) -> bool {
         '_' => !(ends_in_word(written) && next.is_some_and(char::is_alphanumeric)),
         _ => true,
     }
+}
+
+/// Whether `<` before this letter may begin a call of people: `<!channel>`, `<@U1>`, `<users/all>`.
+fn calls(next: char) -> bool {
+    matches!(next, '!' | '@' | '#' | 'u' | 'U')
 }
 
 /// Whether an `@` behind this text stands inside a word, as in an email address.
@@ -190,7 +257,7 @@ impl Writer {
     fn link(&mut self) {
         let (Some(url), Some(start)) = (self.links.pop(), self.link_starts.pop()) else { return };
         let label = self.out.split_off(start);
-        if !SCHEMES.iter().any(|scheme| url.to_ascii_lowercase().starts_with(scheme)) {
+        if !leads_somewhere(&url) {
             return self.out.push_str(&label);
         }
         match self.dialect {
@@ -214,6 +281,9 @@ impl Writer {
         let mut letters = text.chars().peekable();
         while let Some(letter) = letters.next() {
             let is_in_word = ends_in_word(&self.out);
+            if !is_slack && self.out.ends_with('<') && calls(letter) {
+                self.out.push(INERT);
+            }
             // Slack asks for these three to be escaped (api.slack.com, "Formatting text").
             match letter {
                 '&' if is_slack => self.out.push_str("&amp;"),
@@ -309,6 +379,51 @@ mod tests {
             .unwrap();
         assert_eq!(event, url);
         assert_eq!(strange, "go");
+    }
+
+    #[test]
+    fn no_dialect_keeps_a_link_to_a_script() {
+        let sources = [
+            "[go]({{x}})",
+            "a [go *now*](<{{x}}>) b",
+            "![go]({{x}} \"t\")",
+            "[go][1]\n\n[1]: {{x}}",
+            "[a [go](javascript:b) c](https://a.test)",
+            "<javascript:alert(1)>",
+            "[![go](javascript:a)](data:b)",
+        ];
+        for source in sources {
+            for data in ["javascript:alert(1)", "JaVaScRiPt:x", "data:text/html,x", "file:///etc"] {
+                for dialect in [Dialect::CommonMark, Dialect::SlackMrkdwn, Dialect::Plain] {
+                    let text = rendered(source, data, dialect);
+
+                    let is_strange = |event: Event<'_>| {
+                        use Tag::{Image, Link};
+                        let Event::Start(Link { dest_url, .. } | Image { dest_url, .. }) = event
+                        else {
+                            return false;
+                        };
+                        !leads_somewhere(&dest_url)
+                    };
+                    assert!(!Parser::new(&text).any(is_strange), "{source} became {text}");
+                    assert!(text.contains("go") || text.contains("alert"), "{source}: {text}");
+                }
+            }
+        }
+        let kept = rendered("[go *now*](https://a.test) [x](b:c)", "", Dialect::CommonMark);
+        assert_eq!(kept, "[go *now*](https://a.test) x");
+    }
+
+    #[test]
+    fn calls_of_every_chat_are_made_inert() {
+        let data = "<!here> <@U1> <#C1> <users/all> <@&9> @everyone";
+        for dialect in [Dialect::CommonMark, Dialect::Plain] {
+            let text = rendered("{{x}}", data, dialect);
+
+            for call in ["<!", "<@", "<#", "<users", "@everyone"] {
+                assert!(!text.replace('\\', "").contains(call), "{call} in {text}");
+            }
+        }
     }
 
     proptest! {

@@ -113,7 +113,7 @@ fn plural_word(helper: &Helper<'_>, root: &Root<'_>) -> Result<String, RenderErr
     Ok(word.ok_or_else(|| fault(helper, "needs at least other=\"…\""))?.to_owned())
 }
 
-/// `{{t "key" name=value}}`: a word of the locale's own file.
+/// `{{t "key" name=value}}`: a word of the locale's own file; with `of=code` the one of that code.
 struct Translated {
     words: Arc<Words>,
 }
@@ -128,7 +128,11 @@ impl HelperDef for Translated {
     ) -> Result<ScopedJson<'rc>, RenderError> {
         let key = param(helper, 0, "a key")?.as_str().unwrap_or_default();
         let locale = Root(context.data()).locale().to_owned();
-        let word = find_word(&self.words, &locale, key);
+        // A code that has no word of its own is printed as it is, by the word of the key alone.
+        let of = helper.hash_get("of").filter(|of| !of.is_value_missing());
+        let exact = of.map(|of| format!("{key}_{}", as_text(of.value())));
+        let exact = exact.and_then(|exact| find_word(&self.words, &locale, &exact));
+        let word = exact.or_else(|| find_word(&self.words, &locale, key));
         let word = word.ok_or_else(|| fault(helper, &format!("knows no word `{key}`")))?;
         let mut text = String::with_capacity(word.len());
         let mut rest = word;

@@ -13,7 +13,8 @@ const GSM7_EXTENSION: &str = "\u{c}^{}\\[~]|€";
 
 /// Cleans a text, chooses its encoding and counts its parts.
 pub fn encode(text: &str) -> SmsMessage {
-    let text: String = text.nfc().filter_map(clean).collect();
+    // Composed last: what is dropped may have stood between a letter and its accent.
+    let text: String = text.chars().filter_map(clean).nfc().collect();
     let (encoding, parts) = count(&text);
     SmsMessage { text, encoding, parts }
 }

@@ -15,9 +15,9 @@ use crate::model::event::EventKey;
 use crate::model::id::{DeliveryId, EventId};
 use crate::model::token;
 
-const NOW: &str = "2026-11-23T03:00:00Z";
+pub(super) const NOW: &str = "2026-11-23T03:00:00Z";
 
-fn templates() -> Templates {
+pub(super) fn templates() -> Templates {
     Templates::load(&Assets::embedded_templates(), "vi").unwrap()
 }
 
@@ -38,7 +38,7 @@ pub(super) fn letterhead() -> Letterhead {
     }
 }
 
-fn delivery(template: &str, locale: &str, channel: Channel) -> Delivery {
+pub(super) fn delivery(template: &str, locale: &str, channel: Channel) -> Delivery {
     let now: Timestamp = NOW.parse().unwrap();
     let manager = ManagerFacts {
         name: "Trần Quốc Bảo".into(),
@@ -73,6 +73,7 @@ fn delivery(template: &str, locale: &str, channel: Channel) -> Delivery {
         detail: None,
         due_at: now,
         expires_at: now,
+        window: None,
         attempts: 1,
         after: None,
         version: 1,
@@ -82,7 +83,7 @@ fn delivery(template: &str, locale: &str, channel: Channel) -> Delivery {
     }
 }
 
-fn event(template: &str, data: Value) -> EventFacts {
+pub(super) fn event(template: &str, data: Value) -> EventFacts {
     EventFacts {
         id: EventId(uuid::Uuid::from_u128(8)),
         key: EventKey { source: "shop".into(), id: "1".into() },

@@ -90,3 +90,24 @@ pub(super) fn missing(words: &Words, text: &str) -> Vec<TextFault> {
     }
     faults
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::catalogue::Lane;
+    use crate::model::event::RejectReason;
+
+    #[test]
+    fn every_code_that_an_alarm_names_has_a_word_in_each_language() {
+        let (words, faults) = read(&Assets::embedded_templates());
+        let reasons = RejectReason::ALL.map(|reason| format!("reject_{}", reason.as_str()));
+        let lanes = Lane::ALL.map(|lane| format!("lane_{}", lane.as_str()));
+
+        assert_eq!(faults, []);
+        for (locale, words) in &words {
+            for key in reasons.iter().chain(&lanes) {
+                assert!(words.contains_key(key), "{locale}.toml has no {key}");
+            }
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! Stops calling a provider that does not answer, and finds out when it does again.
 //!
-//! Only failures that blame the provider count: a refused address says nothing about it.
+//! Only failures that blame the provider count: a refused address or a full mailbox says nothing
+//! about it.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::config::BreakerSettings;
-use crate::model::outcome::Verdict;
+use crate::model::outcome::{Obstacle, Verdict};
 
 /// How long it stays open at most, however often probes fail.
 const LONGEST_PAUSE: Duration = Duration::from_mins(10);
@@ -93,13 +94,13 @@ impl Breaker {
 
     /// Takes an answer into account; `random` in `[0, 1)` spreads the pauses of many processes.
     pub fn learn(&mut self, verdict: &Verdict, now: Timestamp, random: f64) {
-        if let Verdict::Later { after: Some(after), whole_provider: true } = verdict {
+        if let Verdict::Later { after: Some(after), obstacle: Obstacle::Provider } = verdict {
             self.close_for(*after, now);
         }
-        let failed = matches!(verdict, Verdict::Later { .. } | Verdict::Unknown);
+        let failed = verdict.blames_provider();
         match (self.state, failed) {
             (BreakerState::Closed, _) => self.count(failed, now, random),
-            (BreakerState::HalfOpen | BreakerState::Open, true) => self.open(now, random),
+            (BreakerState::HalfOpen, true) => self.open(now, random),
             (BreakerState::HalfOpen, false) => {
                 self.probes += 1;
                 if self.probes >= self.settings.probes {
@@ -107,7 +108,7 @@ impl Breaker {
                 }
             }
             // A call that began before the breaker opened; the probes decide.
-            (BreakerState::Open, false) => {}
+            (BreakerState::Open, _) => {}
         }
     }
 
@@ -177,14 +178,27 @@ mod tests {
     }
 
     #[test]
-    fn refused_messages_never_open_it() {
+    fn what_the_receiver_says_never_opens_it() {
         let mut breaker = breaker();
 
         for _ in 0..100 {
             breaker.learn(&Verdict::Refused, at(0), 1.0);
+            breaker.learn(&Verdict::later_for_receiver(), at(0), 1.0);
         }
 
         assert_eq!(breaker.allowance(at(0)), usize::MAX);
+    }
+
+    #[test]
+    fn a_probe_that_only_the_receiver_put_off_succeeded() {
+        let mut breaker = opened();
+        assert_eq!(breaker.allowance(at(15)), 1);
+
+        for _ in 0..3 {
+            breaker.learn(&Verdict::later_for_receiver(), at(15), 1.0);
+        }
+
+        assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
     #[test]
@@ -196,6 +210,17 @@ mod tests {
 
         assert_eq!(breaker.allowance(at(44)), 0);
         assert_eq!(breaker.allowance(at(45)), 1);
+    }
+
+    #[test]
+    fn calls_that_were_under_way_when_it_opened_do_not_lengthen_the_pause() {
+        let mut breaker = opened();
+
+        for _ in 0..20 {
+            breaker.learn(&Verdict::Unknown, at(1), 1.0);
+        }
+
+        assert_eq!(breaker.allowance(at(15)), 1);
     }
 
     #[test]
@@ -218,7 +243,7 @@ mod tests {
         let mut breaker = breaker();
         let after = Some(Duration::from_secs(30));
 
-        breaker.learn(&Verdict::Later { after, whole_provider: true }, at(0), 0.0);
+        breaker.learn(&Verdict::Later { after, obstacle: Obstacle::Provider }, at(0), 0.0);
 
         assert_eq!(breaker.allowance(at(29)), 0);
         assert_eq!(breaker.allowance(at(30)), usize::MAX);

@@ -131,10 +131,15 @@ async fn claim(
     (limit, lease): (usize, Duration),
 ) -> Result<Vec<Claimed>, StoreError> {
     let now = tx.now();
+    let due = due_by_lane();
+    #[cfg(test)]
+    let due = match crate::sabotage::is(crate::sabotage::Sabotage::IgnoresLeases) {
+        true => due.replace("lease_token IS NULL", "1 = 1"),
+        false => due,
+    };
     let sql = format!(
-        "{} UPDATE delivery SET lease_token = $4, lease_until = $5, lease_run = $6, \
-         attempts = attempts + 1 FROM due WHERE delivery.id = due.id RETURNING {DELIVERY}",
-        due_by_lane()
+        "{due} UPDATE delivery SET lease_token = $4, lease_until = $5, lease_run = $6, \
+         attempts = attempts + 1 FROM due WHERE delivery.id = due.id RETURNING {DELIVERY}"
     );
     let params = [
         provider.as_str().into(),
@@ -238,6 +243,32 @@ pub(super) const CHAINS: &str = "WITH RECURSIVE chain (last, id, follows, state)
     UNION ALL SELECT chain.last, delivery.id, delivery.follows, delivery.state \
     FROM chain JOIN delivery ON delivery.id = chain.follows) \
     SELECT last, id, state FROM chain";
+
+/// Those of `deliveries` that suppression or missing consent stops, as things are now.
+pub(super) async fn stopped_of(
+    tx: &mut Tx<'_>,
+    deliveries: &[&Delivery],
+) -> Result<HashSet<DeliveryId>, StoreError> {
+    if deliveries.is_empty() {
+        return Ok(HashSet::new());
+    }
+    let addresses = |category: Option<Category>| {
+        let wanted = deliveries.iter().filter(|one| category.is_none_or(|c| c == one.category));
+        let values = wanted.filter_map(|one| one.address.as_ref().map(Address::value));
+        vec![Value::texts(values.collect::<HashSet<_>>())]
+    };
+    let asked = [(SUPPRESSED, addresses(None)), (CONSENTING, addresses(Some(Category::Marketing)))];
+    let mut found = tx.query_all(&asked).await?.into_iter();
+    let suppressed = read_addresses(&found.next().unwrap_or_default())?;
+    let consenting = read_addresses(&found.next().unwrap_or_default())?;
+    let is_stopped = |one: &&&Delivery| {
+        let address = one.address.as_ref().map(Address::value).unwrap_or_default();
+        let address = (one.channel.as_str().to_owned(), address);
+        suppressed.contains(&address)
+            || (one.category == Category::Marketing && !consenting.contains(&address))
+    };
+    Ok(deliveries.iter().filter(is_stopped).map(|one| one.id).collect())
+}
 
 /// What stands against sending a set of deliveries, as things are now.
 struct Gate {

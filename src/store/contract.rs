@@ -28,6 +28,7 @@ mod claims;
 mod copies;
 mod directory;
 mod histories;
+mod late;
 mod pages;
 mod places;
 mod plans;

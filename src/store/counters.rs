@@ -17,9 +17,9 @@ pub type Counters = BTreeMap<(String, String), i64>;
 /// How old the oldest due delivery of each lane is, and what is overdue.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Backlog {
-    /// The due time of the oldest due and unclaimed delivery, by lane.
+    /// The due time of the oldest due and unclaimed delivery, by lane; none of a provider on hold.
     pub oldest_due: BTreeMap<String, Timestamp>,
-    /// Deliveries due for five minutes and unclaimed.
+    /// Deliveries due for five minutes and unclaimed; none of a provider on hold.
     pub overdue: u64,
     /// Status events that are not published yet.
     pub outbox: u64,
@@ -36,22 +36,10 @@ pub struct Agenda {
     pub claimed: u64,
 }
 
-/// A counter that does not agree with the rows.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Discrepancy {
-    /// The event type.
-    pub event_type: String,
-    /// The counter, such as `delivery.sent`.
-    pub name: String,
-    /// What was counted live.
-    pub counted: i64,
-    /// What the rows say, purged ones included.
-    pub found: i64,
-}
-
 /// Due for longer than this, and a delivery is overdue.
 const OVERDUE_MICROS: i64 = 5 * 60 * 1_000_000;
-/// A process that has not said so for longer than this is not alive.
+/// A process that has not said so for longer than this is not alive: six times what passes
+/// between two of its beats, so that one that is busy is not taken for dead.
 const DEAD_MICROS: i64 = 30 * 1_000_000;
 
 impl Store {
@@ -77,14 +65,6 @@ impl Store {
     /// When the store does not answer.
     pub async fn backlog(&self) -> Result<Backlog, StoreError> {
         self.read(|tx| Box::pin(backlog(tx))).await
-    }
-
-    /// Counts the rows themselves; what does not agree with the live figures is listed.
-    ///
-    /// # Errors
-    /// When the store does not answer.
-    pub async fn audit(&self) -> Result<Vec<Discrepancy>, StoreError> {
-        self.read(|tx| Box::pin(audit(tx))).await
     }
 
     /// Merges the counter rows of all slots into one.
@@ -113,12 +93,12 @@ impl Store {
     pub async fn agenda(&self) -> Result<Agenda, StoreError> {
         self.read(|tx| {
             Box::pin(async move {
-                let sql = "SELECT (SELECT MIN(due_at) FROM delivery WHERE state = 'waiting' \
-                           AND lease_token IS NULL AND (provider IS NULL OR provider NOT IN \
-                           (SELECT provider FROM provider_hold))), \
-                           (SELECT COUNT(*) FROM delivery WHERE lease_token IS NOT NULL)";
+                let sql = format!(
+                    "SELECT (SELECT MIN(due_at) FROM delivery WHERE {CLAIMABLE}), \
+                     (SELECT COUNT(*) FROM delivery WHERE lease_token IS NOT NULL)"
+                );
                 let none = Agenda { next_due: None, claimed: 0 };
-                tx.query_one(sql, &[]).await?.map_or(Ok(none), |row| {
+                tx.query_one(&sql, &[]).await?.map_or(Ok(none), |row| {
                     Ok(Agenda { next_due: row.opt_time(0)?, claimed: row.count(1)? })
                 })
             })
@@ -141,25 +121,29 @@ impl Store {
     }
 }
 
-async fn counters(tx: &mut Tx<'_>) -> Result<Counters, StoreError> {
+pub(super) async fn counters(tx: &mut Tx<'_>) -> Result<Counters, StoreError> {
     let sql = "SELECT event_type, name, CAST(SUM(value) AS BIGINT) FROM counter \
                GROUP BY event_type, name";
     let rows = tx.query(sql, &[]).await?;
     rows.iter().map(|row| Ok(((row.text(0)?, row.text(1)?), row.int(2)?))).collect()
 }
 
+/// What may be claimed, but for its due time.
+const CLAIMABLE: &str = "state = 'waiting' AND lease_token IS NULL AND (provider IS NULL \
+                         OR provider NOT IN (SELECT provider FROM provider_hold))";
+
 async fn backlog(tx: &mut Tx<'_>) -> Result<Backlog, StoreError> {
     let now = tx.now().as_microsecond();
     let mut backlog = Backlog::default();
-    let oldest = "SELECT lane, MIN(due_at) FROM delivery \
-                  WHERE state = 'waiting' AND lease_token IS NULL AND due_at <= $1 GROUP BY lane";
-    for row in tx.query(oldest, &[now.into()]).await? {
+    let oldest = format!(
+        "SELECT lane, MIN(due_at) FROM delivery WHERE {CLAIMABLE} AND due_at <= $1 GROUP BY lane"
+    );
+    for row in tx.query(&oldest, &[now.into()]).await? {
         let lane = Lane::from_rank(row.int(0)?).as_str().to_owned();
         backlog.oldest_due.insert(lane, row.time(1)?);
     }
-    let overdue = "SELECT COUNT(*) FROM delivery \
-                   WHERE state = 'waiting' AND lease_token IS NULL AND due_at <= $1";
-    backlog.overdue = count(tx, overdue, &[(now - OVERDUE_MICROS).into()]).await?;
+    let overdue = format!("SELECT COUNT(*) FROM delivery WHERE {CLAIMABLE} AND due_at <= $1");
+    backlog.overdue = count(tx, &overdue, &[(now - OVERDUE_MICROS).into()]).await?;
     backlog.outbox = count(tx, "SELECT COUNT(*) FROM outbox", &[]).await?;
     backlog.pages = count(tx, "SELECT COUNT(*) FROM page", &[]).await?;
     Ok(backlog)
@@ -171,37 +155,6 @@ pub(super) async fn count(
     params: &[crate::store::engine::Value],
 ) -> Result<u64, StoreError> {
     tx.query_one(sql, params).await?.map_or(Ok(0), |row| row.count(0))
-}
-
-/// Compares every counter with its rows; purged rows are counted by the purge.
-async fn audit(tx: &mut Tx<'_>) -> Result<Vec<Discrepancy>, StoreError> {
-    let counted = counters(tx).await?;
-    let mut found = Counters::new();
-    let by_state = "SELECT event_type, state, COUNT(*) FROM delivery GROUP BY event_type, state";
-    for row in tx.query(by_state, &[]).await? {
-        let (event_type, state, count) = (row.text(0)?, row.text(1)?, row.int(2)?);
-        *found.entry((event_type.clone(), format!("delivery.{state}"))).or_default() += count;
-        *found.entry((event_type, "delivery.planned".to_owned())).or_default() += count;
-    }
-    for ((event_type, name), value) in &counted {
-        if let Some(state) = name.strip_prefix("purged.") {
-            let state = (event_type.clone(), format!("delivery.{state}"));
-            *found.entry(state).or_default() += value;
-            let planned = (event_type.clone(), "delivery.planned".to_owned());
-            *found.entry(planned).or_default() += value;
-        }
-    }
-    let counted_of = |key: &(String, String)| counted.get(key).copied().unwrap_or(0);
-    let names: std::collections::BTreeSet<&(String, String)> = found
-        .keys()
-        .chain(counted.keys().filter(|(_, name)| name.starts_with("delivery.")))
-        .collect();
-    let disagrees = |key: &(String, String)| {
-        let (counted, found) = (counted_of(key), found.get(key).copied().unwrap_or(0));
-        let (event_type, name) = key.clone();
-        (counted != found).then_some(Discrepancy { event_type, name, counted, found })
-    };
-    Ok(names.into_iter().filter_map(disagrees).collect())
 }
 
 async fn fold_counters(tx: &mut Tx<'_>) -> Result<(), StoreError> {

@@ -107,6 +107,20 @@ impl Tx<'_> {
         }
     }
 
+    /// Runs an insert for its rows, and returns what it returns of those that were written.
+    ///
+    /// # Errors
+    /// As [`Tx::query`].
+    pub async fn insert_returning(&mut self, write: &Write) -> Result<Vec<Row>, StoreError> {
+        match self {
+            Self::Sqlite(tx) => {
+                let rows = write.rows.iter().map(|row| tx.query(write.sql, row));
+                Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+            }
+            Self::Postgres(tx) => tx.insert_returning(write).await,
+        }
+    }
+
     /// Runs a statement once for each list of parameters, and returns how many rows each changed.
     ///
     /// # Errors
@@ -130,10 +144,21 @@ impl Tx<'_> {
     /// # Errors
     /// As [`Tx::query`].
     pub async fn write_all(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        self.write_counted(writes).await.map(|_| ())
+    }
+
+    /// The same, and returns how many rows each of `writes` changed.
+    ///
+    /// # Errors
+    /// As [`Tx::query`].
+    pub async fn write_counted(&mut self, writes: &[Write]) -> Result<Vec<u64>, StoreError> {
         match self {
-            Self::Sqlite(tx) => writes.iter().try_for_each(|write| {
-                write.rows.iter().try_for_each(|row| tx.execute(write.sql, row).map(|_| ()))
-            }),
+            Self::Sqlite(tx) => {
+                let count = |write: &Write| {
+                    write.rows.iter().map(|row| tx.execute(write.sql, row)).sum::<Result<u64, _>>()
+                };
+                writes.iter().map(count).collect()
+            }
             Self::Postgres(tx) => tx.write_all(writes).await,
         }
     }

@@ -3,6 +3,8 @@
 use rusqlite::ErrorCode;
 use tokio_postgres::error::SqlState;
 
+use crate::telemetry::with_causes;
+
 /// Why the store did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -18,6 +20,9 @@ pub enum StoreError {
     /// Two transactions met; the same call may be made again at once.
     #[error("two transactions met in the store: {0}")]
     Conflict(String),
+    /// What it was given is nothing it can keep; trying again does not help, but anything else may.
+    #[error("the store refuses what it was given: {0}")]
+    Refused(String),
     /// Rolled back because the caller wanted it so.
     #[error("the transaction was rolled back on purpose")]
     Abandoned,
@@ -53,6 +58,9 @@ impl From<rusqlite::Error> for StoreError {
                 | ErrorCode::DatabaseCorrupt
                 | ErrorCode::PermissionDenied,
             ) => Self::Wrong(format!("{text}; look at the data folder")),
+            Some(ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch) => {
+                Self::Refused(text)
+            }
             _ => Self::Broken(text),
         }
     }
@@ -85,21 +93,11 @@ impl From<tokio_postgres::Error> for StoreError {
             {
                 Self::Unreachable(text)
             }
+            // Class 22 data, 23 constraints, 54 limits: an index row too large, a text too long.
+            code if ["22", "23", "54"].iter().any(|class| code.code().starts_with(class)) => {
+                Self::Refused(text)
+            }
             _ => Self::Broken(text),
         }
     }
-}
-
-/// The whole chain of causes in one line.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let said = error.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        cause = error.source();
-    }
-    text
 }

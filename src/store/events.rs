@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::model::event::{RejectReason, RejectedEvent};
+use crate::model::event::RejectReason;
 use crate::model::id::EventId;
 use crate::store::conditions::Conditions;
 use crate::store::engine::{Row, Value};
-use crate::store::rejected::{REJECTED, read_rejected};
+use crate::store::rejected::{LINE, RejectedLine, read_line};
 use crate::store::rows::read_json;
 use crate::store::search::Cursor;
 use crate::store::{Store, StoreError};
@@ -111,7 +111,7 @@ impl Store {
         &self,
         after: Option<Cursor>,
         limit: u32,
-    ) -> Result<Vec<RejectedEvent>, StoreError> {
+    ) -> Result<Vec<RejectedLine>, StoreError> {
         self.find_rejected_events(RejectedFilter::default(), after, limit).await
     }
 
@@ -124,12 +124,12 @@ impl Store {
         filter: RejectedFilter,
         after: Option<Cursor>,
         limit: u32,
-    ) -> Result<Vec<RejectedEvent>, StoreError> {
+    ) -> Result<Vec<RejectedLine>, StoreError> {
         self.read(move |tx| {
             Box::pin(async move {
                 let (sql, params) = list_rejected(&filter, after, limit);
                 let rows = tx.query(&sql, &params).await?;
-                rows.iter().map(read_rejected).collect()
+                rows.iter().map(read_line).collect()
             })
         })
         .await
@@ -180,7 +180,7 @@ pub(super) fn list_rejected(
     query.behind(("at", "id"), after);
     let limit = query.param(limit);
     let sql = format!(
-        "SELECT {REJECTED} FROM rejected {} ORDER BY at DESC, id DESC LIMIT {limit}",
+        "SELECT {LINE} FROM rejected {} ORDER BY at DESC, id DESC LIMIT {limit}",
         query.where_clause()
     );
     (sql, query.params)

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use crate::model::address::Address;
-use crate::model::delivery::{Delivery, Reason, Settlement, State, late_acceptance_wins};
+use crate::model::delivery::{Delivery, Intent, Reason, Settlement, State, late_acceptance_wins};
 use crate::model::event::EventKey;
 use crate::model::id::{DeliveryId, EventId, LeaseToken};
 use crate::model::outcome::{Attempt, VerdictClass};
@@ -81,7 +81,7 @@ async fn finish(
         };
         finished.push(book.enter(row, finish, now, (&mut changes, &events)));
     }
-    let mut writes = book.into_writes();
+    let mut writes = book.into_writes(now);
     writes.extend(changes.into_writes());
     tx.write_all(&writes).await?;
     Ok(finished)
@@ -130,7 +130,7 @@ struct Book {
     captured: Vec<Vec<Value>>,
     suppressed: Vec<Vec<Value>>,
     held_providers: Vec<Vec<Value>>,
-    fallbacks: Vec<Vec<Value>>,
+    fallbacks: Vec<DeliveryId>,
 }
 
 type Surroundings<'a> = (&'a mut Changes, &'a HashMap<EventId, Named>);
@@ -149,13 +149,15 @@ impl Book {
         let accepted =
             finish.attempt.as_ref().is_some_and(|attempt| attempt.class == VerdictClass::Accepted);
         let wins = accepted && late_acceptance_wins(delivery.state, delivery.reason);
+        // Even an answer that comes too late for its delivery says how address and provider stand.
+        self.note_consequences(delivery, &finish.settlement, now);
         if !was_claimed && !wins {
             let Delivery { state, reason, .. } = *delivery;
             return Finished { state, reason, was_claimed };
         }
         let mut settlement = finish.settlement.clone();
         if was_claimed {
-            obey_intent(&mut settlement, row.intent.as_deref(), accepted);
+            obey_intent(&mut settlement, row.intent, accepted);
         }
         self.note_move(delivery, &settlement, finish, (now, was_claimed));
         changes.moved(&delivery.event_type, delivery.state, settlement.state);
@@ -171,7 +173,9 @@ impl Book {
         let event = events.get(&delivery.event);
         let correlation = event.and_then(|event| event.correlation.as_deref());
         changes.tell(&told, event.map(|event| &event.key), correlation);
-        self.note_consequences(delivery, &settlement, now);
+        if settlement.state.calls_fallback() {
+            self.fallbacks.push(delivery.id);
+        }
         // A batch may hold another answer for the same delivery: it meets the delivery as it is now.
         let Settlement { state, reason, due_at, .. } = settlement;
         let (version, attempts) = (told.version, told.attempts);
@@ -247,12 +251,9 @@ impl Book {
                 "loa".into(),
             ]);
         }
-        if settlement.state.calls_fallback() {
-            self.fallbacks.push(vec![now.into(), delivery.id.0.into()]);
-        }
     }
 
-    fn into_writes(self) -> Vec<Write> {
+    fn into_writes(self, now: Timestamp) -> Vec<Write> {
         let update = "UPDATE delivery SET state = $2, reason = $3, detail = $4, due_at = $5, \
                       attempts = $6, provider_message_id = COALESCE($7, provider_message_id), \
                       last_code = COALESCE($8, last_code), updated_at = $9, \
@@ -267,8 +268,6 @@ impl Book {
                            VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
         let hold = "INSERT INTO provider_hold (provider, reason, since, held_by) \
                     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-        let fallback = "UPDATE delivery SET due_at = $1 WHERE follows = $2 \
-                        AND state = 'waiting' AND lease_token IS NULL AND due_at > $1";
         let mut writes: Vec<Write> =
             in_rounds(self.moves).into_iter().map(|moves| Write::update(update, moves)).collect();
         writes.extend([
@@ -276,10 +275,17 @@ impl Book {
             Write::insert(captured, self.captured),
             Write::each(suppression, self.suppressed),
             Write::each(hold, self.held_providers),
-            Write::each(fallback, self.fallbacks),
+            call_fallbacks(&self.fallbacks, now),
         ]);
         writes
     }
+}
+
+/// Makes the channels behind these deliveries due at once.
+pub(super) fn call_fallbacks(ended: &[DeliveryId], now: Timestamp) -> Write {
+    let sql = "UPDATE delivery SET due_at = $1 WHERE follows = $2 \
+               AND state = 'waiting' AND lease_token IS NULL AND due_at > $1";
+    Write::each(sql, ended.iter().map(|id| vec![now.into(), id.0.into()]).collect())
 }
 
 /// Splits moves so that each delivery moves once a round: a batch may hold two answers for one.
@@ -307,16 +313,11 @@ fn attempts(delivery: &Delivery, settlement: &Settlement, was_claimed: bool) -> 
 
 /// What was asked for while the delivery was being sent takes effect now, unless it was accepted
 /// or has ended anyway.
-fn obey_intent(settlement: &mut Settlement, intent: Option<&str>, accepted: bool) {
+fn obey_intent(settlement: &mut Settlement, intent: Option<Intent>, accepted: bool) {
     if accepted || settlement.state.is_final() {
         return;
     }
-    let (state, reason) = match intent {
-        Some("cancel:overtaken") => (State::Cancelled, Reason::Overtaken),
-        Some("cancel:fallback") => (State::Cancelled, Reason::FallbackTookOver),
-        Some("cancel:operator") => (State::Cancelled, Reason::CancelledByOperator),
-        Some("hold:operator") => (State::Held, Reason::Operator),
-        Some(_) | None => return,
-    };
-    (settlement.state, settlement.reason) = (state, reason);
+    if let Some(intent) = intent {
+        (settlement.state, settlement.reason) = intent.leads_to();
+    }
 }

@@ -1,105 +1,26 @@
 //! The accepting transaction: events, their deliveries, markers and rejected events in one commit.
 
-use std::collections::HashMap;
+mod fresh;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::model::audience::AudienceQuery;
-use crate::model::contact::DirectoryChange;
-use crate::model::delivery::{Delivery, Lease, Reason, State};
-use crate::model::event::{Arrival, Event, RejectReason, RejectedEvent, Rejection};
-use crate::model::id::{EventId, EventTypeName, RejectedId, StepName};
+use crate::model::delivery::{Delivery, Reason, State};
+use crate::model::event::{Event, RejectReason, RejectedEvent, Rejection};
+use crate::model::id::{DeliveryId, EventId, RejectedId};
 use crate::store::changes::{Changes, EventFate, Told};
+use crate::store::claim::stopped_of;
 use crate::store::directory;
 use crate::store::engine::{Tx, Value, Write};
 use crate::store::keys::{Key, take_keys};
+use crate::store::overtake::{self, Overtaking};
 use crate::store::rows::{INSERT_DELIVERY, InsertedLease, delivery_params, write_json};
-use crate::store::{Store, StoreError, overtake, rejected};
-
-/// What is to be committed of one arrival.
-#[derive(Clone, Debug)]
-pub enum Acceptance {
-    /// An event with its plan.
-    Planned(Box<PlannedEvent>),
-    /// An arrival that could not be planned.
-    Rejected(Box<RejectedEvent>),
-}
-
-/// An event with everything that it leads to.
-#[derive(Clone, Debug)]
-pub struct PlannedEvent {
-    /// What arrived; kept if the id turns out to be reused.
-    pub arrival: Arrival,
-    /// The event.
-    pub event: Event,
-    /// Its deliveries.
-    pub deliveries: Vec<NewDelivery>,
-    /// Steps that this event makes unwanted, by the same business key.
-    pub cancels: Vec<(EventTypeName, StepName)>,
-    /// What it changes in the directory.
-    pub change: Option<DirectoryChange>,
-    /// Audiences to be planned page by page.
-    pub pages: Vec<NewPage>,
-}
-
-/// A delivery to be written.
-#[derive(Clone, Debug)]
-pub struct NewDelivery {
-    /// The delivery.
-    pub delivery: Delivery,
-    /// Types of events that make it unwanted.
-    pub unless: Vec<EventTypeName>,
-    /// A claim made in the same transaction.
-    pub lease: Option<Lease>,
-}
-
-/// A big audience to be planned page by page.
-#[derive(Clone, Debug)]
-pub struct NewPage {
-    /// The step.
-    pub step: StepName,
-    /// Whom to ask the directory for.
-    pub query: AudienceQuery,
-}
-
-/// What became of one arrival.
-#[derive(Clone, Debug)]
-pub enum Accepted {
-    /// It is committed.
-    Planned {
-        /// The event.
-        event: EventId,
-        /// How many deliveries were planned, decisions against included.
-        planned: u64,
-        /// Whether audiences are still to be planned.
-        planning: bool,
-    },
-    /// The same event came before.
-    Repeat {
-        /// The event as it came first.
-        event: EventId,
-    },
-    /// It could not be planned.
-    Rejected {
-        /// The rejected event, if it was kept.
-        id: Option<RejectedId>,
-        /// Why.
-        rejection: Rejection,
-    },
-}
-
-impl Accepted {
-    /// The event that was committed, if one was.
-    pub fn planned_event(&self) -> Option<EventId> {
-        match self {
-            Self::Planned { event, .. } => Some(*event),
-            Self::Repeat { .. } | Self::Rejected { .. } => None,
-        }
-    }
-}
+use crate::store::{Acceptance, Accepted, NewDelivery, PlannedEvent, Store, StoreError, rejected};
+pub(super) use fresh::Fresh;
 
 /// Whether rejected events are kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -162,51 +83,76 @@ async fn accept(
     batch: &[Acceptance],
     mode: Mode,
 ) -> Result<Vec<Accepted>, StoreError> {
-    let now = tx.now();
-    let mut changes = Changes::new(store, now);
+    let mut changes = Changes::new(store, tx.now());
     let known = take_keys(tx, store, batch).await?;
-    let mut known = known.into_iter();
-    let mut answers = Vec::with_capacity(batch.len());
-    let mut fresh = Vec::new();
-    let mut rejections = Vec::new();
-    for acceptance in batch {
-        let answer = match acceptance {
-            Acceptance::Rejected(event) => {
-                rejections.push((**event).clone());
-                reject(event, mode)
-            }
-            Acceptance::Planned(planned) => match known.next().unwrap_or(Key::Fresh) {
-                Key::Fresh => {
-                    fresh.push(&**planned);
-                    Accepted::Planned {
-                        event: planned.event.id,
-                        planned: planned.deliveries.len() as u64,
-                        planning: !planned.pages.is_empty(),
-                    }
-                }
-                Key::Repeat(event) => {
-                    repeat(&mut changes, planned, event);
-                    Accepted::Repeat { event }
-                }
-                Key::Reused => {
-                    let event = reused(planned, now);
-                    let answer = reject(&event, mode);
-                    rejections.push(event);
-                    answer
-                }
-            },
-        };
-        answers.push(answer);
+    let Sorted { mut answers, fresh, rejections } = sort(batch, known, mode, &mut changes);
+    let events = write_events(&fresh, &mut changes)?;
+    let (mut deliveries, pages) = write_deliveries(tx, store, &fresh, &mut changes).await?;
+    for answer in &mut answers {
+        if let Accepted::Planned { event, leased, .. } = answer {
+            leased.extend(deliveries.leased.remove(event).unwrap_or_default());
+        }
     }
-    let mut writes = vec![write_events(&fresh, &mut changes)?];
-    writes.extend(write_deliveries(tx, store, &fresh, &mut changes).await?);
-    writes.push(count_repeats(&answers));
+    let planned = deliveries.rows.len() as u64;
+    let deliveries = Write::insert(INSERT_DELIVERY, deliveries.rows);
+    let mut writes = vec![deliveries, events, pages, count_repeats(&answers)];
     if mode == Mode::Keep {
         writes.push(rejected::keep(&rejections, &mut changes)?);
     }
     writes.extend(changes.into_writes());
-    tx.write_all(&writes).await?;
-    Ok(answers)
+    match tx.write_counted(&writes).await?.first() {
+        Some(written) if *written != planned => {
+            Err(StoreError::Broken(format!("of {planned} deliveries {written} were written")))
+        }
+        _ => Ok(answers),
+    }
+}
+
+/// A batch by what becomes of its arrivals.
+#[derive(Default)]
+struct Sorted<'a> {
+    answers: Vec<Accepted>,
+    fresh: Vec<Fresh<'a>>,
+    rejections: Vec<RejectedEvent>,
+}
+
+/// Sorts a batch by what is `known` of its keys; counts the repeats.
+fn sort<'a>(
+    batch: &'a [Acceptance],
+    known: Vec<Key>,
+    mode: Mode,
+    changes: &mut Changes,
+) -> Sorted<'a> {
+    let mut known = known.into_iter();
+    let mut sorted = Sorted::default();
+    for acceptance in batch {
+        let answer = match acceptance {
+            Acceptance::Rejected(event) => {
+                sorted.rejections.push((**event).clone());
+                reject(event, mode)
+            }
+            Acceptance::Planned(planned) => match known.next().unwrap_or(Key::Fresh) {
+                Key::Fresh => {
+                    let new = Fresh::of(planned);
+                    let answer = new.accepted();
+                    sorted.fresh.push(new);
+                    answer
+                }
+                Key::Repeat(event) => {
+                    repeat(changes, planned, event);
+                    Accepted::Repeat { event }
+                }
+                Key::Reused => {
+                    let event = reused(planned, changes.now());
+                    let answer = reject(&event, mode);
+                    sorted.rejections.push(event);
+                    answer
+                }
+            },
+        };
+        sorted.answers.push(answer);
+    }
+    sorted
 }
 
 fn reject(event: &RejectedEvent, mode: Mode) -> Accepted {
@@ -239,22 +185,22 @@ fn reused(planned: &PlannedEvent, now: Timestamp) -> RejectedEvent {
     RejectedEvent { id: RejectedId::new(now), arrival: planned.arrival.clone(), rejection }
 }
 
-fn write_events(fresh: &[&PlannedEvent], changes: &mut Changes) -> Result<Write, StoreError> {
+fn write_events(fresh: &[Fresh<'_>], changes: &mut Changes) -> Result<Write, StoreError> {
     let mut params = Vec::with_capacity(fresh.len());
-    for planned in fresh {
+    for Fresh { planned, deliveries } in fresh {
         let event = &planned.event;
         let fate = match planned.pages.is_empty() {
             true => EventFate::Planned,
             false => EventFate::Planning,
         };
-        params.push(event_params(event, fate, planned.deliveries.len())?);
+        params.push(event_params(event, fate, deliveries.len())?);
         let event_type = event.event_type.as_str();
         changes.count(event_type, "event.received", 1);
         changes.count(event_type, fate.counter(), 1);
         let about = (Some(&event.key), event.correlation_id.as_deref());
         let details = json!({
             "loa_id": event.id,
-            "deliveries": planned.deliveries.len(),
+            "deliveries": deliveries.len(),
             "planning": fate == EventFate::Planning,
             "business_key": event.business_key,
         });
@@ -292,26 +238,46 @@ fn event_params(
     ])
 }
 
+/// Deliveries as they are to be written.
+#[derive(Default)]
+struct NewRows {
+    rows: Vec<Vec<Value>>,
+    /// Those with a lease, by event.
+    leased: HashMap<EventId, Vec<DeliveryId>>,
+    /// Those that must not be sent as they are now.
+    stopped: HashSet<DeliveryId>,
+}
+
 /// Writes markers and directory changes, event by event in their order; returns what else is to be
 /// written, deliveries and pages.
 async fn write_deliveries(
     tx: &mut Tx<'_>,
     store: &Store,
-    fresh: &[&PlannedEvent],
+    fresh: &[Fresh<'_>],
     changes: &mut Changes,
-) -> Result<[Write; 2], StoreError> {
-    for planned in fresh {
+) -> Result<(NewRows, Write), StoreError> {
+    let mut overtaking = Overtaking::new(store);
+    for Fresh { planned, .. } in fresh {
         if let Some(change) = &planned.change {
             directory::apply_change(tx, change).await?;
         }
-        overtake::mark(tx, store, &planned.event, &planned.cancels, changes).await?;
+        overtaking.mark(tx, &planned.event, &planned.cancels, changes).await?;
     }
     let markers = overtake::markers_for(tx, fresh).await?;
-    let mut rows = Vec::new();
+    // What is leased here goes straight to its sender: what was withdrawn since it was planned must
+    // stop it now, and the gate says so when it is claimed.
+    let leased: Vec<&Delivery> = fresh
+        .iter()
+        .flat_map(|new| &new.deliveries)
+        .filter(|new| new.lease.is_some())
+        .map(|new| &new.delivery)
+        .collect();
+    let stopped = stopped_of(tx, &leased).await?;
+    let mut rows = NewRows { stopped, ..NewRows::default() };
     let mut pages = Vec::new();
-    for planned in fresh {
-        for new in &planned.deliveries {
-            rows.push(new_row((tx, store), planned, new, &markers, changes)?);
+    for Fresh { planned, deliveries } in fresh {
+        for new in deliveries {
+            new_row((tx, store), (planned, new), &markers, changes, &mut rows)?;
         }
         for page in &planned.pages {
             let id = EventId::new(tx.now()).0;
@@ -324,24 +290,27 @@ async fn write_deliveries(
         }
     }
     let insert = "INSERT INTO page (id, event, step, query) VALUES ($1, $2, $3, $4)";
-    Ok([Write::insert(INSERT_DELIVERY, rows), Write::insert(insert, pages)])
+    Ok((rows, Write::insert(insert, pages)))
 }
 
-/// The parameters of one new delivery, cancelled if an event came that makes it unwanted.
+/// Adds the row of one new delivery, cancelled if an event came that makes it unwanted.
 fn new_row(
     (tx, store): (&Tx<'_>, &Store),
-    planned: &PlannedEvent,
-    new: &NewDelivery,
+    (planned, new): (&PlannedEvent, &NewDelivery),
     markers: &HashMap<(String, String), Timestamp>,
     changes: &mut Changes,
-) -> Result<Vec<Value>, StoreError> {
+    rows: &mut NewRows,
+) -> Result<(), StoreError> {
     let mut delivery = new.delivery.clone();
-    let mut lease = new.lease;
+    let mut lease = new.lease.filter(|_| !rows.stopped.contains(&delivery.id));
     if delivery.state == State::Waiting
         && overtake::is_overtaken(&planned.event, &new.unless, markers)
     {
         (delivery.state, delivery.reason) = (State::Cancelled, Reason::Overtaken);
         lease = None;
+    }
+    if new.lease.is_some() && lease.is_none() {
+        delivery.attempts = 0;
     }
     changes.planned(&delivery);
     if delivery.state.is_final() {
@@ -353,7 +322,11 @@ fn new_row(
         until: store.lease_clock(tx) + micros(lease.lasts),
         run: store.run.0,
     });
-    delivery_params(&delivery, &new.unless, lease)
+    if lease.is_some() {
+        rows.leased.entry(delivery.event).or_default().push(delivery.id);
+    }
+    rows.rows.push(delivery_params(&delivery, &new.unless, lease)?);
+    Ok(())
 }
 
 /// A duration as leases count it.

@@ -1,11 +1,13 @@
 //! Keys of events: who came first, who comes again, who uses a key for something else.
 
+use std::collections::{HashMap, HashSet};
+
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::model::id::EventId;
-use crate::store::engine::{Row, Tx, Value};
-use crate::store::inbox::{Acceptance, PlannedEvent};
-use crate::store::{Store, StoreError};
+use crate::store::engine::{Tx, Value, Write};
+use crate::store::{Acceptance, PlannedEvent, Store, StoreError};
 
 /// What is known of an event's key.
 pub(super) enum Key {
@@ -39,60 +41,91 @@ pub(super) async fn take_keys(
     Ok(keys.into_iter().map(|(_, key)| key).collect())
 }
 
+const TAKE: &str = "INSERT INTO event_key (source, external_id, digest, event, expires_at) \
+                    VALUES ($1, $2, $3, $4, $5) \
+                    ON CONFLICT (source, external_id) DO NOTHING RETURNING event";
+const FIND: &str =
+    "SELECT digest, event, expires_at FROM event_key WHERE source = $1 AND external_id = $2";
+const TAKE_OVER: &str = "INSERT INTO event_key (source, external_id, digest, event, expires_at) \
+                         VALUES ($1, $2, $3, $4, $5) \
+                         ON CONFLICT (source, external_id) DO UPDATE \
+                         SET digest = excluded.digest, event = excluded.event, \
+                             expires_at = excluded.expires_at \
+                         WHERE event_key.expires_at <= $6 \
+                         RETURNING event";
+
+/// Whose a key is: digest and id of an event.
+type Holder = (Vec<u8>, EventId);
+
+/// Takes keys; equal ones stand side by side, and the first of them takes it.
 async fn take_in_order(
     tx: &mut Tx<'_>,
     store: &Store,
     planned: &[&PlannedEvent],
 ) -> Result<Vec<Key>, StoreError> {
-    let now = tx.now();
-    let take = "INSERT INTO event_key (source, external_id, digest, event, expires_at) \
-                VALUES ($1, $2, $3, $4, $5) \
-                ON CONFLICT (source, external_id) DO UPDATE \
-                SET digest = excluded.digest, event = excluded.event, \
-                    expires_at = excluded.expires_at \
-                WHERE event_key.expires_at <= $6 \
-                RETURNING event";
-    let params: Vec<Vec<Value>> = planned
-        .iter()
-        .map(|planned| {
-            let event = &planned.event;
-            let lasts =
-                if event.key_is_derived { store.derived_keys_last } else { store.keys_last };
-            let expires_at = now.checked_add(lasts).unwrap_or(Timestamp::MAX);
-            vec![
-                event.key.source.as_str().into(),
-                event.key.id.as_str().into(),
-                event.digest.0.to_vec().into(),
-                event.id.0.into(),
-                expires_at.into(),
-                now.into(),
-            ]
-        })
-        .collect();
-    let taken = tx.query_many(take, &params).await?;
-    let lost: Vec<Vec<Value>> = planned
-        .iter()
-        .zip(&taken)
-        .filter(|(_, rows)| rows.is_empty())
-        .map(|(planned, _)| {
-            vec![planned.event.key.source.as_str().into(), planned.event.key.id.as_str().into()]
-        })
-        .collect();
-    let find = "SELECT digest, event FROM event_key WHERE source = $1 AND external_id = $2";
-    let mut found = tx.query_many(find, &lost).await?.into_iter();
+    let same = |one: &&PlannedEvent, other: &&PlannedEvent| one.event.key == other.event.key;
+    let firsts: Vec<&PlannedEvent> =
+        planned.chunk_by(same).filter_map(|same| same.first().copied()).collect();
+    let rows = firsts.iter().map(|first| key_params(first, store, tx.now())).collect();
+    let taken = tx.insert_returning(&Write::insert(TAKE, rows)).await?;
+    let taken: HashSet<Uuid> = taken.iter().map(|row| row.uuid(0)).collect::<Result<_, _>>()?;
+    let lost = firsts.into_iter().filter(|first| !taken.contains(&first.event.id.0)).collect();
+    let holders = find_holders(tx, store, lost).await?;
     let mut keys = Vec::with_capacity(planned.len());
-    for (planned, rows) in planned.iter().zip(&taken) {
-        keys.push(match (rows.is_empty(), found_row(rows.is_empty(), &mut found)) {
-            (true, Some(row)) if row.bytes(0)? == planned.event.digest.0 => {
-                Key::Repeat(EventId(row.uuid(1)?))
-            }
-            (true, _) => Key::Reused,
-            (false, _) => Key::Fresh,
-        });
+    for same in planned.chunk_by(same) {
+        let Some(first) = same.first() else { continue };
+        let holder = holders.get(&first.event.id);
+        let (digest, event) = match holder {
+            Some((digest, event)) => (digest.as_slice(), *event),
+            None => (first.event.digest.0.as_slice(), first.event.id),
+        };
+        keys.extend(same.iter().map(|planned| match planned.event.digest.0 == digest {
+            _ if planned.event.id == event => Key::Fresh,
+            true => Key::Repeat(event),
+            false => Key::Reused,
+        }));
     }
     Ok(keys)
 }
 
-fn found_row(is_lost: bool, found: &mut impl Iterator<Item = Vec<Row>>) -> Option<Row> {
-    if is_lost { found.next()?.into_iter().next() } else { None }
+fn key_params(planned: &PlannedEvent, store: &Store, now: Timestamp) -> Vec<Value> {
+    let event = &planned.event;
+    let lasts = if event.key_is_derived { store.derived_keys_last } else { store.keys_last };
+    vec![
+        event.key.source.as_str().into(),
+        event.key.id.as_str().into(),
+        event.digest.0.to_vec().into(),
+        event.id.0.into(),
+        now.checked_add(lasts).unwrap_or(Timestamp::MAX).into(),
+    ]
+}
+
+/// Who holds the keys that `lost` did not get; a key whose age is over it gets after all.
+async fn find_holders(
+    tx: &mut Tx<'_>,
+    store: &Store,
+    lost: Vec<&PlannedEvent>,
+) -> Result<HashMap<EventId, Holder>, StoreError> {
+    let now = tx.now();
+    let key = |lost: &&PlannedEvent| {
+        vec![lost.event.key.source.as_str().into(), lost.event.key.id.as_str().into()]
+    };
+    let found = tx.query_many(FIND, &lost.iter().map(key).collect::<Vec<_>>()).await?;
+    let mut holders = HashMap::new();
+    for (lost, rows) in lost.into_iter().zip(found) {
+        let mut row = rows.into_iter().next();
+        if row.as_ref().map(|row| row.time(2)).transpose()?.is_none_or(|end| end <= now) {
+            let mut params = key_params(lost, store, now);
+            params.push(now.into());
+            if tx.query_one(TAKE_OVER, &params).await?.is_some() {
+                continue;
+            }
+            row = tx.query_one(FIND, &key(&lost)).await?;
+        }
+        let Some(row) = row else {
+            return Err(StoreError::Conflict("a key of an event came and went".to_owned()));
+        };
+        holders.insert(lost.event.id, (row.bytes(0)?, EventId(row.uuid(1)?)));
+    }
+    Ok(holders)
 }

@@ -26,7 +26,7 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: &[Migration] = migrations![1 "0001_ledger", 2 "0002_directory", 3 "0003_access", 4 "0004_search", 5 "0005_fewer_indexes", 6 "0006_expiring_markers"];
+const MIGRATIONS: &[Migration] = migrations![1 "0001_ledger", 2 "0002_directory", 3 "0003_access", 4 "0004_search", 5 "0005_fewer_indexes", 6 "0006_window", 7 "0007_expiring_markers"];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (
     number   BIGINT PRIMARY KEY,
@@ -41,7 +41,7 @@ impl Store {
     /// # Errors
     /// When the schema is newer than this program, or an applied migration was another text.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
-        self.write(|tx| Box::pin(migrate(tx))).await
+        self.write_at_length(|tx| Box::pin(migrate(tx))).await
     }
 
     /// What kind of database this is, in words.
@@ -58,7 +58,9 @@ async fn migrate(tx: &mut Tx<'_>) -> Result<Vec<&'static str>, StoreError> {
         // Two processes that start at once apply the schema one after the other.
         tx.query("SELECT pg_advisory_xact_lock(7108835)::text", &[]).await?;
     }
-    tx.execute(TABLE, &[]).await?;
+    if !has_table(tx).await? {
+        tx.execute(TABLE, &[]).await?;
+    }
     let applied =
         tx.query("SELECT number, name, checksum FROM migration ORDER BY number", &[]).await?;
     for (index, row) in applied.iter().enumerate() {
@@ -93,6 +95,16 @@ async fn migrate(tx: &mut Tx<'_>) -> Result<Vec<&'static str>, StoreError> {
         done.push(migration.name);
     }
     Ok(done)
+}
+
+/// Whether the schema is there. PostgreSQL refuses to create even a table that exists to whoever may
+/// create none, and who only runs Loa need not.
+async fn has_table(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
+    if !tx.is_postgres() {
+        return Ok(false);
+    }
+    let found = tx.query("SELECT coalesce(to_regclass('migration')::text, '')", &[]).await?;
+    Ok(found.first().map(|row| row.text(0)).transpose()?.is_some_and(|name| !name.is_empty()))
 }
 
 fn script(migration: &Migration, tx: &Tx<'_>) -> &'static str {

@@ -3,103 +3,139 @@
 //! Such an event leaves a marker: its type, business key and time. It cancels what events that are
 //! not later than it have waiting, and what such events plan when they come after it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
 use crate::model::delivery::{Reason, State};
 use crate::model::event::Event;
-use crate::model::id::{EventTypeName, StepName};
+use crate::model::id::{EventId, EventTypeName, StepName};
 use crate::store::changes::{Changes, Told};
-use crate::store::engine::{Row, Tx, Value};
-use crate::store::inbox::PlannedEvent;
-use crate::store::rows::{DELIVERY, FACTS, read_delivery, read_facts};
+use crate::store::engine::{Row, Tx, Value, Write};
+use crate::store::inbox::Fresh;
+use crate::store::rows::{DELIVERY, DeliveryRow, EventFacts, FACTS, read_delivery, read_facts};
 use crate::store::{Store, StoreError};
 
 /// Times of markers by business key and type.
 pub(super) type Markers = HashMap<(String, String), Timestamp>;
 
-/// Leaves the marker of `event` and cancels what it makes unwanted.
-pub(super) async fn mark(
-    tx: &mut Tx<'_>,
-    store: &Store,
-    event: &Event,
-    cancels: &[(EventTypeName, StepName)],
-    changes: &mut Changes,
-) -> Result<(), StoreError> {
-    let (Some(business_key), false) = (&event.business_key, cancels.is_empty()) else {
-        return Ok(());
-    };
-    let now = tx.now();
-    let expires_at = now.checked_add(store.keys_last).unwrap_or(Timestamp::MAX);
-    let upsert = "INSERT INTO marker (business_key, event_type, time, expires_at) \
-                  VALUES ($1, $2, $3, $4) \
-                  ON CONFLICT (business_key, event_type) DO UPDATE \
-                  SET time = excluded.time, expires_at = excluded.expires_at \
-                  WHERE marker.time < excluded.time";
-    let params = [
-        business_key.into(),
-        event.event_type.as_str().into(),
-        event.time.into(),
-        expires_at.into(),
-    ];
-    tx.execute(upsert, &params).await?;
-    let unwanted = format!(
-        "SELECT {DELIVERY} FROM delivery \
-         WHERE delivery.business_key = $1 AND delivery.event_type = $2 AND delivery.step = $3 \
-         AND delivery.state {{any $4}} \
-         AND EXISTS (SELECT 1 FROM event WHERE event.id = delivery.event AND event.time <= $5) \
-         ORDER BY delivery.id {{for_update}}"
-    );
-    for (event_type, step) in cancels {
+/// The most deliveries that one transaction cancels. The markers cancel the others when they come due.
+const MOST_CANCELLED: u64 = 5_000;
+
+/// Leaves the markers of new events and cancels what they make unwanted.
+pub(super) struct Overtaking<'s> {
+    store: &'s Store,
+    /// How many more deliveries may be cancelled.
+    left: u64,
+}
+
+impl<'s> Overtaking<'s> {
+    pub(super) fn new(store: &'s Store) -> Self {
+        Self { store, left: MOST_CANCELLED }
+    }
+
+    /// Leaves the marker of `event` and cancels what it makes unwanted.
+    pub(super) async fn mark(
+        &mut self,
+        tx: &mut Tx<'_>,
+        event: &Event,
+        cancels: &[(EventTypeName, StepName)],
+        changes: &mut Changes,
+    ) -> Result<(), StoreError> {
+        let (Some(business_key), false) = (&event.business_key, cancels.is_empty()) else {
+            return Ok(());
+        };
+        let expires_at = tx.now().checked_add(self.store.keys_last).unwrap_or(Timestamp::MAX);
+        let upsert = "INSERT INTO marker (business_key, event_type, time, expires_at) \
+                      VALUES ($1, $2, $3, $4) \
+                      ON CONFLICT (business_key, event_type) DO UPDATE \
+                      SET time = excluded.time, expires_at = excluded.expires_at \
+                      WHERE marker.time < excluded.time";
         let params = [
             business_key.into(),
-            event_type.as_str().into(),
-            step.as_str().into(),
-            Value::texts(["waiting", "held"]),
+            event.event_type.as_str().into(),
             event.time.into(),
+            expires_at.into(),
         ];
-        for row in tx.query(&unwanted, &params).await? {
-            cancel(tx, &row, changes).await?;
+        tx.execute(upsert, &params).await?;
+        let unwanted = format!(
+            "SELECT {DELIVERY} FROM delivery \
+             WHERE delivery.business_key = $1 AND delivery.event_type = $2 \
+             AND delivery.step = $3 AND delivery.state {{any $4}} \
+             AND EXISTS (SELECT 1 FROM event WHERE event.id = delivery.event AND event.time <= $5) \
+             ORDER BY delivery.id LIMIT $6 {{for_update}}"
+        );
+        for (event_type, step) in cancels {
+            let params = [
+                business_key.into(),
+                event_type.as_str().into(),
+                step.as_str().into(),
+                Value::texts(["waiting", "held"]),
+                event.time.into(),
+                self.left.into(),
+            ];
+            let found = tx.query(&unwanted, &params).await?;
+            self.left = self.left.saturating_sub(found.len() as u64);
+            let found = found.iter().map(read_delivery).collect::<Result<Vec<_>, _>>()?;
+            cancel(tx, found, changes).await?;
         }
+        Ok(())
+    }
+}
+
+/// Cancels deliveries; one that is being sent is cancelled when its answer comes.
+async fn cancel(
+    tx: &mut Tx<'_>,
+    found: Vec<DeliveryRow>,
+    changes: &mut Changes,
+) -> Result<(), StoreError> {
+    let (leased, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|row| row.token.is_some());
+    let intended = leased.iter().map(|row| vec![row.delivery.id.0.into()]).collect();
+    let cancelled =
+        found.iter().map(|row| vec![row.delivery.id.0.into(), tx.now().into()]).collect();
+    let writes = [
+        Write::update("UPDATE delivery SET intent = 'cancel:overtaken' WHERE id = $1", intended),
+        Write::update(
+            "UPDATE delivery SET state = 'cancelled', reason = 'overtaken', detail = NULL, \
+             version = version + 1, updated_at = $2 WHERE id = $1",
+            cancelled,
+        ),
+    ];
+    tx.write_all(&writes).await?;
+    let facts = facts_of(tx, &found, changes.tells()).await?;
+    for mut row in found {
+        let delivery = &mut row.delivery;
+        changes.moved(&delivery.event_type, delivery.state, State::Cancelled);
+        (delivery.state, delivery.reason) = (State::Cancelled, Reason::Overtaken);
+        delivery.version += 1;
+        let facts = facts.get(&delivery.event);
+        let correlation = facts.and_then(|facts| facts.correlation_id.as_deref());
+        changes.tell(&Told::of(delivery), facts.map(|facts| &facts.key), correlation);
     }
     Ok(())
 }
 
-/// Cancels one delivery; one that is being sent is cancelled when its answer comes.
-async fn cancel(tx: &mut Tx<'_>, row: &Row, changes: &mut Changes) -> Result<(), StoreError> {
-    let mut found = read_delivery(row)?;
-    let id = found.delivery.id;
-    if found.token.is_some() {
-        let update = "UPDATE delivery SET intent = 'cancel:overtaken' WHERE id = $1";
-        tx.execute(update, &[id.0.into()]).await?;
-        return Ok(());
+/// The facts of the events of `rows`, if anybody is to be told.
+async fn facts_of(
+    tx: &mut Tx<'_>,
+    rows: &[DeliveryRow],
+    tells: bool,
+) -> Result<HashMap<EventId, EventFacts>, StoreError> {
+    let events: BTreeSet<EventId> = rows.iter().map(|row| row.delivery.event).collect();
+    if events.is_empty() || !tells {
+        return Ok(HashMap::new());
     }
-    let update = "UPDATE delivery SET state = 'cancelled', reason = 'overtaken', detail = NULL, \
-                  version = version + 1, updated_at = $2 WHERE id = $1";
-    tx.execute(update, &[id.0.into(), tx.now().into()]).await?;
-    let from = found.delivery.state;
-    changes.moved(&found.delivery.event_type, from, State::Cancelled);
-    found.delivery.state = State::Cancelled;
-    found.delivery.reason = Reason::Overtaken;
-    found.delivery.version += 1;
-    if changes.tells() {
-        let sql = format!("SELECT {FACTS} FROM event WHERE id = $1");
-        let facts = tx.query_one(&sql, &[found.delivery.event.0.into()]).await?;
-        let facts = facts.as_ref().map(read_facts).transpose()?;
-        let key = facts.as_ref().map(|facts| &facts.key);
-        let correlation = facts.as_ref().and_then(|facts| facts.correlation_id.as_deref());
-        changes.tell(&Told::of(&found.delivery), key, correlation);
-    }
-    Ok(())
+    let sql = format!("SELECT {FACTS} FROM event WHERE id {{any_uuid $1}}");
+    let found = tx.query(&sql, &[Value::uuids(events.into_iter().map(|id| id.0))]).await?;
+    found.iter().map(|row| read_facts(row).map(|facts| (facts.id, facts))).collect()
 }
 
 /// The markers that may concern the deliveries of `fresh` events.
 pub(super) async fn markers_for(
     tx: &mut Tx<'_>,
-    fresh: &[&PlannedEvent],
+    fresh: &[Fresh<'_>],
 ) -> Result<Markers, StoreError> {
-    let concerned = fresh.iter().filter(|planned| {
+    let concerned = fresh.iter().map(|new| new.planned).filter(|planned| {
         planned.deliveries.iter().any(|new| !new.unless.is_empty()) || !planned.pages.is_empty()
     });
     let keys: Vec<&String> =

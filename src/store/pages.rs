@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use uuid::Uuid;
 
 use crate::model::audience::AudienceQuery;
-use crate::model::delivery::{Reason, State};
-use crate::model::event::{Digest, Event, EventKey, Transport};
+use crate::model::delivery::{Delivery, Reason, State};
+use crate::model::event::{Digest, Event, EventKey};
 use crate::model::id::{ContactId, EventId, LeaseToken, StepName};
-use crate::store::changes::Changes;
+use crate::store::changes::{Changes, EventFate, Told};
 use crate::store::engine::Tx;
-use crate::store::inbox::{NewDelivery, micros};
+use crate::store::inbox::micros;
 use crate::store::overtake::{find_markers, is_overtaken};
+use crate::store::rejected::read_transport;
 use crate::store::rows::{INSERT_DELIVERY, delivery_params, read_json};
-use crate::store::{Store, StoreError};
+use crate::store::{NewDelivery, Store, StoreError};
 
 /// A page that this process plans.
 #[derive(Clone, Debug)]
@@ -96,7 +98,7 @@ async fn claim_page(
 /// An accepted event as it was.
 pub(super) async fn read_event(tx: &mut Tx<'_>, id: EventId) -> Result<Event, StoreError> {
     let sql = "SELECT source, external_id, event_type, time, received_at, not_before, \
-               business_key, partner, correlation_id, traceparent, only_address, data \
+               business_key, partner, correlation_id, traceparent, only_address, data, transport \
                FROM event WHERE id = $1";
     let Some(row) = tx.query_one(sql, &[id.0.into()]).await? else {
         return Err(StoreError::Broken(format!("event {id} is gone while it is being planned")));
@@ -117,7 +119,7 @@ pub(super) async fn read_event(tx: &mut Tx<'_>, id: EventId) -> Result<Event, St
         data: Arc::new(read_json(&row.text(11)?)?),
         // Only an arriving event is compared with what came before.
         digest: Digest([0; 32]),
-        transport: Transport::Http,
+        transport: read_transport(&row.text(12)?)?,
     })
 }
 
@@ -146,7 +148,7 @@ async fn finish_page(
     let written = tx.execute_many(INSERT_DELIVERY, &rows).await?;
     // A recipient that an earlier page or audience of the step had already is not planned twice.
     let fresh = planned.iter().zip(written).filter(|(_, rows)| *rows == 1);
-    let inserted = fresh.map(|(delivery, _)| changes.planned(delivery)).count();
+    let inserted = fresh.map(|(delivery, _)| note(&page.event, delivery, &mut changes)).count();
     let counted = "UPDATE event SET deliveries = deliveries + $2 WHERE id = $1";
     tx.execute(counted, &[page.event.id.0.into(), inserted.into()]).await?;
     match next {
@@ -160,6 +162,14 @@ async fn finish_page(
     changes.write(tx).await
 }
 
+/// Counts a delivery that was just planned, and tells of it where that was its end.
+fn note(event: &Event, delivery: &Delivery, changes: &mut Changes) {
+    changes.planned(delivery);
+    if delivery.state.is_final() {
+        changes.tell(&Told::of(delivery), Some(&event.key), event.correlation_id.as_deref());
+    }
+}
+
 /// Ends an audience; the last one of an event ends its planning.
 async fn end_audience(
     tx: &mut Tx<'_>,
@@ -167,16 +177,26 @@ async fn end_audience(
     changes: &mut Changes,
 ) -> Result<(), StoreError> {
     // Locks the event, so that of two last pages at once only one is the last.
-    let lock = "SELECT state FROM event WHERE id = $1 {for_update}";
-    tx.query(lock, &[page.event.id.0.into()]).await?;
+    let lock = "SELECT deliveries FROM event WHERE id = $1 {for_update}";
+    let row = tx.query_one(lock, &[page.event.id.0.into()]).await?;
+    let deliveries = row.map_or(Ok(0), |row| row.count(0))?;
     tx.execute("DELETE FROM page WHERE id = $1", &[page.id.into()]).await?;
     let left = "SELECT 1 FROM page WHERE event = $1 LIMIT 1";
     if tx.query_one(left, &[page.event.id.0.into()]).await?.is_none() {
         let done = "UPDATE event SET state = 'planned' WHERE id = $1";
         tx.execute(done, &[page.event.id.0.into()]).await?;
-        let event_type = page.event.event_type.as_str();
-        changes.count(event_type, "event.planning", -1);
-        changes.count(event_type, "event.planned", 1);
+        let event = &page.event;
+        let event_type = event.event_type.as_str();
+        changes.count(event_type, EventFate::Planning.counter(), -1);
+        changes.count(event_type, EventFate::Planned.counter(), 1);
+        let about = (Some(&event.key), event.correlation_id.as_deref());
+        let details = json!({
+            "loa_id": event.id,
+            "deliveries": deliveries,
+            "planning": false,
+            "business_key": event.business_key,
+        });
+        changes.tell_event(EventFate::Planned, event_type, about, details);
     }
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Arrivals that could not be planned, kept whole until they are replayed or discarded.
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::model::event::{Arrival, EventKey, RejectReason, RejectedEvent, Rejection, Transport};
@@ -9,9 +10,33 @@ use crate::store::engine::{Row, Value, Write};
 use crate::store::rows::{read_json, write_json};
 use crate::store::{Store, StoreError};
 
-/// The columns of a rejected event, in the order in which [`read_rejected`] reads them.
-pub(super) const REJECTED: &str = "id, reason, place, message, event_type, source, external_id, \
-                                   transport, at, properties, bytes";
+/// The columns of a rejected event as lists show it, in the order in which [`read_line`] reads them.
+pub(super) const LINE: &str = "id, reason, place, message, event_type, source, external_id, \
+                               transport, at, CAST(length(bytes) AS BIGINT)";
+
+/// A rejected event as lists show it: without its bytes, which may be many.
+#[derive(Clone, Debug)]
+pub struct RejectedLine {
+    /// Its id.
+    pub id: RejectedId,
+    /// Why.
+    pub rejection: Rejection,
+    /// How it arrived.
+    pub transport: Transport,
+    /// When it arrived.
+    pub at: Timestamp,
+    /// How many bytes it has.
+    pub size: u64,
+}
+
+impl RejectedLine {
+    /// The line of an event that is at hand whole.
+    pub fn of(event: &RejectedEvent) -> Self {
+        let RejectedEvent { id, arrival, rejection } = event;
+        let (transport, at, size) = (arrival.transport, arrival.at, arrival.bytes.len() as u64);
+        Self { id: *id, rejection: rejection.clone(), transport, at, size }
+    }
+}
 
 /// Keeps rejected events, counts them and tells their publishers.
 pub(super) fn keep(events: &[RejectedEvent], changes: &mut Changes) -> Result<Write, StoreError> {
@@ -31,20 +56,10 @@ pub(super) fn keep(events: &[RejectedEvent], changes: &mut Changes) -> Result<Wr
             write_json(&arrival.properties)?.into(),
             arrival.bytes.to_vec().into(),
         ]);
-        let event_type = rejection.event_type.as_deref().unwrap_or("");
-        // A type that nobody knows may be anything; counters are kept for types of the catalogue.
-        let counted = match rejection.reason {
-            RejectReason::UnknownType | RejectReason::Undecodable => "",
-            RejectReason::TooLarge
-            | RejectReason::Schema
-            | RejectReason::UnknownPartner
-            | RejectReason::UnknownSegment
-            | RejectReason::Unplannable
-            | RejectReason::IdReused => event_type,
-        };
+        let counted = counted_type(rejection.reason, rejection.event_type.as_deref());
         changes.count(counted, "event.received", 1);
         changes.count(counted, EventFate::Rejected.counter(), 1);
-        let told_type = if event_type.is_empty() { "unknown" } else { event_type };
+        let told_type = rejection.event_type.as_deref().filter(|kind| !kind.is_empty());
         let correlation = arrival.properties.correlation_id.as_deref();
         let details = json!({
             "rejected": event.id,
@@ -53,12 +68,36 @@ pub(super) fn keep(events: &[RejectedEvent], changes: &mut Changes) -> Result<Wr
             "message": rejection.message,
         });
         let about = (rejection.key.as_ref(), correlation);
-        changes.tell_event(EventFate::Rejected, told_type, about, details);
+        changes.tell_event(EventFate::Rejected, told_type.unwrap_or("unknown"), about, details);
     }
     let insert = "INSERT INTO rejected (id, reason, place, message, event_type, source, \
                   external_id, transport, at, properties, bytes) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
     Ok(Write::insert(insert, params))
+}
+
+/// The event type under which a rejected event is counted.
+pub(super) fn counted_type(reason: RejectReason, event_type: Option<&str>) -> &str {
+    // A type that nobody knows may be anything; counters are kept for types of the catalogue.
+    match reason {
+        RejectReason::UnknownType | RejectReason::Undecodable => "",
+        RejectReason::TooLarge
+        | RejectReason::Schema
+        | RejectReason::UnknownPartner
+        | RejectReason::UnknownSegment
+        | RejectReason::Unplannable
+        | RejectReason::IdReused => event_type.unwrap_or(""),
+    }
+}
+
+/// Counts rejected events that were forgotten, of which these rows tell reason and type; says how
+/// many there are.
+pub(super) fn forget(rows: &[Row], changes: &mut Changes) -> Result<u64, StoreError> {
+    for row in rows {
+        let (reason, event_type) = (read_reason(&row.text(0)?)?, row.opt_text(1)?);
+        changes.count(counted_type(reason, event_type.as_deref()), "forgotten.rejected", 1);
+    }
+    Ok(rows.len() as u64)
 }
 
 impl Store {
@@ -69,9 +108,28 @@ impl Store {
     pub async fn find_rejected(&self, id: RejectedId) -> Result<Option<RejectedEvent>, StoreError> {
         self.read(move |tx| {
             Box::pin(async move {
-                let sql = format!("SELECT {REJECTED} FROM rejected WHERE id = $1");
+                let sql = format!("SELECT {LINE}, properties, bytes FROM rejected WHERE id = $1");
                 let row = tx.query_one(&sql, &[id.0.into()]).await?;
                 row.as_ref().map(read_rejected).transpose()
+            })
+        })
+        .await
+    }
+
+    /// Why events were rejected since `moment`, each reason once; Loa's own alarms do not count.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn reasons_since(&self, moment: Timestamp) -> Result<Vec<RejectReason>, StoreError> {
+        // By their ids: those tell when it was tried to keep them, `at` when they arrived, which may
+        // be long before if the store was away.
+        let lowest = RejectedId::lowest_at(moment);
+        self.read(move |tx| {
+            Box::pin(async move {
+                let sql = "SELECT DISTINCT reason FROM rejected WHERE id >= $1 \
+                           AND COALESCE(substr(event_type, 1, 4), '') <> 'loa.'";
+                let rows = tx.query(sql, &[lowest.0.into()]).await?;
+                rows.iter().map(|row| read_reason(&row.text(0)?)).collect()
             })
         })
         .await
@@ -82,40 +140,55 @@ impl Store {
     /// # Errors
     /// When the store does not answer.
     pub async fn discard_rejected(&self, ids: Vec<RejectedId>) -> Result<u64, StoreError> {
-        let ids = Value::uuids(ids.into_iter().map(|id| id.0));
+        let (store, ids) = (self.clone(), Value::uuids(ids.into_iter().map(|id| id.0)));
         self.write(move |tx| {
-            let ids = ids.clone();
+            let (store, ids) = (store.clone(), ids.clone());
             Box::pin(async move {
-                tx.execute("DELETE FROM rejected WHERE id {any_uuid $1}", &[ids]).await
+                let sql =
+                    "DELETE FROM rejected WHERE id {any_uuid $1} RETURNING reason, event_type";
+                let rows = tx.query(sql, &[ids]).await?;
+                let mut changes = Changes::new(&store, tx.now());
+                let count = forget(&rows, &mut changes)?;
+                changes.write(tx).await?;
+                Ok(count)
             })
         })
         .await
     }
 }
 
-/// Reads a row that was selected by [`REJECTED`].
-pub(super) fn read_rejected(row: &Row) -> Result<RejectedEvent, StoreError> {
-    let reason = row.text(1)?;
+/// Reads a row that was selected by [`LINE`].
+pub(super) fn read_line(row: &Row) -> Result<RejectedLine, StoreError> {
     let key = row.opt_text(5)?.zip(row.opt_text(6)?);
     let rejection = Rejection {
-        reason: RejectReason::from_word(&reason)
-            .ok_or_else(|| StoreError::Broken(format!("unknown reason `{reason}`")))?,
+        reason: read_reason(&row.text(1)?)?,
         place: row.opt_text(2)?,
         message: row.text(3)?,
         event_type: row.opt_text(4)?,
         key: key.map(|(source, id)| EventKey { source, id }),
     };
-    let transport = match row.text(7)?.as_str() {
-        "amqp" => Transport::Amqp,
-        "alarm" => Transport::Alarm,
-        "replay" => Transport::Replay,
-        _ => Transport::Http,
-    };
-    let arrival = Arrival {
-        bytes: row.bytes(10)?.into(),
-        properties: read_json(&row.text(9)?)?,
-        transport,
+    Ok(RejectedLine {
+        id: RejectedId(row.uuid(0)?),
+        rejection,
+        transport: read_transport(&row.text(7)?)?,
         at: row.time(8)?,
-    };
-    Ok(RejectedEvent { id: RejectedId(row.uuid(0)?), arrival, rejection })
+        size: row.count(9)?,
+    })
+}
+
+/// Reads a row that was selected by [`LINE`] with properties and bytes behind it.
+fn read_rejected(row: &Row) -> Result<RejectedEvent, StoreError> {
+    let RejectedLine { id, rejection, transport, at, .. } = read_line(row)?;
+    let (properties, bytes) = (read_json(&row.text(10)?)?, row.bytes(11)?.into());
+    Ok(RejectedEvent { id, arrival: Arrival { bytes, properties, transport, at }, rejection })
+}
+
+pub(super) fn read_reason(word: &str) -> Result<RejectReason, StoreError> {
+    RejectReason::from_word(word)
+        .ok_or_else(|| StoreError::Broken(format!("unknown reason `{word}`")))
+}
+
+pub(super) fn read_transport(word: &str) -> Result<Transport, StoreError> {
+    Transport::from_word(word)
+        .ok_or_else(|| StoreError::Broken(format!("unknown transport `{word}`")))
 }

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::model::delivery::{Reason, State};
+use crate::model::delivery::{Intent, Reason, State};
 use crate::model::id::DeliveryId;
 use crate::store::changes::{Changes, Told};
 use crate::store::claim::{CHAINS, events_of};
 use crate::store::engine::{Tx, Value, Write};
+use crate::store::finish::call_fallbacks;
 use crate::store::rows::{DELIVERY, DeliveryRow, read_delivery};
 use crate::store::{Store, StoreError};
 
@@ -142,7 +143,7 @@ impl Store {
             Box::pin(async move {
                 let sql = format!(
                     "SELECT {DELIVERY} FROM delivery WHERE state = 'held' \
-                     AND reason = 'render_fault' ORDER BY id LIMIT $1 {{skip_locked}}"
+                     AND reason = 'render_fault' ORDER BY template LIMIT $1 {{skip_locked}}"
                 );
                 let rows = tx.query(&sql, &[limit.into()]).await?;
                 let rows: Vec<DeliveryRow> =
@@ -176,8 +177,10 @@ async fn take_over_from(
         .into_iter()
         .filter(|row| !row.delivery.state.is_final())
         .partition(|row| row.token.is_some());
-    let intents: Vec<_> =
-        leased.iter().map(|row| vec!["cancel:fallback".into(), row.delivery.id.0.into()]).collect();
+    let intents: Vec<_> = leased
+        .iter()
+        .map(|row| vec![Intent::CancelForFallback.as_str().into(), row.delivery.id.0.into()])
+        .collect();
     tx.execute_many(INTEND, &intents).await?;
     let cancelled = |row: DeliveryRow| {
         let delivery = &row.delivery;
@@ -213,14 +216,14 @@ async fn repair_all(
         let (id, state) = (row.delivery.id, row.delivery.state);
         if row.token.is_some() {
             let intent = match repair {
-                Repair::Cancel => "cancel:operator",
-                Repair::Hold => "hold:operator",
+                Repair::Cancel => Intent::CancelByOperator,
+                Repair::Hold => Intent::HoldByOperator,
                 Repair::Retry { .. } | Repair::Release => {
                     answers.insert(id, Repaired::Unfit(state));
                     continue;
                 }
             };
-            intents.push(vec![intent.into(), id.0.into()]);
+            intents.push(vec![intent.as_str().into(), id.0.into()]);
             answers.insert(id, Repaired::Noted);
             continue;
         }
@@ -248,18 +251,18 @@ fn decide(row: &DeliveryRow, repair: Repair, now: Timestamp) -> Option<Move> {
         due_at: delivery.due_at,
         expires_at: delivery.expires_at,
     };
-    match (repair, delivery.state) {
-        (Repair::Cancel, State::Waiting | State::Held) => {
-            Some(to(State::Cancelled, Reason::CancelledByOperator))
-        }
-        (Repair::Hold, State::Waiting) => Some(to(State::Held, Reason::Operator)),
-        (Repair::Release, State::Held) => Some(release(row, now)),
-        (Repair::Retry { new_expiry }, State::Failed | State::Bounced | State::Expired) => {
+    if !repair.states().contains(&delivery.state) {
+        return None;
+    }
+    match repair {
+        Repair::Cancel => Some(to(State::Cancelled, Reason::CancelledByOperator)),
+        Repair::Hold => Some(to(State::Held, Reason::Operator)),
+        Repair::Release => Some(release(row, now)),
+        Repair::Retry { new_expiry } => {
             let expires_at = new_expiry.unwrap_or(delivery.expires_at);
             let again = Move { due_at: now, expires_at, ..to(State::Waiting, Reason::Released) };
             (expires_at > now && delivery.provider.is_some()).then_some(again)
         }
-        _ => None,
     }
 }
 
@@ -293,7 +296,7 @@ async fn move_all(
         false => Default::default(),
     };
     let mut params = Vec::with_capacity(moves.len());
-    let mut fallbacks: Vec<Vec<Value>> = Vec::new();
+    let mut ended: Vec<DeliveryId> = Vec::new();
     for (row, to) in moves {
         let delivery = &row.delivery;
         changes.moved(&delivery.event_type, delivery.state, to.state);
@@ -307,7 +310,7 @@ async fn move_all(
         let correlation = event.and_then(|event| event.correlation_id.as_deref());
         changes.tell(&told, event.map(|event| &event.key), correlation);
         if to.state.calls_fallback() {
-            fallbacks.push(vec![now.into(), delivery.id.0.into()]);
+            ended.push(delivery.id);
         }
         params.push(vec![
             delivery.id.0.into(),
@@ -320,9 +323,7 @@ async fn move_all(
     }
     let update = "UPDATE delivery SET state = $2, reason = $3, due_at = $4, expires_at = $5, \
                   updated_at = $6, version = version + 1 WHERE id = $1";
-    let fallback = "UPDATE delivery SET due_at = $1 WHERE follows = $2 \
-                    AND state = 'waiting' AND lease_token IS NULL AND due_at > $1";
-    let mut writes = vec![Write::update(update, params), Write::each(fallback, fallbacks)];
+    let mut writes = vec![Write::update(update, params), call_fallbacks(&ended, now)];
     writes.extend(changes.into_writes());
     tx.write_all(&writes).await
 }

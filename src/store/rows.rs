@@ -6,9 +6,13 @@ use serde_json::Value as Json;
 
 use crate::model::address::{Address, Channel};
 use crate::model::catalogue::{Category, Lane};
-use crate::model::delivery::{Delivery, Reason, State};
+use crate::model::delivery::{Delivery, Intent, Reason, State};
 use crate::model::event::{Event, EventKey};
-use crate::model::id::{DeliveryId, EventId, EventTypeName, LeaseToken};
+use crate::model::fold::fold;
+use crate::model::id::{
+    ContactId, DeliveryId, EventId, EventTypeName, LeaseToken, PartnerId, ProviderName,
+};
+use crate::model::window::Window;
 use crate::store::StoreError;
 use crate::store::engine::{Row, Value};
 
@@ -20,7 +24,7 @@ pub(super) const DELIVERY: &str = "delivery.id, delivery.event, delivery.event_t
     delivery.category, delivery.lane, delivery.state, delivery.reason, delivery.detail, \
     delivery.due_at, delivery.expires_at, delivery.attempts, delivery.follows, \
     delivery.version, delivery.provider_message_id, delivery.created_at, delivery.updated_at, \
-    delivery.unless, delivery.lease_token, delivery.intent";
+    delivery.unless, delivery.lease_token, delivery.intent, delivery.send_window";
 
 /// A delivery's row: the delivery, and what only the store looks at.
 #[derive(Clone)]
@@ -28,7 +32,7 @@ pub(super) struct DeliveryRow {
     pub(super) delivery: Delivery,
     pub(super) unless: Vec<EventTypeName>,
     pub(super) token: Option<LeaseToken>,
-    pub(super) intent: Option<String>,
+    pub(super) intent: Option<Intent>,
 }
 
 /// Reads a row that was selected by [`DELIVERY`].
@@ -61,6 +65,7 @@ pub(super) fn read_delivery(row: &Row) -> Result<DeliveryRow, StoreError> {
         detail: row.opt_text(19)?,
         due_at: row.time(20)?,
         expires_at: row.time(21)?,
+        window: row.opt_text(31)?.map(|text| read_window(&text)).transpose()?,
         attempts: u32::try_from(row.int(22)?).unwrap_or(0),
         after: row.opt_uuid(23)?.map(DeliveryId),
         version: u32::try_from(row.int(24)?).unwrap_or(u32::MAX),
@@ -70,7 +75,8 @@ pub(super) fn read_delivery(row: &Row) -> Result<DeliveryRow, StoreError> {
     };
     let unless = row.opt_text(28)?.map(|text| read_json(&text)).transpose()?.unwrap_or_default();
     let token = row.opt_uuid(29)?.map(LeaseToken);
-    Ok(DeliveryRow { delivery, unless, token, intent: row.opt_text(30)? })
+    let intent = row.opt_text(30)?.map(|text| read_intent(&text)).transpose()?;
+    Ok(DeliveryRow { delivery, unless, token, intent })
 }
 
 /// An address as it was written by [`Address::value`]: it is normalised already.
@@ -108,6 +114,14 @@ pub(super) fn read_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T,
 pub(super) fn write_json(value: &impl serde::Serialize) -> Result<String, StoreError> {
     serde_json::to_string(value)
         .map_err(|error| StoreError::Broken(format!("a value cannot be written as JSON: {error}")))
+}
+
+fn read_intent(text: &str) -> Result<Intent, StoreError> {
+    Intent::from_word(text).ok_or_else(|| unknown_word("intent", text))
+}
+
+fn read_window(text: &str) -> Result<Window, StoreError> {
+    text.parse().map_err(|_| unknown_word("window", text))
 }
 
 fn unknown_word(what: &str, word: &str) -> StoreError {
@@ -170,9 +184,9 @@ pub(super) const INSERT_DELIVERY: &str = "INSERT INTO delivery (id, event, event
     recipient_key, contact, partner, business_key, channel, provider, address, locale, \
     time_zone, recipient, recipient_folded, template, category, lane, state, reason, detail, \
     due_at, expires_at, attempts, follows, version, unless, created_at, updated_at, \
-    lease_token, lease_until, lease_run) \
+    lease_token, lease_until, lease_run, send_window) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-    $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32) \
+    $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33) \
     ON CONFLICT (event, step, recipient_key, channel) DO NOTHING";
 
 /// A claim that is made while the row is written.
@@ -188,7 +202,7 @@ pub(super) fn delivery_params(
     unless: &[EventTypeName],
     lease: Option<InsertedLease>,
 ) -> Result<Vec<Value>, StoreError> {
-    let name = delivery.recipient.name.as_deref().map(crate::model::fold::fold);
+    let name = delivery.recipient.name.as_deref().map(fold);
     let unless = if unless.is_empty() { None } else { Some(write_json(&unless)?) };
     let (token, until, run) = match lease {
         Some(lease) => (Some(lease.token.0), Some(lease.until), Some(lease.run)),
@@ -201,11 +215,11 @@ pub(super) fn delivery_params(
         delivery.event_type.as_str().into(),
         delivery.step.as_str().into(),
         delivery.recipient_key.as_str().into(),
-        delivery.contact.as_ref().map(super::super::model::id::ContactId::as_str).into(),
-        delivery.partner.as_ref().map(super::super::model::id::PartnerId::as_str).into(),
+        delivery.contact.as_ref().map(ContactId::as_str).into(),
+        delivery.partner.as_ref().map(PartnerId::as_str).into(),
         text(&delivery.business_key),
         delivery.channel.as_str().into(),
-        delivery.provider.as_ref().map(super::super::model::id::ProviderName::as_str).into(),
+        delivery.provider.as_ref().map(ProviderName::as_str).into(),
         delivery.address.as_ref().map(Address::value).into(),
         delivery.locale.as_str().into(),
         delivery.time_zone.as_str().into(),
@@ -228,5 +242,6 @@ pub(super) fn delivery_params(
         token.into(),
         until.into(),
         run.into(),
+        delivery.window.as_ref().map(ToString::to_string).into(),
     ])
 }

@@ -8,7 +8,7 @@ use crate::model::delivery::State;
 use crate::store::changes::Changes;
 use crate::store::engine::{Tx, Value};
 use crate::store::rows::read_state;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, rejected};
 
 /// How long things are kept.
 #[derive(Clone, Copy, Debug)]
@@ -104,11 +104,17 @@ async fn purge(
     let events = "DELETE FROM event WHERE id IN (SELECT id FROM event \
                   WHERE received_at < $1 AND state = 'planned' AND NOT EXISTS \
                   (SELECT 1 FROM delivery WHERE delivery.event = event.id) \
-                  ORDER BY received_at LIMIT $2)";
-    let count = tx.execute(events, &[before(ages.deliveries).into(), limit.into()]).await?;
-    is_full |= count == limit as u64;
+                  ORDER BY received_at LIMIT $2) RETURNING event_type";
+    let rows = tx.query(events, &[before(ages.deliveries).into(), limit.into()]).await?;
+    for row in &rows {
+        changes.count(&row.text(0)?, "forgotten.planned", 1);
+    }
+    is_full |= rows.len() == limit;
+    let refused = "DELETE FROM rejected WHERE id IN (SELECT id FROM rejected \
+                    WHERE at < $1 ORDER BY at LIMIT $2 {skip_locked}) RETURNING reason, event_type";
+    let rows = tx.query(refused, &[before(ages.rejected).into(), limit.into()]).await?;
+    is_full |= rejected::forget(&rows, &mut changes)? == limit as u64;
     let more = [
-        ("rejected", "id", "at", before(ages.rejected)),
         ("captured", "delivery, attempt", "at", before(ages.captured)),
         ("event_key", "source, external_id", "expires_at", now),
         ("marker", "business_key, event_type", "expires_at", now),

@@ -1,6 +1,6 @@
 //! Where log lines go and how they look.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 
 use tracing::{Subscriber, error};
 use tracing_subscriber::EnvFilter;
@@ -38,13 +38,13 @@ pub enum LoggingError {
 /// # Errors
 /// When the filter does not parse or logging was set up before.
 pub fn init_logging(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
-    let on_terminal = std::io::stderr().is_terminal();
+    let on_terminal = io::stderr().is_terminal();
     let (as_text, with_colour) = match format {
         LogFormat::Auto => (on_terminal, on_terminal),
         LogFormat::Text => (true, on_terminal),
         LogFormat::Json => (false, false),
     };
-    let subscriber = subscriber(filter, as_text, with_colour, std::io::stderr)?;
+    let subscriber = subscriber(filter, as_text, with_colour, io::stderr)?;
     tracing::subscriber::set_global_default(subscriber).map_err(LoggingError::Taken)
 }
 
@@ -67,6 +67,7 @@ where
     let filter = EnvFilter::builder()
         .parse(directives)
         .map_err(|error| LoggingError::Filter(filter.to_owned(), error))?;
+    let writer = Inert { writer, keeps_colour: as_text && with_colour };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     if as_text {
         return Ok(Box::new(lines.with_ansi(with_colour).with_target(false).finish()));
@@ -85,6 +86,62 @@ pub fn keep_panics_quiet() {
             false => eprintln!("Loa broke down at {place}: this is a fault of Loa itself"),
         }
     }));
+}
+
+/// Writes each record as one line that steers no terminal, whatever was put into it.
+struct Inert<W> {
+    writer: W,
+    /// Whether escapes are the record's own; those of what is put into it were taken out before.
+    keeps_colour: bool,
+}
+
+impl<'a, W: MakeWriter<'a>> MakeWriter<'a> for Inert<W> {
+    type Writer = InertLine<W::Writer>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        InertLine { writer: self.writer.make_writer(), keeps_colour: self.keeps_colour }
+    }
+}
+
+struct InertLine<W> {
+    writer: W,
+    keeps_colour: bool,
+}
+
+impl<W: io::Write> io::Write for InertLine<W> {
+    /// Takes a whole record, as the formatter writes it.
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(record);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        if line.contains(char::is_control) {
+            let written = inert(line, self.keeps_colour);
+            self.writer.write_all(written.as_bytes())?;
+            self.writer.write_all(b"\n")?;
+        } else {
+            self.writer.write_all(record)?;
+        }
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// The line with line breaks as spaces, and other controls as JSON writes them.
+fn inert(line: &str, keeps_colour: bool) -> String {
+    let mut written = String::with_capacity(line.len() + 8);
+    for letter in line.chars() {
+        match letter {
+            '\n' | '\r' => written.push(' '),
+            '\u{1b}' if keeps_colour => written.push(letter),
+            letter if letter.is_control() => {
+                written.push_str(&format!("\\u{:04x}", u32::from(letter)));
+            }
+            letter => written.push(letter),
+        }
+    }
+    written
 }
 
 /// The trace id of a W3C `traceparent` header; none if it is not one.
@@ -110,10 +167,10 @@ mod tests {
     struct Lines(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Lines {
-        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.0.lock().unwrap().write(bytes)
         }
-        fn flush(&mut self) -> std::io::Result<()> {
+        fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
     }
@@ -133,6 +190,26 @@ mod tests {
         let line: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(line["message"], "sent delivery 7");
         assert_eq!(line["delivery.id"], 7);
+    }
+
+    #[test]
+    fn nothing_in_a_log_line_steers_a_terminal_or_begins_another_line() {
+        let nasty = "a\u{1b}[2J\u{1b}]0;x\u{7}b\r\nforged\u{9b}31m\u{7f}c";
+        let speak = || {
+            tracing::warn!(reason = nasty, error = %nasty, queue = ?nasty, "somebody said {nasty}");
+        };
+
+        for as_text in [true, false] {
+            let lines = Lines::default();
+            let writer = lines.clone();
+            let subscriber = subscriber("info", as_text, false, move || writer.clone()).unwrap();
+            tracing::subscriber::with_default(subscriber, speak);
+            let line = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+
+            let told = line.strip_suffix('\n').unwrap();
+            assert!(!told.contains(char::is_control), "{told:?}");
+            assert!(told.contains("forged"), "{told:?}");
+        }
     }
 
     #[test]

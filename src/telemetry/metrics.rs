@@ -82,6 +82,7 @@ struct List {
     provider_latency: Histograms,
     breaker: Gauges<1>,
     held: Gauges<1>,
+    processes: Gauge,
     broker_connected: Gauges<1>,
     status_events: Counters<1>,
     batch_size: Histograms,
@@ -185,6 +186,11 @@ impl Metrics {
         set(&self.list.held, &[label("provider", provider.to_owned())], is_held.into());
     }
 
+    /// Shows how many processes live on the store.
+    pub fn show_processes(&self, alive: u32) {
+        self.list.processes.set(alive.into());
+    }
+
     /// Shows whether a connection to the broker stands.
     pub fn show_broker(&self, link: Link, is_connected: bool) {
         let word = match link {
@@ -224,6 +230,7 @@ impl List {
             provider_latency: put(to, "provider_latency_seconds", "Time to an answer", latency),
             breaker: add_to(to, "provider_breaker", "0 closed, 1 half open, 2 open"),
             held: add_to(to, "provider_held", "1 while a provider is on hold"),
+            processes: add_to(to, "processes", "Processes that live on the store"),
             broker_connected: add_to(to, "broker_connected", "1 while a connection stands"),
             status_events: add_to(to, "status_events", "Status events by what became of them"),
             batch_size: put(to, "store_batch_items", "Items in one transaction", sizes),

@@ -40,11 +40,12 @@ pub(super) fn routes() -> Routes {
 pub(super) fn described(declared: &[routes::Declared]) -> Router<Surroundings> {
     let document: Arc<str> = document::document(declared).to_string().into();
     let media_type = [(header::CONTENT_TYPE, "application/json")];
-    Router::new().route(DOCUMENT, get(move || async move { (media_type, document.to_string()) }))
+    let show = get(move || async move { (media_type, document.to_string()) });
+    DOCUMENT.iter().fold(Router::new(), |router, path| router.route(path, show.clone()))
 }
 
-/// Where the document is.
-const DOCUMENT: &str = "/v1/openapi.json";
+/// Where the document is: of this version, and where tools look for it.
+const DOCUMENT: [&str; 2] = ["/v1/openapi.json", "/openapi.json"];
 
 /// What an event may be sent as.
 const EVENT_TYPES: &[&str] =

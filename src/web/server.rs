@@ -1,5 +1,8 @@
 //! Listens, bounded, until the soft stop; says whether Loa is alive and ready.
 
+mod crowd;
+mod patient;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +23,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::warn;
 
+use self::crowd::Crowd;
+use self::patient::Patient;
 use super::{Surroundings, router};
 use crate::lifecycle::Tasks;
 
@@ -28,14 +33,23 @@ use crate::lifecycle::Tasks;
 struct Limits {
     /// The most connections at once; more wait in the system's queue.
     connections: usize,
+    /// The most of one address; more are told to come again.
+    of_one: usize,
     /// How long a client may take for the head of a request, and stay between two.
     head: Duration,
     /// The longest head in bytes.
     head_bytes: usize,
+    /// How long a client may leave an answer unread.
+    reading: Duration,
 }
 
-const LIMITS: Limits =
-    Limits { connections: 1024, head: Duration::from_secs(10), head_bytes: 64 << 10 };
+const LIMITS: Limits = Limits {
+    connections: 1024,
+    of_one: 512,
+    head: Duration::from_secs(10),
+    head_bytes: 64 << 10,
+    reading: Duration::from_secs(30),
+};
 
 /// Why the server does not listen.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +75,7 @@ pub async fn serve(surroundings: Surroundings, tasks: &Tasks) -> Result<SocketAd
 async fn accept(listener: TcpListener, router: Router, limits: Limits, tasks: Tasks) {
     let service = TowerToHyperService::new(router);
     let connections = Arc::new(Semaphore::new(limits.connections));
+    let crowd = Crowd::of(limits.of_one);
     let graceful = GracefulShutdown::new();
     let mut builder = http1::Builder::new();
     // Without a timer the header timeout does nothing.
@@ -81,17 +96,22 @@ async fn accept(listener: TcpListener, router: Router, limits: Limits, tasks: Ta
         };
         // Small answers leave at once.
         stream.set_nodelay(true).ok();
+        let Some(place) = crowd.let_in(from.ip()) else {
+            tasks.spawn(crowd::send_away(stream, turn));
+            continue;
+        };
         let service = service.clone();
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(from));
             service.call(request)
         });
+        let stream = Patient::new(stream, limits.reading);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let connection = graceful.watch(connection);
         tasks.spawn(async move {
             // A client that breaks off is its own business.
             connection.await.ok();
-            drop(turn);
+            drop((turn, place));
         });
     }
     graceful.shutdown().await;
@@ -115,7 +135,8 @@ pub(super) async fn healthz() -> &'static str {
 /// Ready, or what is not.
 pub(super) async fn readyz(State(surroundings): State<Surroundings>) -> impl IntoResponse {
     let mut missing = (surroundings.readiness)();
-    if let Err(error) = surroundings.store.leased().await {
+    // Anybody may ask, so this is the smallest table.
+    if let Err(error) = surroundings.store.provider_holds().await {
         missing.push(("store".to_owned(), error.to_string()));
     }
     let status = match missing.is_empty() {
@@ -187,6 +208,50 @@ mod tests {
 
         let answer = rest(endless).await;
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
+        assert!(tasks.stop(PATIENCE).await);
+    }
+
+    #[tokio::test]
+    async fn who_takes_too_many_connections_is_told_so_and_others_get_in() {
+        let (address, tasks) = listen(Limits { of_one: 2, ..LIMITS }).await;
+        let held = [send(address, b"").await, send(address, b"").await];
+
+        let third = rest(send(address, REQUEST).await).await;
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        let mut other = socket.connect(address).await.unwrap();
+        other.write_all(REQUEST).await.unwrap();
+        let mut byte = [0];
+        timeout(PATIENCE, other.read_exact(&mut byte)).await.unwrap().unwrap();
+        drop((held, other));
+
+        assert!(third.starts_with("HTTP/1.1 503 "), "{third}");
+        assert!(third.to_lowercase().contains("retry-after"), "{third}");
+        let gets_in = async {
+            while rest(send(address, b"GET / HTTP/1.0\r\nhost: a\r\n\r\n").await)
+                .await
+                .contains("503")
+            {}
+        };
+        timeout(PATIENCE, gets_in).await.unwrap();
+        assert!(tasks.stop(PATIENCE).await);
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_an_answer_is_not_waited_for() {
+        let limits = Limits { reading: Duration::from_millis(50), connections: 1, ..LIMITS };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tasks = Tasks::new();
+        let long = || async { "x".repeat(32 << 20) };
+        let router = Router::new().route("/", get(|| async { "here" })).route("/long", get(long));
+        tasks.spawn(accept(listener, router, limits, tasks.clone()));
+        let deaf = send(address, b"GET /long HTTP/1.1\r\nhost: a\r\n\r\n").await;
+
+        let next = rest(send(address, b"GET / HTTP/1.0\r\nhost: a\r\n\r\n").await).await;
+
+        assert!(next.contains("here"), "{next}");
+        drop(deaf);
         assert!(tasks.stop(PATIENCE).await);
     }
 

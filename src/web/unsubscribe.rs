@@ -6,10 +6,10 @@ use axum::response::{Html, IntoResponse, Response};
 use secrecy::ExposeSecret;
 
 use super::Surroundings;
-use super::problem::Problem;
 use crate::model::address::Address;
 use crate::model::contact::Consent;
 use crate::model::token;
+use crate::text::Escaping;
 
 /// Asks whether the owner of the address really wants to unsubscribe.
 ///
@@ -19,10 +19,9 @@ pub(super) async fn ask(
     Path(token): Path<String>,
 ) -> Response {
     match address(&surroundings, &token) {
-        Some(_) => page(
-            "Ngừng nhận tin? · Stop our news?",
-            "<form method=\"post\"><button>Ngừng nhận tin · Unsubscribe</button></form>",
-        ),
+        Some(address) => {
+            page(StatusCode::OK, "Ngừng nhận tin? · Unsubscribe?", &question(&address))
+        }
         None => unknown_link(),
     }
 }
@@ -44,12 +43,34 @@ pub(super) async fn withdraw(
     };
     match surroundings.store.record_consent(consent).await {
         Ok(()) => page(
+            StatusCode::OK,
             "Đã ngừng nhận tin · You are unsubscribed",
             "<p>Chúng tôi sẽ không gửi tin quảng cáo đến địa chỉ này nữa.</p>\
-             <p>We will send no more news to this address.</p>",
+             <p lang=\"en\">We will send no more advertising to this address.</p>",
         ),
-        Err(error) => Problem::from(error).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "a wish to unsubscribe was not recorded: {error}");
+            page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Chưa ghi nhận được · Not recorded yet",
+                "<p>Xin lỗi, hệ thống chưa ghi nhận được yêu cầu. Vui lòng thử lại sau ít phút.</p>\
+                 <p lang=\"en\">Sorry, your wish could not be recorded. Please try again in a few \
+                 minutes.</p>",
+            )
+        }
     }
+}
+
+/// What is asked before anything is done; the address is masked, since links get passed on.
+fn question(address: &Address) -> String {
+    let address = Escaping::Html.escape(&address.masked());
+    format!(
+        "<p>Bấm nút dưới đây để không nhận tin quảng cáo gửi đến <b>{address}</b> nữa. Thông báo về \
+         đơn hàng vẫn được gửi như thường lệ.</p>\
+         <p lang=\"en\">Press the button to get no more advertising at this address. News of your \
+         orders will still come.</p>\
+         <form method=\"post\"><button>Ngừng nhận tin · Unsubscribe</button></form>"
+    )
 }
 
 fn is_one_click(headers: &axum::http::HeaderMap, body: &[u8]) -> bool {
@@ -68,15 +89,22 @@ fn address(surroundings: &Surroundings, token: &str) -> Option<Address> {
 }
 
 fn unknown_link() -> Response {
-    Problem::new(StatusCode::NOT_FOUND, "not found", "this link is not one of ours").into_response()
+    page(
+        StatusCode::NOT_FOUND,
+        "Liên kết không dùng được · This link does not work",
+        "<p>Vui lòng mở lại liên kết từ email mới nhất, hoặc trả lời email đó để yêu cầu ngừng nhận \
+         tin.</p>\
+         <p lang=\"en\">Please open the link in our latest email again, or answer that email and ask \
+         to be unsubscribed.</p>",
+    )
 }
 
-fn page(title: &str, body: &str) -> Response {
-    Html(format!(
+fn page(status: StatusCode, title: &str, body: &str) -> Response {
+    let html = Html(format!(
         "<!doctype html><html lang=\"vi\"><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
          <link rel=\"stylesheet\" href=\"/assets/console.css\">\
          <main class=\"narrow\"><h1>{title}</h1>{body}</main></html>"
-    ))
-    .into_response()
+    ));
+    (status, html).into_response()
 }

@@ -131,6 +131,77 @@ fn heads(path: &[Token]) -> impl Iterator<Item = &Token> {
     })
 }
 
+/// The macros that write log lines, and those that begin spans.
+const LOG_LINES: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+const SPANS: [&str; 5] = ["error_span", "warn_span", "info_span", "debug_span", "trace_span"];
+
+/// The fields of log lines and spans, and the names of spans, with their lines.
+pub(crate) fn log_fields(tokens: &[Token]) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (at, window) in tokens.windows(3).enumerate() {
+        let [name, sign, open] = window else { continue };
+        let is_span = SPANS.contains(&name.text.as_str());
+        let is_macro = is_span || LOG_LINES.contains(&name.text.as_str());
+        if is_macro && sign.text == "!" && open.text == "(" {
+            found.extend(fields_of(tokens.get(at + 3..).unwrap_or_default(), is_span));
+        }
+    }
+    found
+}
+
+/// The fields among the arguments of one macro, which end where the text of a log line begins.
+fn fields_of(tokens: &[Token], is_span: bool) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for argument in arguments(tokens) {
+        let Some(first) = argument.first() else { break };
+        if let Some(text) = literal(&first.text) {
+            if !is_span {
+                break;
+            }
+            found.push((first.line, text.to_owned()));
+        } else if argument.get(1).is_none_or(|sign| sign.text != ":") {
+            let words = argument.iter().map(|token| token.text.as_str());
+            let words = words.skip_while(|word| matches!(*word, "%" | "?"));
+            let name = words.take_while(|word| is_word(word) || *word == ".").collect();
+            found.push((first.line, name));
+        }
+    }
+    found
+}
+
+/// The tokens up to the bracket that closes, cut at its commas.
+fn arguments(tokens: &[Token]) -> Vec<&[Token]> {
+    let (mut found, mut begin, mut depth) = (Vec::new(), 0, 0_usize);
+    for (at, token) in tokens.iter().enumerate() {
+        let ends = match token.text.as_str() {
+            "(" | "[" | "{" => {
+                depth += 1;
+                false
+            }
+            ")" | "]" | "}" if depth > 0 => {
+                depth -= 1;
+                false
+            }
+            ")" => true,
+            "," => depth == 0,
+            _ => false,
+        };
+        if ends {
+            found.push(tokens.get(begin..at).unwrap_or_default());
+            begin = at + 1;
+        }
+        if ends && token.text == ")" {
+            break;
+        }
+    }
+    found
+}
+
+/// What stands between the quotes of a string literal.
+pub(crate) fn literal(text: &str) -> Option<&str> {
+    text.strip_prefix('"')?.strip_suffix('"')
+}
+
 /// Whether `text` is a name or keyword.
 pub(crate) fn is_word(text: &str) -> bool {
     text.starts_with(|letter: char| letter.is_alphabetic() || letter == '_')

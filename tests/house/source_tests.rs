@@ -1,6 +1,6 @@
 //! Samples that the reader of sources must read rightly.
 
-use crate::source::{Declaration, Source, Token, declarations, modules_used};
+use crate::source::{Declaration, Source, Token, declarations, log_fields, modules_used};
 
 fn words(tokens: &[Token]) -> String {
     tokens.iter().map(|token| token.text.as_str()).collect::<Vec<_>>().join(" ")
@@ -86,4 +86,15 @@ fn paths_upward_count_only_when_they_reach_the_crate() {
 fn visibility_names_no_module() {
     assert!(used("pub(crate) fn f() {}", 1).is_empty());
     assert!(used("pub(super) fn f() {}", 1).is_empty());
+}
+
+#[test]
+fn fields_of_log_lines_are_found_and_their_texts_are_not() {
+    let text = r#"tracing::info!(key.name = name, %provider, count, "made {name}", one, two);
+                  warn!(target: "lapin", "gone"); info_span!("delivery", delivery.id = %id(1, 2))"#;
+
+    let found = log_fields(&Source::parse(text).shipped);
+    let found: Vec<_> = found.iter().map(|(_, name)| name.as_str()).collect();
+
+    assert_eq!(found, ["key.name", "provider", "count", "delivery", "delivery.id"]);
 }

@@ -1,12 +1,15 @@
 //! Who gets in: one-time links, sessions, and what only our own pages may do.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 use std::time::Duration;
 
 use reqwest::{Method, Response, StatusCode};
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::inside::Stage;
-use crate::stage::own_database;
+use crate::stage::{loa, own_database, settings};
 
 impl Stage {
     async fn page(&self, path: &str, session: &str) -> StatusCode {
@@ -49,7 +52,7 @@ pub(crate) fn csrf(page: &str) -> String {
 }
 
 async fn a_link_signs_in_once(stage: Stage) {
-    let local = stage.app.login_link("127.0.0.1:1".parse().unwrap()).await.unwrap();
+    let local = stage.app.login_link("127.0.0.1:1".parse().unwrap()).await.unwrap().unwrap();
     let link = local.strip_prefix("https://loa.test").unwrap();
 
     let looked = stage.request(Method::GET, link).send().await.unwrap();
@@ -188,10 +191,51 @@ async fn a_printed_link_leads_somewhere() {
     let keys = [("http.public_url", "http://loa.test")];
     let stage = Stage::with("", &keys).await;
 
-    let anywhere = stage.app.login_link("0.0.0.0:8080".parse().unwrap()).await.unwrap();
-    let loopback = stage.app.login_link("127.0.0.1:8080".parse().unwrap()).await.unwrap();
+    let anywhere = stage.app.login_link("0.0.0.0:8080".parse().unwrap()).await.unwrap().unwrap();
+    let loopback = stage.app.login_link("127.0.0.1:8080".parse().unwrap()).await.unwrap().unwrap();
 
     assert!(anywhere.starts_with("http://localhost:8080/login/"), "{anywhere}");
     assert!(loopback.starts_with("http://127.0.0.1:8080/login/"), "{loopback}");
     stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn the_user_who_starts_loa_stays_away_once_removed_while_others_can_sign_in() {
+    let stage = Stage::open("").await;
+    let address = "127.0.0.1:1".parse().unwrap();
+    assert!(stage.app.login_link(address).await.unwrap().is_some());
+    stage.api(Method::POST, "/v1/users", json!({ "name": "ha", "role": "admin" })).await;
+    stage.api(Method::DELETE, "/v1/users/local", json!({})).await;
+
+    let link = stage.app.login_link(address).await.unwrap();
+    loa::web::let_somebody_in(&stage.app.store).await.unwrap();
+
+    assert_eq!(link, None);
+    let (_, users) = stage.api(Method::GET, "/v1/users", json!({})).await;
+    assert_eq!(users["users"].as_array().unwrap().len(), 1, "{users}");
+    stage.app.stop().await;
+}
+
+#[test]
+fn a_link_that_makes_an_admin_is_not_printed_into_a_log() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("loa.toml");
+    std::fs::write(&file, settings("")).unwrap();
+    let mut running = loa()
+        .args(["run", "--config"])
+        .arg(&file)
+        .arg("--data-dir")
+        .arg(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+
+    let mut said = String::new();
+    BufReader::new(running.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    running.kill().unwrap();
+    running.wait().unwrap();
+
+    assert!(said.starts_with("The console: https://loa.test"), "{said}");
+    assert!(!said.contains("/login/") && said.contains("loa users link"), "{said}");
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::stage::{Running, event, own_database, settings};
+use crate::stage::{Running, event, own_database, partner, settings};
 
 /// More than two pages.
 const CONTACTS: usize = 2_300;
@@ -49,7 +49,7 @@ async fn play(settings: &str) {
     assert_eq!(json!(sent), deliveries["sent"]);
 }
 
-fn operator(number: usize) -> Value {
+pub(crate) fn operator(number: usize) -> Value {
     event(
         "contact.changed",
         &format!("o-{number}"),
@@ -59,4 +59,79 @@ fn operator(number: usize) -> Value {
             "teams": ["operators"], "changed_at": "2026-01-01T00:00:00Z"
         }),
     )
+}
+
+/// An order on its way, told to so many people whom the event describes; none has an address.
+fn shipped(id: &str, recipients: usize) -> Value {
+    let person = |number: usize| json!({ "id": format!("{id}-{number}") });
+    let recipients: Vec<Value> = (0..recipients).map(person).collect();
+    let data = json!({ "order_id": id, "partner_id": "minh-phat", "carrier": "Viettel Post",
+        "shipped_at": "2030-01-01T00:00:00Z", "recipients": recipients });
+    event("order.shipped", id, data)
+}
+
+#[tokio::test]
+async fn a_big_audience_that_the_event_describes_is_planned_in_pages() {
+    describe(&settings("")).await;
+}
+
+#[tokio::test]
+async fn a_big_audience_that_the_event_describes_is_planned_in_pages_on_postgres() {
+    let url = own_database("journey_described").await;
+    describe(&settings(&format!("[store]\nurl = \"{url}\"\n"))).await;
+}
+
+async fn describe(settings: &str) {
+    let folder = TempDir::new().unwrap();
+    let loa = Running::start(&folder, settings).await;
+    loa.publish(&partner()).await.unwrap();
+
+    let answer = loa.publish(&[shipped("DH-1", CONTACTS)]).await.unwrap();
+    loa.drain().await;
+
+    assert_eq!(answer["results"][0]["result"], "planning", "{answer}");
+    // Of the first transaction only the buyer, and that nobody is in the warehouse.
+    assert_eq!(answer["results"][0]["deliveries"], 2, "{answer}");
+    assert_eq!(loa.count("type=order.shipped&reason=no_address").await, CONTACTS);
+    assert_eq!(loa.count("type=order.shipped").await, CONTACTS + 2);
+    loa.closes().await;
+}
+
+#[tokio::test]
+async fn events_with_many_recipients_are_committed_a_few_at_a_time() {
+    let folder = TempDir::new().unwrap();
+    let loa = Running::start(&folder, &settings("")).await;
+    loa.publish(&partner()).await.unwrap();
+    let batches = async || loa.metric("loa_store_batch_seconds_count{what=\"accept\"}").await;
+    let before = batches().await;
+
+    let events = ["DH-1", "DH-2", "DH-3", "DH-4", "DH-5"].map(|id| shipped(id, 900));
+    let answer = loa.publish(&events).await.unwrap();
+
+    let results = answer["results"].as_array().unwrap();
+    assert!(results.iter().all(|one| one["result"] == "planned"), "{answer}");
+    assert!(results.iter().all(|one| one["deliveries"] == 902), "{answer}");
+    assert_eq!(batches().await - before, 2, "three events of 900, then two");
+    loa.drain().await;
+    loa.closes().await;
+}
+
+#[tokio::test]
+async fn an_array_with_many_recipients_is_accepted_whole_and_planned_in_pages() {
+    let folder = TempDir::new().unwrap();
+    let loa = Running::start(&folder, &settings("")).await;
+    loa.publish(&partner()).await.unwrap();
+    let before = loa.count("").await;
+
+    let events = ["DH-1", "DH-2", "DH-3", "DH-4", "DH-5"].map(|id| shipped(id, 900));
+    let body = json!(events).to_string();
+    let answer = loa.post("/v1/events", "application/cloudevents+json", body).await;
+
+    let (status, answer) = answer.unwrap();
+    assert_eq!(status, 202, "{answer}");
+    let results = answer["results"].as_array().unwrap();
+    assert!(results.iter().all(|one| one["result"] == "planning"), "{answer}");
+    loa.drain().await;
+    assert_eq!(loa.count("").await - before, 5 * 902);
+    loa.closes().await;
 }

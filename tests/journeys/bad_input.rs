@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::stage::{Running, loa, own_database, partner, service, settings, wait_for};
+use crate::stage::{Running, http, loa, own_database, partner, service, settings, wait_for};
 
 /// `loa run` on `folder`, with the settings that are usual here and `more`.
 fn run_on(folder: &Path, more: &str) -> Command {
@@ -151,6 +151,9 @@ async fn without_rabbitmq_loa_runs_and_says_so_once() {
     assert_eq!(loa.log().matches("connection refused").count(), 4, "{}", loa.log());
     let ready = loa.get("/readyz").await;
     assert_eq!(ready["ready"], false, "{ready}");
+    let why = ready["missing"].to_string();
+    assert!(why.contains("rabbitmq") && why.contains("connection refused"), "{ready}");
+    assert!(is_alive(&loa.door().0).await);
     let taken = loa.publish(&partner()).await.unwrap();
     assert_eq!(taken["results"][0]["result"], "planned");
 }
@@ -186,6 +189,27 @@ async fn without_postgres_loa_waits_and_says_so_once_and_goes_on_when_it_is_ther
     wait_for("Loa to go on", || logged().contains("Loa is ready").then_some(())).await;
 
     assert_eq!(logged().matches("waiting for the store").count(), 1, "{}", logged());
+
+    // And away again: not ready, with the reason, but alive.
+    let file = folder.path().join("data/server.json");
+    let server = wait_for("the address", || std::fs::read_to_string(&file).ok()).await;
+    tasks.hard().cancel();
+    let server: serde_json::Value = serde_json::from_str(&server).unwrap();
+    let url = server["url"].as_str().unwrap();
+    let http = http();
+    let told = http.get(format!("{url}/readyz")).send().await.unwrap();
+    assert_eq!(told.status(), 503);
+    let told: serde_json::Value = told.json().await.unwrap();
+    assert_eq!(told["missing"][0]["name"], "store", "{told}");
+    assert!(!told["missing"][0]["why"].as_str().unwrap().is_empty(), "{told}");
+    assert!(is_alive(url).await);
+}
+
+/// Whether it answers as what needs no restart.
+async fn is_alive(url: &str) -> bool {
+    let http = http();
+    let answer = http.get(format!("{url}/healthz")).send().await.unwrap();
+    answer.status() == 200 && answer.text().await.unwrap() == "ok\n"
 }
 
 #[tokio::test]

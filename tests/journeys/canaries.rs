@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::stage::{Running, delay, event, own_database, service};
+use crate::stage::{Running, delay, event, http, own_database, service};
 
 /// What stands in every address, secret, header and message of this journey.
 const CANARIES: [&str; 3] = ["canary", "5550100", "15550100"];
@@ -136,6 +136,36 @@ fn assert_silent(log: &str) {
     }
 }
 
+/// What Loa tells those who are not let in, and those whose events it refuses.
+async fn told_outside(loa: &Running) -> Vec<(String, String)> {
+    let (url, token) = loa.door();
+    let http = http();
+    let mut told = Vec::new();
+    let open = ["/metrics", "/readyz", "/healthz", "/login", "/u/canary", "/v1/deliveries", "/"];
+    for path in open {
+        let answer = http.get(format!("{url}{path}")).bearer_auth("loa_canary_x").send().await;
+        told.push((path.to_owned(), answer.unwrap().text().await.unwrap()));
+    }
+    // Wrong in each member that can hold something of a person.
+    let mut refused = Vec::new();
+    for (kind, event) in events().iter().enumerate() {
+        for member in event["data"].as_object().unwrap().keys() {
+            let mut wrong = event.clone();
+            wrong["id"] = json!(format!("w-{kind}-{member}"));
+            wrong["data"][member] = json!([{ "canary-member": "canary-lan@minhphat.test" }]);
+            refused.push(wrong.to_string());
+        }
+    }
+    refused.push("{\"canary\": \"+15550100\", ".to_owned());
+    for body in refused {
+        let request = http.post(format!("{url}/v1/events")).bearer_auth(&token);
+        let request = request.header("content-type", "application/cloudevents+json");
+        let answer = request.body(body.clone()).send().await.unwrap();
+        told.push((body, answer.text().await.unwrap()));
+    }
+    told
+}
+
 async fn ask_with_canaries(loa: &Running) {
     for path in [
         "/v1/deliveries?address=canary-lan@minhphat.test&name=canary",
@@ -163,6 +193,13 @@ async fn no_log_line_holds_an_address_a_secret_a_header_or_a_text() {
     loa.wait_for_log("is waiting (retry)", 1).await;
     loa.signal("HUP");
     loa.wait_for_log("read everything anew", 1).await;
+    for (asked, told) in told_outside(&loa).await {
+        // A type that is unknown is named, and nothing else of what was sent.
+        let told = told.to_lowercase().replace("canary.type", "");
+        for canary in CANARIES {
+            assert!(!told.contains(canary), "`{canary}` in the answer to {asked}: {told}");
+        }
+    }
     assert_silent(&loa.log());
 }
 

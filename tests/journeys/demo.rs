@@ -8,7 +8,7 @@ use lapin::{Connection, ConnectionProperties, ExchangeKind};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::stage::{loa, own_database, service};
+use crate::stage::{loa, own_database, own_virtual_host};
 
 fn play(more: &[&str]) -> (Value, bool) {
     let folder = TempDir::new().unwrap();
@@ -40,6 +40,35 @@ fn the_demo_story_comes_out_as_told() {
     assert_told(&report, succeeded);
 }
 
+#[test]
+fn the_lines_to_paste_at_the_end_of_the_demo_work() {
+    let folder = TempDir::new().unwrap();
+    let mut demo = loa()
+        .args(["demo", "--listen", "127.0.0.1:0", "--data-dir"])
+        .arg(folder.path())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(demo.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let farewell = lines.skip_while(|line| !line.starts_with("Publish one"));
+    let farewell: Vec<_> = farewell.take_while(|line| !line.starts_with("Ctrl-C")).collect();
+    let pasted = farewell.iter().skip(1).filter(|line| !line.is_empty());
+
+    let run = |line: &String| {
+        let output = std::process::Command::new("sh").args(["-c", line]).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.success(), text(&output.stdout) + &text(&output.stderr))
+    };
+    let results: Vec<_> = pasted.map(run).collect();
+    demo.kill().unwrap();
+    demo.wait().unwrap();
+
+    let [published, broken, asked] = results.as_slice() else { panic!("{farewell:?}") };
+    assert!(published.0, "{}", published.1);
+    assert!(!broken.0 && broken.1.contains("/data/order_id"), "{}", broken.1);
+    assert!(asked.0 && asked.1.contains("email"), "{}", asked.1);
+}
+
 #[tokio::test]
 async fn the_demo_story_comes_out_as_told_on_postgres() {
     let url = own_database("journey_demo").await;
@@ -58,23 +87,6 @@ async fn the_demo_refuses_a_postgres_that_holds_anything_else() {
 
     assert!(!again.status.success());
     assert!(String::from_utf8_lossy(&again.stderr).contains("did not make"));
-}
-
-/// A virtual host of the test's own on the shared RabbitMQ, with nothing in it; returns its URL.
-fn own_virtual_host(name: &str) -> String {
-    // Nobody minds if there was none.
-    control(&["ctl", "delete_vhost", name]);
-    assert!(control(&["ctl", "add_vhost", name]));
-    assert!(control(&["ctl", "set_permissions", "-p", name, "guest", ".*", ".*", ".*"]));
-    let url = service("TEST_AMQP_URL");
-    let (base, _) = url.rsplit_once('/').unwrap();
-    format!("{base}/{name}")
-}
-
-fn control(arguments: &[&str]) -> bool {
-    let program = service("TEST_RABBITMQ_CONTROL");
-    let output = std::process::Command::new(program).args(arguments).output().unwrap();
-    output.status.success()
 }
 
 #[tokio::test]

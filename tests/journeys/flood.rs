@@ -1,4 +1,4 @@
-//! Ten thousand bad events: each kept with a reason and a place, and the queue goes on.
+//! Bad events, very many or of the worst sort: each kept with a reason, and the queue goes on.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::receiver::{Gateway, Relay};
-use crate::stage::{Rabbit, Running, company, hooked, outside};
+use crate::stage::{Rabbit, Running, company, event, hooked, outside, partner, settings};
 
 /// How many bad events come.
 const COUNT: usize = 10_000;
@@ -101,5 +101,53 @@ async fn ten_thousand_bad_events_are_rejected_each_with_its_place_rabbitmq() {
     assert_eq!(seen.values().sum::<usize>(), COUNT, "{seen:?}");
     let peak = loa.peak_memory();
     assert!(peak < MEMORY, "{peak} MiB; {seen:?}");
+    rabbit.remove().await;
+}
+
+/// An order on its way, told to one more person.
+fn shipped(number: usize, recipient: &str) -> Value {
+    let data = json!({ "order_id": format!("DH-{number}"), "partner_id": "minh-phat",
+        "carrier": "Viettel Post", "shipped_at": "2030-01-01T00:00:00Z",
+        "recipients": [{ "id": recipient }] });
+    event("order.shipped", &format!("s-{number}"), data)
+}
+
+#[tokio::test]
+async fn an_event_that_the_store_cannot_take_is_rejected_and_those_beside_it_planned_rabbitmq() {
+    let rabbit = Rabbit::corner().await;
+    let folder = TempDir::new().unwrap();
+    // Time to gather all of them in one batch.
+    let more = format!("[intake]\nbatch = 100\nbatch_wait = \"200ms\"\n{}", rabbit.settings());
+    let loa = Running::start(&folder, &settings(&more)).await;
+    loa.ready().await;
+    loa.publish(&partner()).await.unwrap();
+    let database = rusqlite::Connection::open(folder.path().join("data/loa.db")).unwrap();
+    database
+        .execute_batch(
+            "CREATE TRIGGER poisoned BEFORE INSERT ON delivery WHEN NEW.recipient_key = 'poison' \
+             BEGIN SELECT RAISE(ABORT, 'this one is poison'); END",
+        )
+        .unwrap();
+
+    let recipient = |number: usize| if number == 17 { "poison" } else { "guest" };
+    let events: Vec<_> = (0..40).map(|number| shipped(number, recipient(number))).collect();
+    rabbit.publish_events(&events).await;
+    loa.until("all events", async || {
+        loa.get("/v1/ledger").await["ledger"]["events"]["received"] == json!(42)
+    })
+    .await;
+    loa.drain().await;
+
+    let ledger = loa.closes().await;
+    assert_eq!(
+        (&ledger["events"]["planned"], &ledger["events"]["rejected"]),
+        (&json!(41), &json!(1))
+    );
+    let rejected = loa.get("/v1/rejected").await["rejected"][0].clone();
+    assert_eq!(
+        (&rejected["reason"], &rejected["event"]["id"]),
+        (&json!("unplannable"), &json!("s-17"))
+    );
+    assert!(rejected["message"].as_str().unwrap().contains("this one is poison"), "{rejected}");
     rabbit.remove().await;
 }

@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::inside::Stage;
-use crate::stage::own_database;
+use crate::stage::{Clocked, own_database, settings};
 
 impl Stage {
     async fn key(&self, body: Value) -> String {
@@ -99,4 +99,19 @@ async fn what_a_key_cannot_be_is_said_with_its_place() {
     let again = json!({ "name": "shop", "scopes": ["admin"] });
     assert_eq!(stage.api(Method::POST, "/v1/keys", again).await.0, StatusCode::CONFLICT);
     stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn a_name_on_the_command_line_stays_one_part_of_the_address() {
+    let loa = Clocked::start(&settings("")).await;
+    let (made, answer) = loa.command(&["keys", "create", "shop", "--scope", "ledger:read"]).await;
+    assert!(made, "{answer}");
+
+    let (removed, _) = loa.command(&["users", "remove", "../keys/shop"]).await;
+    let (revoked, _) = loa.command(&["keys", "revoke", "../users/local"]).await;
+    let (held, _) = loa.command(&["providers", "hold", "../providers/sandbox"]).await;
+
+    assert!(!removed && !revoked && !held, "another thing was reached by its name");
+    let (_, keys) = loa.command(&["keys", "list"]).await;
+    assert_eq!(keys["keys"][0]["name"], "shop", "{keys}");
 }

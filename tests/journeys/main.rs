@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "a test that fails shows what Loa logged")]
 
 mod access;
+mod alarms;
 mod audience;
 mod bad_input;
 mod broker;
@@ -12,6 +13,7 @@ mod check;
 mod console;
 mod demo;
 mod directory;
+mod drill;
 mod events;
 mod flood;
 mod exit_codes;
@@ -22,6 +24,7 @@ mod kill;
 mod lanes;
 mod openapi;
 mod orders;
+mod pages;
 mod points;
 mod problems;
 mod providers;
@@ -30,8 +33,11 @@ mod receiver;
 mod rejections;
 mod reload;
 mod retention;
+mod rights;
 mod stage;
+mod staging;
 mod status;
 mod stop;
 mod two;
+mod unsubscribe;
 mod ways;

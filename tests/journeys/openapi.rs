@@ -11,7 +11,10 @@ impl Stage {
     async fn document(&self) -> Value {
         let answer = self.request(Method::GET, "/v1/openapi.json").send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "whoever wants it may read it");
-        answer.json().await.unwrap()
+        let document: Value = answer.json().await.unwrap();
+        let usual = self.request(Method::GET, "/openapi.json").send().await.unwrap();
+        assert_eq!(usual.json::<Value>().await.unwrap(), document, "tools look for it there");
+        document
     }
 }
 

@@ -183,11 +183,31 @@ async fn a_refused_array_names_the_event_and_a_body_that_is_too_long_the_setting
     let refused = stage.refusal(post(json!(events))).await;
     let empty = stage.refusal(post(json!([]))).await;
     let long = stage.refusal(post(json!("x".repeat(64 << 10)))).await;
+    let many = stage.refusal(post(json!(vec![0; 10_001]))).await;
 
     assert_eq!(refused["pointer"], "/2/data/order_id", "{refused}");
     assert!(refused["detail"].as_str().unwrap().starts_with("event 2 of the array: "), "{refused}");
     assert_eq!((&empty["status"], &empty["title"]), (&json!(422), &json!("no event")));
     assert_eq!(long["status"], 413, "{long}");
     assert!(long["detail"].as_str().unwrap().contains("http.max_body"), "{long}");
+    assert_eq!(many["status"], 413, "{many}");
+    assert!(many["detail"].as_str().unwrap().contains("send it in parts"), "{many}");
+    stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn no_test_message_goes_to_an_address_that_must_not_be_used() {
+    let stage = Stage::open("").await;
+    let suppressed = json!({ "channel": "email", "address": "lan@minhphat.test" });
+    stage.api(Method::POST, "/v1/suppressions", suppressed).await;
+    let test =
+        |to: &str| stage.may(Method::POST, "/v1/providers/sandbox/test").json(&json!({ "to": to }));
+
+    let refused = stage.refusal(test("lan@minhphat.test")).await;
+    let sent = test("an@minhphat.test").send().await.unwrap();
+
+    assert_eq!(refused["status"], 409, "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("lift that first"), "{refused}");
+    assert_eq!(sent.status(), StatusCode::OK);
     stage.app.stop().await;
 }

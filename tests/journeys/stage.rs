@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use crate::receiver::{Gateway, Relay};
 
+pub(crate) use client::http;
 pub(crate) use clocked::Clocked;
 pub(crate) use lock::Lock;
 pub(crate) use people::{company, delay, delayed, event, hooked, mailed, partner};
@@ -120,18 +121,37 @@ pub(crate) async fn control(variable: &str, verb: &str) {
 /// A database of the test's own on the shared PostgreSQL.
 pub(crate) async fn own_database(name: &str) -> String {
     let url = service("TEST_POSTGRES_URL");
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-    let connection = async move { drop(connection.await) };
-    let create = async {
-        client.batch_execute(&format!("DROP DATABASE IF EXISTS {name}")).await.unwrap();
-        client.batch_execute(&format!("CREATE DATABASE {name}")).await.unwrap();
-    };
-    tokio::select! { () = create => {}, () = connection => panic!("the connection ended") }
+    on_postgres(&url, &format!("DROP DATABASE IF EXISTS {name}")).await;
+    on_postgres(&url, &format!("CREATE DATABASE {name}")).await;
     let (base, _) = url.rsplit_once('/').unwrap();
     format!("{base}/{name}")
+}
+
+/// Does something to a database behind the back of every Loa that runs on it.
+pub(crate) async fn on_postgres(url: &str, sql: &str) {
+    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+    let run = async { client.batch_execute(sql).await.unwrap() };
+    tokio::select! { () = run => {}, _ = connection => panic!("the connection ended") }
 }
 
 /// The settings of a database of the test's own on the shared PostgreSQL.
 pub(crate) async fn postgres(name: &str) -> String {
     format!("[store]\nurl = \"{}\"\n", own_database(name).await)
+}
+
+/// A virtual host of the test's own on the shared RabbitMQ, with nothing in it; returns its URL.
+pub(crate) fn own_virtual_host(name: &str) -> String {
+    // Nobody minds if there was none.
+    rabbitmq(&["ctl", "delete_vhost", name]);
+    assert!(rabbitmq(&["ctl", "add_vhost", name]));
+    assert!(rabbitmq(&["ctl", "set_permissions", "-p", name, "guest", ".*", ".*", ".*"]));
+    let url = service("TEST_AMQP_URL");
+    let (base, _) = url.rsplit_once('/').unwrap();
+    format!("{base}/{name}")
+}
+
+fn rabbitmq(arguments: &[&str]) -> bool {
+    let program = service("TEST_RABBITMQ_CONTROL");
+    let output = Command::new(program).args(arguments).output().unwrap();
+    output.status.success()
 }

@@ -52,7 +52,11 @@ impl Repair {
             Output::Text if only_counts => {
                 let count = answer["count"].as_u64().unwrap_or_default();
                 let fit = counted(count, "delivery fits", "deliveries fit");
-                print(&format!("{fit}; add --yes to {action} what fits"));
+                let what = match more(&answer) {
+                    0 => "what fits".to_owned(),
+                    more => format!("the newest {} of them", count.saturating_sub(more)),
+                };
+                print(&format!("{fit}; add --yes to {action} {what}"));
             }
             Output::Text => tell(&answer),
         }
@@ -71,6 +75,17 @@ fn tell(answer: &Value) {
     }
     let moved = answer["moved"].as_u64().unwrap_or_default();
     print(&format!("{moved} of {} moved", counted(results.len() as u64, "delivery", "deliveries")));
+    if more(answer) > 0 {
+        print(&format!(
+            "{}; repeat the command for them",
+            counted(more(answer), "more fits", "more fit")
+        ));
+    }
+}
+
+/// How many fit beyond those of one repair.
+fn more(answer: &Value) -> u64 {
+    answer["more"].as_u64().unwrap_or_default()
 }
 
 fn said(row: &Value) -> String {

@@ -18,7 +18,16 @@ impl Section {
     pub fn placed_list(&self, key: &str) -> Option<Vec<(String, Place)>> {
         let expected = "a list of texts such as [\"one\", \"two\"]";
         let entry = self.entry(key)?;
-        let Some(nodes) = entry.node.list() else { return self.wrong(entry, key, expected) };
+        let Some(nodes) = entry.node.list() else {
+            // A variable that a deployment left empty would otherwise take a bound away.
+            let is_empty = entry.node.value.text().is_some_and(|text| text.trim().is_empty());
+            if !is_empty {
+                return self.wrong(entry, key, expected);
+            }
+            let help = "unset it to keep what the settings say, or write [] for none";
+            self.fault(key, format!("{} is empty", self.spelled(key)), help);
+            return None;
+        };
         let mut texts = Vec::with_capacity(nodes.len());
         for node in nodes.iter() {
             if let Some(text) = node.value.text() {

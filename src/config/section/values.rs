@@ -9,6 +9,9 @@ use crate::config::section::{Kind, Section};
 use crate::config::{suggestion, units};
 use crate::model::window::Window;
 
+/// The least time in which something is done.
+const LEAST_LIMIT: Duration = Duration::from_millis(100);
+
 impl Section {
     /// A text, from the settings or from the file that `KEY_file` names.
     pub fn text(&self, key: &str) -> Option<String> {
@@ -80,6 +83,17 @@ impl Section {
     pub fn duration(&self, key: &str) -> Option<Duration> {
         let expected = "a duration such as \"30s\", \"5 min\", \"4h\" or \"2 days\"";
         self.parsed_by(key, expected, units::parse_duration)
+    }
+
+    /// A duration in which something must be done: not none at all.
+    pub fn time_limit(&self, key: &str) -> Option<Duration> {
+        let limit = self.duration(key)?;
+        if limit < LEAST_LIMIT {
+            let what = format!("{} is too short for anything to be done in it", self.spelled(key));
+            self.fault(key, what, "write at least \"100ms\"");
+            return None;
+        }
+        Some(limit)
     }
 
     /// A size in bytes, such as `1 MiB`.

@@ -246,6 +246,24 @@ fn what_is_said_of_a_misfit_holds_no_value_and_nothing_too_long() {
 }
 
 #[test]
+fn a_header_with_a_character_that_no_store_keeps_rejects_its_event() {
+    let headers = |id: &str, kind: &str| {
+        let pairs = [("specversion", "1.0"), ("type", kind), ("source", "shop"), ("id", id)];
+        let pairs = pairs.map(|(name, value)| (format!("ce-{name}"), value.to_owned()));
+        Properties { headers: pairs.into(), ..Properties::default() }
+    };
+    let data = with("data", json!({}));
+
+    for properties in [headers("a%00b", "order.delayed"), headers("a\0b", "order\0delayed")] {
+        let rejection = decode(data.clone(), properties).unwrap_err();
+
+        let kept = [rejection.key.map(|key| key.id), rejection.event_type, rejection.place];
+        assert!(kept.iter().flatten().all(|text| !text.contains('\0')), "{kept:?}");
+        assert!(!rejection.message.contains('\0'), "{}", rejection.message);
+    }
+}
+
+#[test]
 fn a_rejection_tells_type_and_key_as_far_as_they_could_be_read() {
     let text = with("data", json!({}));
 

@@ -100,3 +100,41 @@ fn a_fault_names_the_member_and_what_was_expected_but_no_address() {
     assert!(fault(Kind::Partner, tier).starts_with("/tier: unknown variant `gold`"));
     assert!(fault(Kind::Partner, json!([1])).contains("invalid"));
 }
+
+#[test]
+fn a_channel_that_a_partner_names_twice_is_refused() {
+    let row = json!({ "id": "mp", "name": "Minh Phát", "tier": "vip",
+        "channels": ["email", "sms", "email"] });
+
+    let said = fault(Kind::Partner, row);
+
+    assert_eq!(said, "/channels/2: `email` stands there twice; name each channel once");
+}
+
+#[test]
+fn what_no_store_can_index_is_refused_with_its_place_and_not_repeated() {
+    let long = "é".repeat(257);
+    let row = |key: &str, value: Value| {
+        let mut row = json!({ "id": "lan", "name": "Lan" });
+        row[key] = value;
+        row
+    };
+
+    for (key, value, place) in [
+        ("id", json!(long), "/id"),
+        ("name", json!(long), "/name"),
+        ("partner", json!(long), "/partner"),
+        ("superior", json!(long), "/superior"),
+        ("tags", json!(["a", long]), "/tags/1"),
+        ("teams", json!(["a", long]), "/teams/1"),
+        ("chat", json!(format!("team-chat:{}", long.repeat(2))), "/chat"),
+    ] {
+        let said = fault(Kind::Contact, row(key, value));
+        assert!(said.starts_with(&format!("{place}: longer than ")), "{said}");
+        assert!(!said.contains("ééé"), "{said}");
+    }
+    let nul = fault(Kind::Contact, row("tags", json!(["a\0b"])));
+    assert!(nul.starts_with("/tags/0: holds the character U+0000"), "{nul}");
+    let partner = json!({ "id": "mp", "name": "Minh Phát", "manager": long });
+    assert!(fault(Kind::Partner, partner).starts_with("/manager: longer than 512 bytes"));
+}

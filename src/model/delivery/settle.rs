@@ -170,6 +170,7 @@ mod tests {
     use crate::model::catalogue::Lane;
     use crate::model::delivery::RecipientFacts;
     use crate::model::id::{DeliveryId, EventId};
+    use crate::model::outcome::Obstacle;
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap()
@@ -199,6 +200,7 @@ mod tests {
             detail: None,
             due_at: at(0),
             expires_at: at(expires),
+            window: None,
             attempts: 1,
             after: None,
             version: 1,
@@ -224,8 +226,9 @@ mod tests {
             Just(Verdict::BadAddress),
             Just(Verdict::Misconfigured),
             Just(Verdict::Unknown),
-            (proptest::option::of(0_u64..100_000), any::<bool>()).prop_map(|(after, whole)| {
-                Verdict::Later { after: after.map(Duration::from_secs), whole_provider: whole }
+            proptest::option::of(0_u64..100_000).prop_map(|after| {
+                let after = after.map(Duration::from_secs);
+                Verdict::Later { after, obstacle: Obstacle::Call }
             }),
         ]
     }
@@ -255,7 +258,7 @@ mod tests {
     #[test]
     fn the_providers_own_time_is_waited_for() {
         let after = Some(Duration::from_mins(5));
-        let verdict = Verdict::Later { after, whole_provider: false };
+        let verdict = Verdict::Later { after, obstacle: Obstacle::Call };
 
         let settled = settle(&delivery(1000), 1, &verdict, policy(OnUnknown::Retry), (at(0), 0.5));
 

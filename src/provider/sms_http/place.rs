@@ -52,8 +52,9 @@ impl Place {
             Self::After(word) => after(text, word)?.to_owned(),
             Self::Word(number) => words(text).nth(number - 1)?.to_owned(),
         };
-        let found = found.trim();
-        (!found.is_empty()).then(|| found.chars().take(MAX_CHARS).collect())
+        // Stores take no NUL, and screens no escapes.
+        let found = found.trim().chars().filter(|letter| !letter.is_control());
+        Some(found.take(MAX_CHARS).collect::<String>()).filter(|found| !found.is_empty())
     }
 }
 
@@ -104,6 +105,9 @@ mod tests {
             ("1", "0: Accepted for delivery", Some("0")),
             ("2", "OK 7f3a", Some("7f3a")),
             ("3", "OK 7f3a", None),
+            ("/id", r#"{"id":"7\u0000f\u001b[31m"}"#, Some("7f[31m")),
+            ("ID:", "ID: 7\u{0}f\u{9b}1m", Some("7f1m")),
+            ("/id", r#"{"id":"\u0000"}"#, None),
         ];
 
         for (place, answer, expected) in cases {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::place::{EXPECTED, Place};
 use crate::config::Section;
-use crate::model::outcome::{Answer, Outcome, Verdict};
+use crate::model::outcome::{Answer, Obstacle, Outcome, Verdict};
 use crate::provider::gateway::Reply;
 
 /// The longest first word that is taken for a code, in bytes.
@@ -77,7 +77,7 @@ impl Reading {
                 Verdict::Accepted { message_id: self.id_at.as_ref().and_then(find) }
             }
             Some(Meaning::Later) => {
-                Verdict::Later { after: reply.retry_after, whole_provider: false }
+                Verdict::Later { after: reply.retry_after, obstacle: Obstacle::Call }
             }
             Some(Meaning::Refused) => Verdict::Refused,
             Some(Meaning::BadAddress) => Verdict::BadAddress,

@@ -1,7 +1,7 @@
 //! What a relay's answer means (RFC 5321, 4.2; RFC 3463): for the message, the address, the relay.
 
 use super::broken::{Broken, Cause, Step};
-use crate::model::outcome::Verdict;
+use crate::model::outcome::{Obstacle, Verdict};
 
 /// How relays say that nobody is at an address, where they give no enhanced code that says so.
 const UNKNOWN_USER: &[&str] = &[
@@ -65,7 +65,8 @@ pub(super) fn verdict(broken: &Broken) -> Verdict {
 fn answered(step: Step, code: u16, text: &str) -> Verdict {
     match code {
         // The relay itself is busy or closing.
-        421 => return Verdict::Later { after: None, whole_provider: true },
+        421 => return Verdict::Later { after: None, obstacle: Obstacle::Provider },
+        400..=499 if is_about_receiver(step, text) => return Verdict::later_for_receiver(),
         400..=499 => return Verdict::later(),
         530 | 534 | 535 | 538 => return Verdict::Misconfigured,
         _ => {}
@@ -78,6 +79,18 @@ fn answered(step: Step, code: u16, text: &str) -> Verdict {
         Step::Receiver => receiver_refused(code, text),
         Step::Data if matches!(code, 500..=504) => Verdict::Misconfigured,
         Step::Data | Step::Body | Step::End => Verdict::Refused,
+    }
+}
+
+/// Whether a temporary refusal is the receiver's and no failure of the relay: a full mailbox, a
+/// host that is away, greylisting. Of its own troubles (RFC 3463, X.3) the relay says so.
+fn is_about_receiver(step: Step, text: &str) -> bool {
+    let enhanced = enhanced(text).unwrap_or_default();
+    let subject = enhanced.split('.').nth(1).unwrap_or_default();
+    match step {
+        Step::Receiver => subject != "3",
+        Step::End => matches!(subject, "1" | "2" | "7"),
+        Step::Open | Step::Trust | Step::Sender | Step::Data | Step::Body => false,
     }
 }
 
@@ -94,7 +107,7 @@ fn receiver_refused(code: u16, text: &str) -> Verdict {
     match (code, subject, detail) {
         (_, "1", "1" | "2" | "3" | "6" | "10") | (_, "2", "1") => Verdict::BadAddress,
         // Full: the address is good, and may have room tomorrow.
-        (_, "2", "2") | (552, "", _) => Verdict::later(),
+        (_, "2", "2") | (552, "", _) => Verdict::later_for_receiver(),
         // The sender's address, not the receiver's.
         (_, "1", "7" | "8") => Verdict::Misconfigured,
         _ if says(RELAY_DENIED) => Verdict::Misconfigured,
@@ -166,6 +179,28 @@ mod tests {
         for (step, code, text, expected) in cases {
             assert_eq!(class(step, code, text), expected, "{step:?} {code} {text}");
         }
+    }
+
+    #[test]
+    fn a_receiver_that_is_not_ready_says_nothing_about_the_relay() {
+        let blames = |step, code, text: &str| {
+            verdict(&Broken::at(step, Cause::Answer(code, text.to_owned()))).blames_provider()
+        };
+
+        for (code, text) in [
+            (450, "4.2.0 greylisted"),
+            (451, "greylisted, come back in five minutes"),
+            (452, "4.2.2 mailbox full"),
+            (450, "4.4.1 no answer from the host"),
+            (552, "5.2.2 mailbox full"),
+        ] {
+            assert!(!blames(Step::Receiver, code, text), "{code} {text}");
+        }
+        assert!(!blames(Step::End, 451, "4.7.1 greylisted"));
+        assert!(blames(Step::Receiver, 452, "4.3.1 out of space"));
+        assert!(blames(Step::Receiver, 421, "4.7.0 too many connections"));
+        assert!(blames(Step::End, 451, "4.3.0 out of memory"));
+        assert!(blames(Step::Sender, 451, "4.7.1 slow down"));
     }
 
     #[test]

@@ -80,9 +80,17 @@ fn lines(text: &str) -> String {
     text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n")
 }
 
-/// A text for a header: a line break in it would begin another header, and makes lettre panic.
+/// The longest name or subject, in letters: lettre folds no long word, and a line has 998 bytes.
+const MAX_HEADER: usize = 255;
+
+/// A text for a header: a line break in it would begin another header, and makes lettre panic; what
+/// turns the order of letters would make one address look like another.
 fn one_line(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+    let is_odd = |letter: char| {
+        letter.is_control() || matches!(letter, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let letters = text.chars().take(MAX_HEADER);
+    letters.map(|letter| if is_odd(letter) { ' ' } else { letter }).collect()
 }
 
 fn header(name: &'static str, value: &str) -> HeaderValue {

@@ -42,7 +42,16 @@ impl Session {
 
     async fn open_unbounded(relay: &Relay) -> Result<Self, Broken> {
         let hello = ClientId::default();
-        let mut connection = wire::connect(relay, &hello).await?;
+        let connection = wire::connect(relay, &hello).await?;
+        Self::begin(connection, relay, hello).await
+    }
+
+    /// Makes itself known on a connection that was greeted.
+    pub(super) async fn begin(
+        mut connection: AsyncSmtpConnection,
+        relay: &Relay,
+        hello: ClientId,
+    ) -> Result<Self, Broken> {
         let trust = |error: Error| Broken::of(Step::Trust, &error);
         if let Tls::Upgraded(parameters) = &relay.tls {
             connection.starttls(parameters.clone(), &hello).await.map_err(trust)?;

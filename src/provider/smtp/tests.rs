@@ -1,89 +1,17 @@
 //! Conversations with a scripted relay.
 
+mod relay;
+
 use std::sync::Arc;
 
 use serde_json::json;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::net::TcpSocket;
-use tokio::net::tcp::OwnedReadHalf;
-use tokio::task::JoinHandle;
 
 use super::*;
 use crate::model::id::DeliveryId;
 use crate::model::message::EmailMessage;
 use crate::model::outcome::VerdictClass;
 
-/// What the relay does that is out of the ordinary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Manner {
-    Takes,
-    /// Answers a command by these words.
-    Says(&'static str, &'static str),
-    /// Closes the connection at a command, without a word.
-    CutsAt(&'static str),
-    /// Says `220` to STARTTLS and closes the connection.
-    CutsInTls,
-    /// Closes the connection when the first line of a message has come.
-    CutsInBody,
-    /// Reads no further than the first line of a message.
-    HangsInBody,
-    CutsAfterTheDot,
-    HangsAfterTheDot,
-    RefusesMessage,
-    GreetsOnce,
-    /// Closes each connection after its first message.
-    ClosesAfterOne,
-    /// Says 421 to whatever comes after the first message of a connection.
-    IsBusyAfterOne,
-}
-
-/// A relay that serves connections until it is dropped, and keeps what it got.
-struct ScriptedRelay {
-    port: u16,
-    hangs: bool,
-    task: JoinHandle<()>,
-    mails: Arc<Mutex<Vec<String>>>,
-    connections: Arc<Mutex<u32>>,
-}
-
-impl ScriptedRelay {
-    #[expect(clippy::disallowed_methods, reason = "a test's own relay outlives no test")]
-    fn start(manner: Manner, features: &'static [&'static str]) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        // Little, so that a message which nobody reads is soon felt.
-        socket.set_recv_buffer_size(64 << 10).unwrap();
-        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let listener = socket.listen(16).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let mails: Arc<Mutex<Vec<String>>> = Arc::default();
-        let connections: Arc<Mutex<u32>> = Arc::default();
-        let (kept, counted) = (Arc::clone(&mails), Arc::clone(&connections));
-        let task = tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                *counted.lock().unwrap() += 1;
-                let kept = Arc::clone(&kept);
-                tokio::spawn(async move { converse(stream, manner, features, kept).await });
-            }
-        });
-        let hangs = matches!(manner, Manner::HangsInBody | Manner::HangsAfterTheDot);
-        Self { port, hangs, task, mails, connections }
-    }
-
-    fn smtp(&self) -> Smtp {
-        let mut smtp = smtp(self.port, Tls::None);
-        if self.hangs {
-            let soon = Duration::from_millis(300);
-            (smtp.relay.data_timeout, smtp.relay.answer_timeout) = (soon, soon);
-        }
-        smtp
-    }
-}
-
-impl Drop for ScriptedRelay {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
+use relay::{Manner, ScriptedRelay};
 
 fn smtp(port: u16, tls: Tls) -> Smtp {
     let relay = Relay {
@@ -101,85 +29,6 @@ fn smtp(port: u16, tls: Tls) -> Smtp {
 fn tls() -> TlsParameters {
     drop(rustls::crypto::ring::default_provider().install_default());
     TlsParameters::new_rustls("127.0.0.1".to_owned()).unwrap()
-}
-
-async fn converse(
-    stream: tokio::net::TcpStream,
-    manner: Manner,
-    features: &[&str],
-    mails: Arc<Mutex<Vec<String>>>,
-) -> Option<()> {
-    let (read, mut write) = stream.into_split();
-    let mut lines = BufReader::new(read).lines();
-    write.write_all(b"220 relay.test ready\r\n").await.ok()?;
-    let (mut has_receiver, mut said_hello, mut messages) = (false, false, 0);
-    while let Some(line) = lines.next_line().await.ok()? {
-        let verb = line.split(' ').next()?.to_uppercase();
-        let hello = || {
-            let features = features.iter().map(|feature| format!("250-{feature}\r\n"));
-            format!("250-relay.test\r\n{}250 HELP\r\n", features.collect::<String>())
-        };
-        let is_over = messages > 0 && verb != "QUIT";
-        let answer = match (verb.as_str(), manner) {
-            (_, Manner::CutsAt(command)) if command == verb => return None,
-            (_, Manner::Says(command, words)) if command == verb => format!("{words}\r\n"),
-            (_, Manner::IsBusyAfterOne) if is_over => "421 4.3.2 closing\r\n".to_owned(),
-            ("EHLO", Manner::GreetsOnce) if said_hello => "503 5.5.1 duplicate\r\n".to_owned(),
-            ("EHLO", _) => hello(),
-            ("STARTTLS", Manner::CutsInTls) => {
-                write.write_all(b"220 go\r\n").await.ok()?;
-                return None;
-            }
-            ("DATA", _) if !has_receiver => "554 5.5.1 no valid recipients\r\n".to_owned(),
-            ("DATA", _) => {
-                write.write_all(b"354 go\r\n").await.ok()?;
-                let mail = read_mail(&mut lines, manner).await?;
-                mails.lock().unwrap().push(mail);
-                messages += 1;
-                answer_to_end(manner).await?
-            }
-            ("QUIT", _) => return None,
-            _ => "250 2.0.0 ok\r\n".to_owned(),
-        };
-        said_hello |= verb == "EHLO";
-        has_receiver = (has_receiver || verb == "RCPT") && !answer.starts_with('5');
-        write.write_all(answer.as_bytes()).await.ok()?;
-        if manner == Manner::ClosesAfterOne && messages > 0 {
-            return None;
-        }
-    }
-    Some(())
-}
-
-/// Reads a message to its end, if the relay does that.
-async fn read_mail(lines: &mut Lines<BufReader<OwnedReadHalf>>, manner: Manner) -> Option<String> {
-    let mut mail = String::new();
-    while let Some(line) = lines.next_line().await.ok()? {
-        if manner == Manner::CutsInBody {
-            return None;
-        }
-        if manner == Manner::HangsInBody {
-            std::future::pending::<()>().await;
-        }
-        if line == "." {
-            break;
-        }
-        mail.push_str(&line);
-        mail.push('\n');
-    }
-    Some(mail)
-}
-
-async fn answer_to_end(manner: Manner) -> Option<String> {
-    if manner == Manner::CutsAfterTheDot {
-        return None;
-    }
-    if manner == Manner::HangsAfterTheDot {
-        std::future::pending::<()>().await;
-    }
-    let is_spam = manner == Manner::RefusesMessage;
-    let words = if is_spam { "554 5.7.1 looks like spam" } else { "250 2.0.0 queued" };
-    Some(format!("{words}\r\n"))
 }
 
 fn email() -> EmailMessage {
@@ -214,6 +63,9 @@ fn envelope_of(email: EmailMessage) -> Envelope {
     }
 }
 
+/// How long anything may take before the test fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 const FEATURES: [&[&str]; 2] = [&[], &["PIPELINING"]];
 
 async fn outcome_of(manner: Manner) -> (Outcome, ScriptedRelay) {
@@ -242,6 +94,8 @@ const FAILURES: &[(Manner, VerdictClass)] = {
         (Manner::RefusesMessage, Refused),
         (Manner::CutsAfterTheDot, Unknown),
         (Manner::HangsAfterTheDot, Unknown),
+        // Only 2yz says that the relay has it.
+        (Manner::AsksForMore, Unknown),
     ]
 };
 
@@ -262,6 +116,31 @@ async fn each_failure_has_its_class_whether_commands_are_pipelined_or_not() {
             assert_eq!(class, *expected, "{manner:?} {features:?}: {answer:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn no_command_is_waited_for_without_end() {
+    let deliver = async |smtp: Smtp, what: &str| {
+        let delivered = tokio::time::timeout(PATIENCE, smtp.deliver(&envelope())).await;
+        delivered.unwrap_or_else(|_| panic!("waited for {what} without end")).verdict.class()
+    };
+
+    for command in ["", "EHLO", "MAIL", "RCPT", "DATA"] {
+        for features in FEATURES {
+            let relay = ScriptedRelay::start(Manner::HangsAt(command), features);
+            assert_eq!(deliver(relay.smtp(), command).await, VerdictClass::Later, "{command}");
+        }
+    }
+    let relay = ScriptedRelay::start(Manner::HangsAt("STARTTLS"), &["STARTTLS"]);
+    let mut smtp = relay.smtp();
+    smtp.relay.tls = Tls::Upgraded(tls());
+    assert_eq!(deliver(smtp, "STARTTLS").await, VerdictClass::Later);
+    let relay = ScriptedRelay::start(Manner::HangsAt("AUTH"), &["AUTH PLAIN"]);
+    let mut smtp = relay.smtp();
+    smtp.relay.credentials = Some(Credentials::new("loa".into(), "hush-hush-42".into()));
+    assert_eq!(deliver(smtp, "AUTH").await, VerdictClass::Later);
+    let relay = ScriptedRelay::start(Manner::HangsAtReset, FEATURES[0]);
+    assert_eq!(deliver(relay.smtp(), "RSET").await, VerdictClass::BadAddress);
 }
 
 #[tokio::test]

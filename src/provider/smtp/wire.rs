@@ -34,6 +34,14 @@ pub(super) async fn connect(
             Box::new(Secured(stream))
         }
     };
+    greet(stream, hello).await
+}
+
+/// Takes the greeting.
+pub(super) async fn greet(
+    stream: Box<dyn AsyncTokioStream>,
+    hello: &ClientId,
+) -> Result<AsyncSmtpConnection, Broken> {
     let greeted = AsyncSmtpConnection::connect_with_transport(stream, hello).await;
     greeted.map_err(|error| Broken::of(Step::Open, &error))
 }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::BenchError;
 use super::unstored::plan_one;
 use super::work::{self, arrival};
+use super::{BenchError, refuse_store_in_use};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -39,12 +39,10 @@ pub(super) struct Originals([EventId; 3]);
 impl Seed {
     /// Opens the store, which must be empty.
     pub(super) async fn open(config: &Config) -> Result<Self, BenchError> {
+        refuse_store_in_use(config).await?;
         let clock = Clock::system();
         let run = RunId::new(clock.now());
         let store = Store::open(app::store_settings(config), clock.clone(), run).await?;
-        if !store.counters().await?.is_empty() {
-            return Err(BenchError::NotEmpty(store.describe()));
-        }
         let broken = || BenchError::Broken(config.places.faults.to_string());
         let rulebook = app::rulebook(config).ok_or_else(broken)?;
         Ok(Self { store, rulebook, clock, made: 0 })

@@ -5,7 +5,7 @@ use super::findings::Findings;
 use super::report::{ChannelReport, Sample};
 use super::settings::Stage;
 use super::sink::Sinks;
-use super::{Bench, BenchError, Extent};
+use super::{Bench, BenchError, Extent, refuse_store_in_use};
 use crate::app::App;
 use crate::broker::Playground;
 use crate::clock::Clock;
@@ -38,14 +38,12 @@ impl Bench {
         stage: &Stage,
     ) -> Result<(App, Option<Playground>), BenchError> {
         let config = self.config(sinks, stage)?;
+        refuse_store_in_use(&config).await?;
         let playground = match &config.rabbitmq {
             Some(settings) => Some(Playground::claim(settings).await?),
             None => None,
         };
         let app = App::build(config, Clock::system(), Tasks::new()).await?;
-        if !app.store.counters().await?.is_empty() {
-            return Err(BenchError::NotEmpty(app.store.describe()));
-        }
         Ok((app, playground))
     }
 

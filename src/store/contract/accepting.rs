@@ -1,19 +1,43 @@
 //! Events come in once, whatever is brought again.
 
-use super::stage::{Stage, arrival, planned};
+use super::stage::{LEASE, Stage, arrival, planned};
+use crate::model::contact::Suppression;
+use crate::model::delivery::Lease;
 use crate::model::event::{Digest, RejectReason, RejectedEvent, Rejection};
-use crate::model::id::RejectedId;
-use crate::store::{Acceptance, Accepted, RejectedFilter};
+use crate::model::id::{LeaseToken, RejectedId};
+use crate::store::{Acceptance, Accepted, RejectedFilter, StoreError};
 
 on_both_stores!(
+    what_was_suppressed_since_it_was_planned_is_not_leased_while_it_is_written,
     a_repeat_plans_nothing_and_names_the_first_event,
     a_key_that_comes_again_with_other_bytes_is_rejected_and_kept,
     the_same_event_twice_in_one_batch_is_planned_once,
     of_two_batches_at_once_each_event_is_planned_by_one,
     a_rejection_uses_up_no_key,
     all_or_nothing_keeps_nothing_when_one_is_rejected,
+    of_a_delivery_that_a_plan_holds_twice_one_is_kept_counted_and_sent,
     status_events_are_written_with_what_they_tell_of_and_forgotten_once_published,
 );
+
+async fn what_was_suppressed_since_it_was_planned_is_not_leased_while_it_is_written(stage: Stage) {
+    let mut planned = stage.planned("1", 2);
+    for new in &mut planned.deliveries {
+        new.lease = Some(Lease { token: LeaseToken::new(stage.now()), lasts: LEASE });
+        new.delivery.attempts = 1;
+    }
+    let (stopped, free) = (planned.deliveries[0].delivery.clone(), planned.deliveries[1].clone());
+    let address = stopped.address.clone().unwrap();
+    let suppression = Suppression { address, reason: "by_hand".to_owned(), at: stage.now() };
+    stage.store.suppress(suppression).await.unwrap();
+
+    let accepted = stage.accept(planned).await;
+
+    assert_eq!(accepted.leased(), [free.delivery.id]);
+    let claim = stage.claim().await.remove(0);
+    assert_eq!((claim.delivery.id, claim.attempt), (stopped.id, 1));
+    assert!(claim.gate.is_suppressed);
+    stage.assert_closed().await;
+}
 
 async fn a_repeat_plans_nothing_and_names_the_first_event(stage: Stage) {
     let first = stage.planned("1", 2);
@@ -79,6 +103,24 @@ async fn of_two_batches_at_once_each_event_is_planned_by_one(stage: Stage) {
     stage.assert_closed().await;
 }
 
+async fn of_a_delivery_that_a_plan_holds_twice_one_is_kept_counted_and_sent(stage: Stage) {
+    let mut twice = stage.planned("1", 2);
+    let mut again = stage.delivery(&twice.event, 1);
+    for new in twice.deliveries.iter_mut().chain([&mut again]) {
+        new.lease = Some(Lease { token: LeaseToken::new(stage.now()), lasts: LEASE });
+    }
+    let expected: Vec<_> = twice.deliveries.iter().map(|new| new.delivery.id).collect();
+    twice.deliveries.push(again);
+
+    let answer = stage.accept(twice).await;
+
+    let Accepted::Planned { planned, leased, .. } = answer else { panic!("{answer:?}") };
+    assert_eq!((planned, leased), (2, expected));
+    let events = stage.store.events(Default::default(), None, 10).await.unwrap();
+    assert_eq!(events[0].deliveries, 2);
+    stage.assert_closed().await;
+}
+
 fn rejected(stage: &Stage) -> RejectedEvent {
     let rejection = Rejection {
         reason: RejectReason::Schema,
@@ -136,4 +178,19 @@ async fn status_events_are_written_with_what_they_tell_of_and_forgotten_once_pub
     assert_eq!(keys, ["status.event.planned.order.delayed", "status.email.sent.order.delayed"]);
     stage.store.mark_published(told.iter().map(|told| told.id).collect()).await.unwrap();
     assert!(stage.store.take_outbox(None, 10).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_postgres_cannot_index_is_refused_as_such() {
+    let stage = Stage::postgres("too_long").await;
+    let mut long = stage.planned("1", 1);
+    // Text that repeats itself would be compressed.
+    long.deliveries[0].delivery.recipient_key =
+        std::iter::repeat_with(fastrand::alphanumeric).take(5_000).collect();
+
+    let refused = stage.store.accept(vec![Acceptance::Planned(Box::new(long))]).await.unwrap_err();
+
+    assert!(matches!(&refused, StoreError::Refused(text) if text.contains("54000")), "{refused}");
+    assert!(!refused.is_temporary());
+    stage.assert_closed().await;
 }

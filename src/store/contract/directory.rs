@@ -5,12 +5,16 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::stage::{Stage, email};
-use crate::model::audience::{AudienceQuery, Recipients, Resolution};
+use crate::model::audience::{
+    AudienceQuery, InlineRecipient, PAGE_SIZE, Recipients, Resolution, Stranger,
+};
 use crate::model::contact::{Consent, Contact, DirectoryChange, Partner};
 use crate::model::segment::SegmentFilter;
 
 on_both_stores!(
     every_audience_is_listed_whole_in_pages_whatever_the_case_of_its_ids,
+    described_recipients_are_listed_whole_in_pages_and_in_their_order,
+    no_more_questions_are_answered_at_once_than_list_so_many_recipients,
     an_owners_withdrawal_holds_against_a_grant_that_is_dated_later,
     a_feed_never_brings_back_a_withdrawn_consent_but_its_owner_does,
     an_older_change_is_not_applied,
@@ -94,6 +98,49 @@ async fn every_audience_is_listed_whole_in_pages_whatever_the_case_of_its_ids(st
         found.sort();
         assert_eq!(found, expected, "{query:?}");
     }
+}
+
+/// So many people whom an event describes.
+fn described(count: usize) -> AudienceQuery {
+    let describe = |number: usize| InlineRecipient {
+        id: Some(number.to_string()),
+        addresses: vec![email(&format!("guest-{number}"))],
+        ..InlineRecipient::default()
+    };
+    AudienceQuery::Inline((0..count).map(describe).collect())
+}
+
+async fn described_recipients_are_listed_whole_in_pages_and_in_their_order(stage: Stage) {
+    put(&stage, vec![contact("guest-3", stage.now())]).await;
+    let (mut pages, mut after) = (Vec::new(), None);
+
+    loop {
+        let answers = stage.store.resolve(vec![described(7)], after, 3).await.unwrap();
+        let [Resolution::Recipients(page)] = answers.as_slice() else { panic!("{answers:?}") };
+        assert_eq!(page.total, 7);
+        let id = |stranger: &Stranger| stranger.recipient.id.clone().unwrap();
+        let people = page.people.iter().map(|person| person.contact.id.to_string());
+        pages.push(people.chain(page.strangers.iter().map(id)).collect::<Vec<_>>());
+        after = page.next.clone();
+        if after.is_none() {
+            break;
+        }
+    }
+
+    assert_eq!(pages, [vec!["0", "1", "2"], vec!["guest-3", "4", "5"], vec!["6"]]);
+}
+
+async fn no_more_questions_are_answered_at_once_than_list_so_many_recipients(stage: Stage) {
+    let people = (0..1000).map(|number| contact(&format!("c-{number}"), stage.now())).collect();
+    put(&stage, people).await;
+    let team = || AudienceQuery::Team("operators".into());
+    let count = async |queries: Vec<AudienceQuery>| {
+        stage.store.resolve(queries, None, PAGE_SIZE).await.unwrap().len()
+    };
+
+    assert_eq!(count(vec![described(1000), team(), team(), described(1), team()]).await, 3);
+    assert_eq!(count(vec![described(900), team(), described(1000)]).await, 3);
+    assert_eq!(count(vec![described(5000)]).await, 1);
 }
 
 fn consent(granted: bool, at: Timestamp) -> Consent {

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use super::stage::{LEASE, Stage};
 use crate::model::audience::AudienceQuery;
+use crate::model::delivery::{Reason, State};
 use crate::store::NewPage;
 
 on_both_stores!(
     an_audience_is_planned_page_by_page_and_nobody_twice,
     of_two_planners_at_once_one_gets_the_page,
     a_page_whose_lease_is_over_is_planned_by_somebody_else,
+    what_a_page_decides_against_and_the_end_of_planning_are_told,
+    the_window_of_its_step_is_kept_with_a_delivery,
 );
 
 async fn accept_big(stage: &Stage) {
@@ -60,4 +63,37 @@ async fn a_page_whose_lease_is_over_is_planned_by_somebody_else(stage: Stage) {
 
     assert_eq!(stage.store.ledger().await.unwrap().deliveries.planned, 1);
     stage.assert_closed().await;
+}
+
+async fn what_a_page_decides_against_and_the_end_of_planning_are_told(stage: Stage) {
+    accept_big(&stage).await;
+    let page = stage.store.claim_page(LEASE).await.unwrap().unwrap();
+    let mut first: Vec<_> = (0..3).map(|number| stage.delivery(&page.event, number)).collect();
+    first[1].delivery.state = State::Skipped;
+    first[1].delivery.reason = Reason::SuppressedAddress;
+    let last: Vec<_> = (2..4).map(|number| stage.delivery(&page.event, number)).collect();
+    let before = stage.store.take_outbox(None, 10).await.unwrap();
+    stage.store.mark_published(before.iter().map(|told| told.id).collect()).await.unwrap();
+
+    stage.store.finish_page(page, first, Some("contact-2".into())).await.unwrap();
+    let page = stage.store.claim_page(LEASE).await.unwrap().unwrap();
+    stage.store.finish_page(page, last, None).await.unwrap();
+
+    let told = stage.store.take_outbox(None, 10).await.unwrap();
+    let keys: Vec<&str> = told.iter().map(|told| told.routing_key.as_str()).collect();
+    assert_eq!(keys, ["status.email.skipped.order.delayed", "status.event.planned.order.delayed"]);
+    let end: serde_json::Value = serde_json::from_str(&told[1].body).unwrap();
+    assert_eq!((&end["deliveries"], &end["planning"]), (&4.into(), &false.into()), "{end}");
+}
+
+async fn the_window_of_its_step_is_kept_with_a_delivery(stage: Stage) {
+    accept_big(&stage).await;
+    let page = stage.store.claim_page(LEASE).await.unwrap().unwrap();
+    let mut delivery = stage.delivery(&page.event, 0);
+    delivery.delivery.window = Some("Mon-Sat 08:00-18:00".parse().unwrap());
+    let window = delivery.delivery.window.clone();
+
+    stage.store.finish_page(page, vec![delivery], None).await.unwrap();
+
+    assert_eq!(stage.claim().await.remove(0).delivery.window, window);
 }

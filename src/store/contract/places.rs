@@ -2,13 +2,15 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
+use jiff::SignedDuration;
 use tempfile::TempDir;
 
 use super::stage::{Stage, on_postgres, postgres_url, settings};
 use crate::clock::Clock;
 use crate::model::id::RunId;
-use crate::store::{Acceptance, Place, Store, StoreError};
+use crate::store::{Acceptance, Onlooker, Place, Store, StoreError};
 
 on_both_stores!(
     a_newer_schema_is_refused_in_one_sentence,
@@ -73,6 +75,34 @@ async fn open(path: &Path) -> Result<Store, StoreError> {
     let clock = Clock::system();
     let run = RunId::new(clock.now());
     Store::open(settings(Place::Sqlite(path.to_owned())), clock, run).await
+}
+
+#[tokio::test]
+async fn a_process_whose_clock_is_wrong_goes_by_the_one_of_postgres() {
+    let (right, wrong) = (Clock::system(), Clock::system());
+    wrong.shift(SignedDuration::from_hours(1));
+    let place = Place::Postgres { url: postgres_url().into(), connections: 2 };
+    let run = RunId::new(right.now());
+    let store = Store::open_as_it_is(settings(place), wrong.clone(), run).unwrap();
+
+    store.is_empty().await.unwrap();
+
+    let off = wrong.now().duration_since(right.now()).abs();
+    assert!(off < SignedDuration::from_mins(1), "{off}");
+}
+
+#[tokio::test]
+async fn an_onlooker_sees_what_is_claimed_and_takes_no_lock_sqlite() {
+    let stage = Stage::sqlite().await;
+    stage.plan("1", 1).await;
+    let onlooker = Onlooker::new(&Place::Sqlite(stage.path()), Clock::system()).unwrap();
+    assert_eq!(onlooker.claimed().await.unwrap(), []);
+
+    let claimed = stage.claim().await;
+
+    let seen = onlooker.claimed().await.unwrap();
+    let expected: Vec<_> = claimed.iter().map(|one| (one.delivery.id, stage.store.run())).collect();
+    assert_eq!(seen, expected);
 }
 
 #[tokio::test]
@@ -219,4 +249,43 @@ async fn a_store_goes_on_when_postgres_ends_its_connections() {
     let ledger = stage.store.ledger().await.unwrap();
     assert_eq!(ledger.deliveries.planned, 40);
     stage.assert_closed().await;
+}
+
+#[tokio::test]
+async fn a_process_goes_by_the_clock_of_its_postgres_and_not_by_its_own() {
+    let _made = Stage::postgres("clock").await;
+    let (clock, own) = (Clock::system(), Clock::system());
+    let hour = Duration::from_hours(1);
+    clock.follow(own.now() + hour, Duration::ZERO);
+
+    let store = Stage::again("clock", clock.clone());
+    store.ledger().await.unwrap();
+
+    let apart = clock.now().duration_since(own.now()).unsigned_abs();
+    assert!(apart < Duration::from_mins(1), "{apart:?}");
+}
+
+#[tokio::test]
+async fn migrations_and_audits_of_a_big_postgres_take_longer_than_a_usual_statement_may() {
+    let stage = Stage::postgres("at_length").await;
+    stage.plan("1", 1).await;
+    let slow = |table: &str| {
+        format!(
+            "ALTER TABLE {table} RENAME TO {table}_rows; CREATE VIEW {table} AS \
+             WITH slow AS MATERIALIZED (SELECT pg_sleep(10.5)) \
+             SELECT {table}_rows.* FROM {table}_rows, slow"
+        )
+    };
+    let url = postgres_url();
+    let (base, _) = url.rsplit_once('/').unwrap();
+    let statements = [slow("migration"), slow("counter")];
+    let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
+    on_postgres(&format!("{base}/contract_at_length"), &statements).await;
+
+    let (applied, found) = tokio::join!(stage.store.migrate(), stage.store.audit());
+
+    assert!(applied.unwrap().is_empty());
+    assert_eq!(found.unwrap(), []);
+    let usual = stage.store.ledger().await;
+    assert!(matches!(usual, Err(StoreError::Unreachable(_))), "{usual:?}");
 }

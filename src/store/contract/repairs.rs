@@ -17,6 +17,7 @@ on_both_stores!(
     a_channel_that_is_being_sent_while_its_fallback_goes_out_is_not_tried_again,
     a_fallback_that_was_held_stands_behind_its_channel_again,
     an_event_cancels_what_it_overtakes_whichever_comes_first,
+    an_event_that_overtakes_very_many_cancels_some_at_once_and_the_gate_the_others,
     a_filter_counts_what_its_repair_then_moves,
 );
 
@@ -175,6 +176,29 @@ async fn an_event_cancels_what_it_overtakes_whichever_comes_first(stage: Stage) 
         assert_eq!(story.delivery.reason, Reason::Overtaken);
     }
     assert_eq!(stage.state(newer_id).await, State::Waiting, "it happened after the resolution");
+    stage.assert_closed().await;
+}
+
+async fn an_event_that_overtakes_very_many_cancels_some_at_once_and_the_gate_the_others(
+    stage: Stage,
+) {
+    let mut many = stage.planned("1", 5_010);
+    many.deliveries.iter_mut().for_each(|new| new.unless = vec!["order.delay_resolved".into()]);
+    stage.accept(many).await;
+    let mut resolved = stage.planned("2", 0);
+    resolved.event.event_type = "order.delay_resolved".into();
+    resolved.event.business_key = Some("DH-1".to_owned());
+    resolved.cancels = vec![("order.delayed".into(), "notice".into())];
+
+    stage.accept(resolved).await;
+
+    let states = stage.store.ledger().await.unwrap().deliveries.states;
+    assert_eq!((states["cancelled"], states["waiting"]), (5_000, 10));
+    let told = stage.store.take_outbox(None, 10_000).await.unwrap();
+    let cancelled = told.iter().filter(|told| told.routing_key.contains(".cancelled."));
+    assert_eq!(cancelled.count(), 5_000);
+    let claims = stage.claim().await;
+    assert!(claims.len() == 10 && claims.iter().all(|claim| claim.gate.is_overtaken), "{claims:?}");
     stage.assert_closed().await;
 }
 

@@ -89,6 +89,16 @@ impl Stage {
         Self::open(place, None).await
     }
 
+    /// Another store on the database that was made for this `name`, as a second process opens it.
+    pub(super) fn again(name: &str, clock: Clock) -> Store {
+        let url = postgres_url();
+        let (base, _) = url.rsplit_once('/').unwrap();
+        let place =
+            Place::Postgres { url: format!("{base}/contract_{name}").into(), connections: 8 };
+        let run = RunId::new(clock.now());
+        Store::open_as_it_is(settings(place), clock, run).unwrap()
+    }
+
     /// Where the SQLite file is.
     pub(super) fn path(&self) -> PathBuf {
         self.folder.as_ref().unwrap().path().join("loa.db")
@@ -153,6 +163,7 @@ impl Stage {
             detail: None,
             due_at: self.now(),
             expires_at: self.now() + Duration::from_hours(48),
+            window: None,
             attempts: 0,
             after: None,
             version: 1,

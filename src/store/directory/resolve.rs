@@ -1,7 +1,6 @@
 //! Answers the questions of many events at once: a few statements, however many events.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 use crate::model::address::Address;
 use crate::model::audience::{
@@ -14,13 +13,14 @@ use crate::store::rows::read_json;
 use crate::store::{Store, StoreError};
 
 use super::load::{AddressFacts, contacts, partners};
+use super::portion::{self, Rest, count_named, fitting};
 use super::segment::members;
 
 impl Store {
-    /// Answers `queries` in their order.
+    /// Answers `queries` in their order, the first of them if all together list too many recipients.
     ///
-    /// Lists of contacts begin behind `after` and hold at most `limit`; `total` and `next` say
-    /// what there is beyond.
+    /// Lists begin behind `after` and hold at most `limit`; `total` and `next` say what there is
+    /// beyond.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -30,12 +30,23 @@ impl Store {
         after: Option<ContactId>,
         limit: u32,
     ) -> Result<Vec<Resolution>, StoreError> {
-        let queries = Arc::new(queries);
         self.read(move |tx| {
             Box::pin(async move {
-                let lists = Lists::ask(tx, &queries, (after.as_ref(), limit)).await?;
+                let page = (after.as_ref(), limit);
+                let cut = queries.into_iter().map(|query| portion::cut(query, page));
+                let (mut queries, rests): (Vec<_>, Vec<_>) = cut.unzip();
+                queries.truncate(fitting(queries.iter().map(|one| count_named(one, limit))));
+                let lists = Lists::ask(tx, &queries, page).await?;
+                queries.truncate(fitting(queries.iter().map(|one| lists.count(one))));
                 let facts = Facts::ask(tx, &queries, &lists).await?;
-                Ok(queries.iter().map(|query| facts.answer(query, &lists)).collect())
+                let answer = |(query, rest): (&AudienceQuery, Option<Rest>)| {
+                    let answer = facts.answer(query, &lists);
+                    match rest {
+                        Some(rest) => rest.tell(answer),
+                        None => answer,
+                    }
+                };
+                Ok(queries.iter().zip(rests).map(answer).collect())
             })
         })
         .await
@@ -101,6 +112,18 @@ impl Lists {
             owners: owners(tx, &asked.addresses).await?,
             page: (page.0.cloned(), page.1),
         })
+    }
+
+    /// How many recipients the answer lists.
+    fn count(&self, query: &AudienceQuery) -> usize {
+        match query {
+            AudienceQuery::Inline(described) => described.len(),
+            AudienceQuery::Manager(_) | AudienceQuery::Superior(_) => 1,
+            AudienceQuery::Contacts(_)
+            | AudienceQuery::Partner { .. }
+            | AudienceQuery::Team(_)
+            | AudienceQuery::Segment(_) => self.list(query).ids.len(),
+        }
     }
 
     /// The list that a question is about.

@@ -10,7 +10,10 @@ pub(super) enum Dialect {
     Postgres,
 }
 
-/// Remembers each statement as its database reads it.
+/// How many statements are remembered; searches may ask in ever other ways.
+const REMEMBERED: usize = 1024;
+
+/// Remembers statements as their database reads them.
 pub(super) struct Statements {
     dialect: Dialect,
     known: Mutex<HashMap<String, Arc<str>>>,
@@ -28,6 +31,9 @@ impl Statements {
             return Arc::clone(written);
         }
         let written: Arc<str> = write(sql, self.dialect).into();
+        if known.len() >= REMEMBERED {
+            known.clear();
+        }
         known.insert(sql.to_owned(), Arc::clone(&written));
         written
     }
@@ -97,6 +103,20 @@ fn token_text(token: &str, dialect: Dialect) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ever_other_statements_do_not_fill_the_memory() {
+        let statements = Statements::new(Dialect::Sqlite);
+
+        for number in 0..3 * REMEMBERED {
+            assert_eq!(
+                &*statements.written(&format!("SELECT ${number}")),
+                format!("SELECT ?{number}")
+            );
+        }
+
+        assert!(statements.known.lock().unwrap().len() <= REMEMBERED);
+    }
 
     #[test]
     fn sqlite_gets_its_own_placeholders_and_no_locks() {

@@ -1,10 +1,14 @@
 //! PostgreSQL: a pool of connections, every wait bounded, conflicts tried again in one place.
 
+mod arrays;
+
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use deadpool_postgres::{ManagerConfig, Pool, PoolError, RecyclingMethod, Timeouts, Transaction};
+use deadpool_postgres::{
+    ClientWrapper, ManagerConfig, Pool, PoolError, RecyclingMethod, Timeouts, Transaction,
+};
 use futures_util::future::{BoxFuture, try_join_all};
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -12,22 +16,29 @@ use tokio_postgres::config::{SslMode, TargetSessionAttrs};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{IsolationLevel, NoTls, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
+use tracing::warn;
 
+use self::arrays::{Param, insert_of_arrays, update_of_arrays};
 use super::dialect::{Dialect, Statements};
 use super::value::{Row, Value};
 use super::{Form, Tx, Write};
 use crate::clock::Clock;
 use crate::store::StoreError;
-use crate::store::error::with_causes;
+use crate::telemetry::with_causes;
 
 /// The longest wait for a connection, new or from the pool.
 const CONNECT: Duration = Duration::from_secs(5);
-/// The longest that one transaction may take, however slowly its statements go.
+/// The longest that one transaction may take, however slowly its statements go; but for those that
+/// are run at length.
 const TRANSACTION: Duration = Duration::from_secs(30);
 /// How often a transaction that met another one is tried.
 const TRIES: u32 = 8;
 /// How long the difference between the database's clock and ours is believed.
 const CLOCK_AGE: Duration = Duration::from_secs(10);
+/// How many statements a connection keeps prepared; searches may ask in ever other ways.
+const PREPARED: usize = 512;
+/// From how much on it is said that two clocks differ.
+const NOTABLE_JUMP: Duration = Duration::from_secs(2);
 /// What each session is told: nothing waits for ever, and what is committed is on disk, whatever
 /// the database's own settings say.
 const SESSION: &str = "-c statement_timeout=10000 -c lock_timeout=5000 \
@@ -127,27 +138,29 @@ impl Postgres {
         self.run(work, true).await
     }
 
+    /// Runs `work` as one transaction that may take as long as it needs; nobody else is to wait for it.
+    ///
+    /// Its connection is not given back to the pool: if the caller gives up, no other transaction meets
+    /// what the database still does for this one.
+    pub(in crate::store) async fn run_at_length<T, F>(
+        &self,
+        work: F,
+        read_only: bool,
+    ) -> Result<T, StoreError>
+    where
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>>,
+    {
+        let mut client = deadpool_postgres::Client::take(self.pool.get().await?);
+        self.transact(&mut client, work, (read_only, "SET LOCAL statement_timeout = 0")).await
+    }
+
     async fn run<T, F>(&self, work: F, read_only: bool) -> Result<T, StoreError>
     where
         F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>>,
     {
         let mut client = self.pool.get().await?;
-        let result = tokio::time::timeout(TRANSACTION, async {
-            let now = self.now(&client).await?;
-            let builder = client.build_transaction().read_only(read_only);
-            let level = match read_only {
-                true => IsolationLevel::RepeatableRead,
-                false => IsolationLevel::ReadCommitted,
-            };
-            let inner = builder.isolation_level(level).start().await?;
-            let mut tx = Tx::Postgres(PostgresTx { inner, statements: &self.statements, now });
-            let value = work(&mut tx).await?;
-            if let Tx::Postgres(tx) = tx {
-                tx.inner.commit().await?;
-            }
-            Ok(value)
-        })
-        .await;
+        let transaction = self.transact(&mut client, work, (read_only, ""));
+        let result = tokio::time::timeout(TRANSACTION, transaction).await;
         let result = result.unwrap_or_else(|_| {
             let seconds = TRANSACTION.as_secs();
             Err(StoreError::Unreachable(format!("no answer within {seconds} s")))
@@ -159,8 +172,39 @@ impl Postgres {
         result
     }
 
-    /// The database's time, asked for now and then and counted on by our monotonic clock.
-    async fn now(&self, client: &deadpool_postgres::Client) -> Result<Timestamp, StoreError> {
+    async fn transact<T, F>(
+        &self,
+        client: &mut ClientWrapper,
+        work: F,
+        (read_only, first): (bool, &str),
+    ) -> Result<T, StoreError>
+    where
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>>,
+    {
+        if client.statement_cache.size() >= PREPARED {
+            client.statement_cache.clear();
+        }
+        let now = self.now(client).await?;
+        let level = match read_only {
+            true => IsolationLevel::RepeatableRead,
+            false => IsolationLevel::ReadCommitted,
+        };
+        let builder = client.build_transaction().read_only(read_only).isolation_level(level);
+        let inner = builder.start().await?;
+        if !first.is_empty() {
+            inner.batch_execute(first).await?;
+        }
+        let mut tx = Tx::Postgres(PostgresTx { inner, statements: &self.statements, now });
+        let value = work(&mut tx).await?;
+        if let Tx::Postgres(tx) = tx {
+            tx.inner.commit().await?;
+        }
+        Ok(value)
+    }
+
+    /// The database's time, asked for now and then and counted on by our monotonic clock; the whole
+    /// process goes by it.
+    async fn now(&self, client: &ClientWrapper) -> Result<Timestamp, StoreError> {
         if self.clock.is_manual() {
             return Ok(self.clock.now());
         }
@@ -172,11 +216,20 @@ impl Postgres {
             }
         }
         let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+        let asked = self.clock.monotonic();
         let micros: i64 = client.query_one(sql, &[]).await?.try_get(0)?;
         let shown = Timestamp::from_microsecond(micros).unwrap_or(Timestamp::MAX);
-        let seen = DatabaseClock { shown, at: self.clock.monotonic() };
+        // It was shown at some moment between the question and the answer.
+        let half = self.clock.monotonic().saturating_sub(asked) / 2;
+        let seen = DatabaseClock { shown, at: asked + half };
         *self.database_clock.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen);
-        Ok(shown)
+        let jump = self.clock.follow(shown, half);
+        if jump.unsigned_abs() >= NOTABLE_JUMP {
+            let way = if jump.is_positive() { "behind" } else { "ahead of" };
+            let by = jump.unsigned_abs().as_secs();
+            warn!("this machine's clock is {by} s {way} the database's, which counts from now on");
+        }
+        Ok(shown.checked_add(half).unwrap_or(Timestamp::MAX))
     }
 }
 
@@ -229,6 +282,19 @@ impl PostgresTx<'_> {
         try_join_all(runs).await
     }
 
+    pub(super) async fn insert_returning(&mut self, write: &Write) -> Result<Vec<Row>, StoreError> {
+        let mut found = Vec::new();
+        if write.rows.is_empty() {
+            return Ok(found);
+        }
+        let (statement, runs) = self.prepare_write(write).await?;
+        for params in runs {
+            let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(Param::as_sql).collect();
+            found.extend(rows(self.inner.query(&statement, &params).await?)?);
+        }
+        Ok(found)
+    }
+
     pub(super) async fn execute_many(
         &mut self,
         sql: &str,
@@ -242,20 +308,25 @@ impl PostgresTx<'_> {
         try_join_all(runs).await
     }
 
-    pub(super) async fn write_all(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+    pub(super) async fn write_all(&mut self, writes: &[Write]) -> Result<Vec<u64>, StoreError> {
         let mut prepared = Vec::with_capacity(writes.len());
-        for write in writes.iter().filter(|write| !write.rows.is_empty()) {
-            prepared.push(self.prepare_write(write).await?);
+        for (index, write) in writes.iter().enumerate().filter(|(_, one)| !one.rows.is_empty()) {
+            prepared.push((index, self.prepare_write(write).await?));
         }
         let inner = &self.inner;
-        let runs = prepared.iter().flat_map(|(statement, runs)| {
+        let runs = prepared.iter().flat_map(|(index, (statement, runs))| {
             runs.iter().map(move |params| async move {
                 let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(Param::as_sql).collect();
-                inner.execute(statement, &params).await
+                inner.execute(statement, &params).await.map(|changed| (*index, changed))
             })
         });
-        try_join_all(runs).await?;
-        Ok(())
+        let mut counts = vec![0; writes.len()];
+        for (index, changed) in try_join_all(runs).await? {
+            if let Some(count) = counts.get_mut(index) {
+                *count += changed;
+            }
+        }
+        Ok(counts)
     }
 
     /// The statement of one row and the parameters of each, or one for all rows where there is one.
@@ -311,50 +382,6 @@ impl PostgresTx<'_> {
     }
 }
 
-/// A parameter of a statement: of one row, or of all rows as an array.
-enum Param<'w> {
-    One(&'w Value),
-    Column(Vec<&'w Value>),
-}
-
-impl Param<'_> {
-    fn as_sql(&self) -> &(dyn ToSql + Sync) {
-        match self {
-            Self::One(value) => *value,
-            Self::Column(values) => values,
-        }
-    }
-}
-
-/// The insert of one row turned into one of many: an array a column, of these types.
-fn insert_of_arrays(sql: &str, kinds: &[&str]) -> Option<String> {
-    let one: Vec<String> = (1..=kinds.len()).map(|number| format!("${number}")).collect();
-    let (before, after) = sql.split_once(&format!("VALUES ({})", one.join(", ")))?;
-    Some(format!("{before}SELECT * FROM {}{after}", unnest(kinds)))
-}
-
-/// The update of one row, found by `$1`, turned into one of many.
-fn update_of_arrays(sql: &str, kinds: &[&str]) -> Option<String> {
-    let (set, found) = sql.split_once(" WHERE ")?;
-    let names: Vec<String> = (1..=kinds.len()).map(|number| format!("new_{number}")).collect();
-    // The highest first, so that `$1` is not found in `$10`.
-    let named =
-        (1..=kinds.len()).rev().fold((set.to_owned(), found.to_owned()), |texts, number| {
-            let (param, name) = (format!("${number}"), format!("new.new_{number}"));
-            (texts.0.replace(&param, &name), texts.1.replace(&param, &name))
-        });
-    let (set, found) = named;
-    Some(format!("{set} FROM {} AS new ({}) WHERE {found}", unnest(kinds), names.join(", ")))
-}
-
-/// Rows out of an array a parameter, of these types.
-fn unnest(kinds: &[&str]) -> String {
-    let numbered = kinds.iter().enumerate();
-    let arrays: Vec<String> =
-        numbered.map(|(index, kind)| format!("${}::{kind}[]", index + 1)).collect();
-    format!("unnest({})", arrays.join(", "))
-}
-
 fn as_sql(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     params.iter().map(|param| param as &(dyn ToSql + Sync)).collect()
 }
@@ -365,39 +392,4 @@ fn rows(rows: Vec<tokio_postgres::Row>) -> Result<Vec<Row>, StoreError> {
         columns.map(|column| Value::from_postgres(row, column)).collect::<Result<_, _>>().map(Row)
     };
     Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_insert_of_one_row_becomes_one_of_many() {
-        let one = "INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT DO NOTHING";
-
-        assert_eq!(
-            insert_of_arrays(one, &["uuid", "text"]).as_deref(),
-            Some(
-                "INSERT INTO t (a, b) SELECT * FROM unnest($1::uuid[], $2::text[]) \
-                 ON CONFLICT DO NOTHING"
-            )
-        );
-        assert_eq!(
-            insert_of_arrays("INSERT INTO t (a, b) VALUES ($2, $1)", &["uuid", "text"]),
-            None
-        );
-    }
-
-    #[test]
-    fn an_update_of_one_row_becomes_one_of_many() {
-        let one = "UPDATE t SET a = COALESCE($2, a), b = b + 1 WHERE id = $1";
-
-        assert_eq!(
-            update_of_arrays(one, &["uuid", "text"]).as_deref(),
-            Some(
-                "UPDATE t SET a = COALESCE(new.new_2, a), b = b + 1 \
-                 FROM unnest($1::uuid[], $2::text[]) AS new (new_1, new_2) WHERE id = new.new_1"
-            )
-        );
-    }
 }

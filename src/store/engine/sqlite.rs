@@ -101,6 +101,14 @@ impl Sqlite {
     }
 }
 
+/// The rows of a statement on a file that another process owns; no lock of theirs is taken.
+pub(in crate::store) fn look(path: &Path, sql: &str) -> Result<Vec<Row>, StoreError> {
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let statements = Statements::new(Dialect::Sqlite);
+    let now = Timestamp::UNIX_EPOCH;
+    SqliteTx { connection: &mut connection, statements: &statements, now }.query(sql, &[])
+}
+
 /// Runs `work` on a connection that is inside a transaction.
 fn run<T, F>(
     connection: &mut Connection,

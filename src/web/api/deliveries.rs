@@ -253,6 +253,7 @@ pub(in crate::web) async fn repair(
         }
     };
     let mut ids = body.ids;
+    let mut fitting = 0;
     if let Some(filter) = body.filter {
         let mut filter = filter.read()?;
         filter.states = repair.fitting(&filter.states);
@@ -261,11 +262,15 @@ pub(in crate::web) async fn repair(
             let text = format!("{} is for {} deliveries only", body.action, fits.join(", "));
             return Err(Problem::bad_request("/filter/state", text));
         }
-        let found = surroundings.store.deliveries(filter, None, MAX_REPAIRS).await?;
-        ids.extend(found.iter().map(|delivery| delivery.id));
+        fitting = surroundings.store.count_deliveries(filter.clone()).await?;
+        if !body.dry_run {
+            let found = surroundings.store.deliveries(filter, None, MAX_REPAIRS).await?;
+            ids.extend(found.iter().map(|delivery| delivery.id));
+        }
     }
+    let more = left_over(fitting);
     if body.dry_run {
-        return Ok(Json(json!({ "count": ids.len() })));
+        return Ok(Json(json!({ "count": ids.len() as u64 + fitting, "more": more })));
     }
     let results = surroundings.store.repair(ids.clone(), repair).await?;
     surroundings.pipeline.desks().wake_all();
@@ -277,7 +282,12 @@ pub(in crate::web) async fn repair(
         Repaired::Missing => json!({ "id": id, "result": "missing" }),
     };
     let rows: Vec<Value> = ids.into_iter().zip(results).map(row).collect();
-    Ok(Json(json!({ "moved": moved, "results": rows })))
+    Ok(Json(json!({ "moved": moved, "more": more, "results": rows })))
+}
+
+/// How many of those that fit a filter one repair leaves for the next.
+fn left_over(fitting: u64) -> u64 {
+    fitting.saturating_sub(u64::from(MAX_REPAIRS))
 }
 
 /// A delivery as lists show it; the address masked.
@@ -294,4 +304,15 @@ pub(in crate::web) fn delivery_json(delivery: &Delivery) -> Value {
         "version": delivery.version, "created_at": delivery.created_at,
         "updated_at": delivery.updated_at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repair_says_how_many_it_leaves_for_the_next() {
+        assert_eq!(left_over(10_000), 0);
+        assert_eq!(left_over(12_345), 2_345);
+    }
 }

@@ -60,7 +60,7 @@ pub(in crate::web) async fn create(
     if !surroundings.store.add_key(new).await? {
         return Err(Problem::conflict(format!("there is a key {name} already; revoke it first")));
     }
-    tracing::info!(name, id, "made the key {name} ({id})");
+    tracing::info!(key.name = name, key.id = id, "made the key {name} ({id})");
     let body = json!({
         "id": id, "name": name, "key": key, "scopes": scopes, "expires_at": expires_at,
     });
@@ -75,7 +75,7 @@ pub(in crate::web) async fn revoke(
     if !surroundings.store.revoke_key(name.clone()).await? {
         return Err(Problem::not_found("key"));
     }
-    tracing::info!(name, "revoked the key {name}");
+    tracing::info!(key.name = name, "revoked the key {name}");
     Ok(StatusCode::NO_CONTENT)
 }
 

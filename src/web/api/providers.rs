@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::model::address::{Address, Channel};
+use crate::model::contact::Suppression;
 use crate::model::id::ProviderName;
 use crate::model::outcome::{Answer, Verdict};
 use crate::pipeline::Trial;
@@ -43,10 +44,20 @@ pub(in crate::web) async fn hold(
     let name = known(&surroundings, name)?;
     let reason = String::from_utf8_lossy(&body).trim().chars().take(200).collect::<String>();
     let reason = if reason.is_empty() { "held by an operator".to_owned() } else { reason };
-    let is_new =
-        surroundings.store.hold_provider(name.clone(), reason, "operator".to_owned()).await?;
-    surroundings.pipeline.desks().heed_hold(&name, true);
+    let is_new = hold_provider(&surroundings, &name, reason, "operator".to_owned()).await?;
     Ok(Json(json!({ "held": true, "was_held": !is_new })))
+}
+
+/// Puts a provider on hold, from here on at once; says whether it was not before.
+pub(in crate::web) async fn hold_provider(
+    surroundings: &Surroundings,
+    name: &ProviderName,
+    reason: String,
+    by: String,
+) -> Result<bool, Problem> {
+    let is_new = surroundings.store.hold_provider(name.clone(), reason, by).await?;
+    surroundings.pipeline.desks().heed_hold(name, true);
+    Ok(is_new)
 }
 
 /// Ends a provider's hold.
@@ -55,9 +66,18 @@ pub(in crate::web) async fn release(
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let name = known(&surroundings, name)?;
-    let was_held = surroundings.store.release_provider(name.clone()).await?;
-    surroundings.pipeline.desks().heed_hold(&name, false);
+    let was_held = release_provider(&surroundings, &name).await?;
     Ok(Json(json!({ "held": false, "was_held": was_held })))
+}
+
+/// Ends a provider's hold, from here on at once; says whether there was one.
+pub(in crate::web) async fn release_provider(
+    surroundings: &Surroundings,
+    name: &ProviderName,
+) -> Result<bool, Problem> {
+    let was_held = surroundings.store.release_provider(name.clone()).await?;
+    surroundings.pipeline.desks().heed_hold(name, false);
+    Ok(was_held)
 }
 
 /// Whom a test message is for.
@@ -96,13 +116,19 @@ pub(in crate::web) async fn test(
     })))
 }
 
-/// Sends one test message by a provider to what a person wrote.
+/// Sends one test message by a provider to what a person wrote, unless the address is suppressed.
 pub(in crate::web) async fn send_test(
     surroundings: &Surroundings,
     name: &ProviderName,
     to: &str,
 ) -> Result<Trial, Problem> {
     let to = address(surroundings, name, to.trim())?;
+    let suppressed = surroundings.store.suppressions_of(vec![to.clone()]).await?;
+    if let Some(Suppression { reason, .. }) = suppressed.first() {
+        let text = "must not be used";
+        let help = "lift that first, or test by another address";
+        return Err(Problem::conflict(format!("this address {text} ({reason}); {help}")));
+    }
     let tried = surroundings.pipeline.try_provider(name, to).await;
     let trial = tried.ok_or_else(|| Problem::not_found("provider"))?;
     let class = trial.outcome.verdict.class().as_str();

@@ -14,6 +14,7 @@ use super::{PageQuery, next};
 use crate::model::event::{Arrival, RejectedEvent, Transport};
 use crate::model::id::RejectedId;
 use crate::pipeline::{Answer, OnReject};
+use crate::store::RejectedLine;
 use crate::web::Surroundings;
 use crate::web::problem::{self, Problem};
 
@@ -25,7 +26,7 @@ pub(in crate::web) async fn list(
     let limit = page.limit();
     let found = surroundings.store.rejected_events(page.cursor()?, limit).await?;
     let is_full = found.len() == limit as usize;
-    let next = found.last().and_then(|last| next(is_full, last.arrival.at, last.id.0));
+    let next = found.last().and_then(|last| next(is_full, last.at, last.id.0));
     let rows: Vec<Value> = found.iter().map(summary).collect();
     Ok(Json(json!({ "rejected": rows, "next": next })))
 }
@@ -36,7 +37,7 @@ pub(in crate::web) async fn show(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let event = find(&surroundings, &id).await?;
-    let mut whole = summary(&event);
+    let mut whole = summary(&RejectedLine::of(&event));
     whole["properties"] = json!(event.arrival.properties);
     whole["body"] = json!(String::from_utf8_lossy(&event.arrival.bytes));
     Ok(Json(whole))
@@ -106,11 +107,11 @@ pub(in crate::web) async fn find(
     event.ok_or_else(|| Problem::not_found("rejected event"))
 }
 
-fn summary(event: &RejectedEvent) -> Value {
-    let RejectedEvent { id, arrival, rejection } = event;
+fn summary(event: &RejectedLine) -> Value {
+    let RejectedLine { id, rejection, transport, at, size } = event;
     json!({
         "id": id, "reason": rejection.reason, "pointer": rejection.place,
         "message": rejection.message, "type": rejection.event_type, "event": rejection.key,
-        "transport": arrival.transport, "at": arrival.at, "bytes": arrival.bytes.len(),
+        "transport": transport, "at": at, "bytes": size,
     })
 }

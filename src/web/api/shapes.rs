@@ -257,6 +257,7 @@ pub(super) const ONE_DELIVERY: &[Member] = &[
 pub(super) const REPAIRS: &[Member] = &[
     ("count?", Count, "how many there are, on a dry run"),
     ("moved?", Count, "how many were moved"),
+    ("more", Count, "how many more fit the filter than one repair takes"),
     ("results?", Many(&REPAIRED), "what became of each"),
 ];
 pub(super) const REJECTIONS: &[Member] = &[("rejected", Many(&REJECTED), "the newest first"), NEXT];

@@ -28,7 +28,7 @@ impl Attempts {
     /// How long `from` has to wait before its next try, if it failed too often.
     pub(super) fn wait(&self, from: IpAddr, now: Duration) -> Option<Duration> {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = failures.get(&place(from)).filter(|failed| failed.count >= ALLOWED)?;
+        let failed = failures.get(&one_place(from)).filter(|failed| failed.count >= ALLOWED)?;
         (failed.since + WINDOW).checked_sub(now).filter(|wait| !wait.is_zero())
     }
 
@@ -39,12 +39,12 @@ impl Attempts {
         if failures.len() >= PLACES {
             failures.clear();
         }
-        failures.entry(place(from)).or_insert(Failures { since: now, count: 0 }).count += 1;
+        failures.entry(one_place(from)).or_insert(Failures { since: now, count: 0 }).count += 1;
     }
 }
 
 /// The network that one household or host has to itself: the address, or the /64 of IPv6.
-fn place(from: IpAddr) -> IpAddr {
+pub(in crate::web) fn one_place(from: IpAddr) -> IpAddr {
     match from.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => {

@@ -92,6 +92,7 @@ pub(in crate::web) async fn sign_in(
         return Ok(page(StatusCode::FORBIDDEN, Word::Foreign));
     }
     let from = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |Extension(info)| info.0.ip());
+    let from = behind_proxy(from, &headers);
     if let Some(wait) = attempts.wait(from, clock.monotonic()) {
         let seconds = [(header::RETRY_AFTER, (wait.as_secs() + 1).to_string())];
         return Ok((seconds, page(StatusCode::TOO_MANY_REQUESTS, Word::TooMany)).into_response());
@@ -108,6 +109,19 @@ pub(in crate::web) async fn sign_in(
     tracing::info!(user, "{user} signed in to the console");
     let cookie = [(header::SET_COOKIE, set_cookie(config, Some(&secret)))];
     Ok((cookie, Redirect::to("/")).into_response())
+}
+
+/// Where a request came from: what a proxy on this machine or in this network says last of it, so
+/// that one who guesses keeps nobody else out. Who passes the proxy by may lie in it, which spares
+/// them the wait, but a link cannot be guessed.
+fn behind_proxy(peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let is_near = match peer.to_canonical() {
+        IpAddr::V4(address) => address.is_loopback() || address.is_private(),
+        IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
+    };
+    let said = headers.get_all("x-forwarded-for").iter().next_back();
+    let last = said.and_then(|said| said.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    if is_near { last.unwrap_or(peer) } else { peer }
 }
 
 /// Asks for a press on the button that ends the session.
@@ -143,5 +157,25 @@ fn page(status: StatusCode, word: Word) -> Response {
             tracing::error!(%error, "the login page does not render: {error}");
             Problem::internal().into_response()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_by_a_proxy_nearby_is_told_from_others_and_who_comes_straight_is_believed_nothing()
+    {
+        let from = |peer: &str, said: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-for", header::HeaderValue::from_static(said));
+            behind_proxy(peer.parse().unwrap(), &headers).to_string()
+        };
+
+        assert_eq!(from("127.0.0.1", "203.0.113.7"), "203.0.113.7");
+        assert_eq!(from("10.0.0.2", "198.51.100.1, 203.0.113.7"), "203.0.113.7");
+        assert_eq!(from("198.51.100.9", "203.0.113.7"), "198.51.100.9");
+        assert_eq!(from("127.0.0.1", "unknown"), "127.0.0.1");
     }
 }

@@ -16,6 +16,8 @@ pub(super) struct Said {
     pub(super) about: &'static str,
     /// Why it does not render; then there is nothing else.
     pub(super) fault: String,
+    /// Whether `only_to` kept it from a provider that sends.
+    pub(super) is_kept_back: bool,
     pub(super) is_email: bool,
     pub(super) is_sms: bool,
     pub(super) from: String,
@@ -41,6 +43,7 @@ impl Said {
         Self {
             about,
             fault: String::new(),
+            is_kept_back: false,
             is_email: channel == Channel::Email.as_str(),
             is_sms: channel == Channel::Sms.as_str(),
             from,
@@ -54,6 +57,14 @@ impl Said {
                 .replace("{letters}", &view.number(letters)),
             html: message.get("html").and_then(Value::as_str).map(str::to_owned),
         }
+    }
+
+    /// Reads a message that was captured, and says why it was.
+    pub(super) fn captured(message: &Value, view: &View) -> Self {
+        if message.get("captured_by").is_none() {
+            return Self::of(message, view.t("message.captured"), view);
+        }
+        Self { is_kept_back: true, ..Self::of(message, view.t("message.kept_back"), view) }
     }
 
     /// The HTML part of an email.
@@ -74,7 +85,7 @@ pub(super) async fn said(
         return Ok(None);
     }
     Ok(Some(match surroundings.pipeline.reread(story).await? {
-        Reread::Captured(message) => Said::of(&message, view.t("message.captured"), view),
+        Reread::Captured(message) => Said::captured(&message, view),
         Reread::Sent(message) => Said::of(&message, view.t("message.sent"), view),
         Reread::Preview(message) => Said::of(&message, view.t("message.preview"), view),
         Reread::Faulty(fault) => {

@@ -15,7 +15,7 @@ use crate::provider;
 use crate::send::breaker::BreakerState;
 use crate::store::ProviderHold;
 use crate::web::Surroundings;
-use crate::web::api::providers::{known, send_test};
+use crate::web::api::providers::{hold_provider, known, release_provider, send_test};
 use crate::web::problem::Problem;
 
 /// A provider as a row of a list.
@@ -129,7 +129,7 @@ pub(super) async fn hold(
         true => view.t("providers.by_hand").to_owned(),
         false => reason,
     };
-    surroundings.store.hold_provider(name, reason, view.user.clone()).await?;
+    hold_provider(&surroundings, &name, reason, view.user.clone()).await?;
     Ok(Redirect::to("/providers?done=provider_held"))
 }
 
@@ -139,8 +139,7 @@ pub(super) async fn release(
     Path(name): Path<String>,
 ) -> Result<Redirect, Problem> {
     let name = known(&surroundings, name)?;
-    surroundings.store.release_provider(name).await?;
-    surroundings.pipeline.desks().wake_all();
+    release_provider(&surroundings, &name).await?;
     Ok(Redirect::to("/providers?done=provider_released"))
 }
 

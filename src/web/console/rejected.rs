@@ -11,7 +11,7 @@ use super::page;
 use super::view::View;
 use crate::model::event::{Properties, RejectReason, RejectedEvent};
 use crate::pipeline::Rehearsal;
-use crate::store::RejectedFilter;
+use crate::store::{RejectedFilter, RejectedLine};
 use crate::web::Surroundings;
 use crate::web::api::rejected::find;
 use crate::web::api::{PageQuery, next};
@@ -58,18 +58,18 @@ pub(super) struct RejectedRow {
 }
 
 impl RejectedRow {
-    pub(super) fn of(event: &RejectedEvent, view: &View) -> Self {
-        let RejectedEvent { id, arrival, rejection } = event;
-        let bytes = i64::try_from(arrival.bytes.len()).unwrap_or(i64::MAX);
+    pub(super) fn of(event: &RejectedLine, view: &View) -> Self {
+        let RejectedLine { id, rejection, transport, at, size } = event;
+        let bytes = i64::try_from(*size).unwrap_or(i64::MAX);
         Self {
             id: id.to_string(),
-            at: view.moment(arrival.at),
+            at: view.moment(*at),
             reason: view.word("reject", rejection.reason.as_str()),
             place: rejection.place.clone().unwrap_or_default(),
             message: rejection.message.clone(),
             kind: rejection.event_type.clone().unwrap_or_default(),
             key: rejection.key.as_ref().map(ToString::to_string).unwrap_or_default(),
-            transport: view.word("transport", arrival.transport.as_str()),
+            transport: view.word("transport", transport.as_str()),
             bytes: view.number(bytes),
         }
     }
@@ -112,7 +112,7 @@ pub(super) async fn list(
     let store = &surroundings.store;
     let found = store.find_rejected_events(query.filter(), cursor, ROWS).await?;
     let is_full = found.len() == ROWS as usize;
-    let next = found.last().and_then(|last| next(is_full, last.arrival.at, last.id.0));
+    let next = found.last().and_then(|last| next(is_full, last.at, last.id.0));
     let reason = |reason: RejectReason| (reason.as_str(), view.word("reject", reason.as_str()));
     let kinds = surroundings.config.catalogue.types.keys();
     Ok(page(&RejectedList {
@@ -167,7 +167,7 @@ pub(super) fn rejection_page(
 ) -> Response {
     let bytes = &event.arrival.bytes;
     page(&RejectionPage {
-        row: RejectedRow::of(event, &view),
+        row: RejectedRow::of(&RejectedLine::of(event), &view),
         properties: properties(&event.arrival.properties),
         body: edited.or_else(|| legible(bytes)),
         bytes: String::from_utf8_lossy(bytes).chars().take(4000).collect(),

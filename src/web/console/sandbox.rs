@@ -92,7 +92,7 @@ fn captured_row(view: &View, captured: &Captured) -> CapturedRow {
         row: Row::of(&captured.delivery, view),
         at: view.moment(captured.at),
         to: to.unwrap_or_default().to_owned(),
-        said: Said::of(&captured.message, view.t("message.captured"), view),
+        said: Said::captured(&captured.message, view),
     }
 }
 

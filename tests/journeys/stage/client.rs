@@ -15,11 +15,16 @@ pub(crate) struct Client {
     data: PathBuf,
 }
 
+/// Speaks HTTP without a proxy of the environment.
+pub(crate) fn http() -> reqwest::Client {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
 impl Client {
     /// A client for the Loa that leaves `server.json` in `data`; `check` may fail the wait for it.
     pub(super) async fn connect(data: PathBuf, mut check: impl FnMut()) -> Self {
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let http = http();
         let file = data.join("server.json");
         let (url, token) = wait_for("Loa to answer", || {
             check();

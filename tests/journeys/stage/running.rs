@@ -28,6 +28,15 @@ impl Deref for Running {
 impl Running {
     /// Starts Loa on `folder` and returns once it answers.
     pub(crate) async fn start(folder: &TempDir, settings: &str) -> Self {
+        Self::start_with(folder, settings, &[]).await
+    }
+
+    /// The same, with more of an environment.
+    pub(crate) async fn start_with(
+        folder: &TempDir,
+        settings: &str,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let file = folder.path().join("loa.toml");
         std::fs::write(&file, settings).unwrap();
         let data = folder.path().join("data");
@@ -38,6 +47,7 @@ impl Running {
             .arg(&file)
             .arg("--data-dir")
             .arg(&data)
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(OpenOptions::new().create(true).append(true).open(&log).unwrap())
             .spawn()

@@ -122,5 +122,5 @@ fn what_statuses_mean_can_be_said() {
     assert_eq!(class(&own, 302, ""), VerdictClass::Accepted);
     assert_eq!(class(&own, 500, ""), VerdictClass::Later);
     let busy = own.outcome(&Reply { retry_after: after, ..reply(409, "") });
-    assert_eq!(busy.verdict, Verdict::Later { after, whole_provider: false });
+    assert_eq!(busy.verdict, Verdict::Later { after, obstacle: Obstacle::Call });
 }

@@ -1,0 +1,105 @@
+//! How long a text may be that things are looked up by, so that every store can index it.
+
+use crate::model::contact::{Contact, DirectoryChange, Partner};
+use crate::model::id::{ContactId, PartnerId, TeamName};
+
+/// The most bytes of an id, a name, a tag or a team: PostgreSQL indexes rows of up to 2,700.
+pub const MAX_NAME: usize = 512;
+
+/// What is wrong with a contact or partner, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flaw {
+    /// JSON pointer to the member.
+    pub pointer: String,
+    /// What is wrong there and what was expected.
+    pub message: String,
+}
+
+/// What is wrong with `text` as something that things are looked up by.
+///
+/// # Errors
+/// The fault, which never repeats the text.
+pub fn check_name(text: &str) -> Result<(), String> {
+    check(text, MAX_NAME)
+}
+
+fn check(text: &str, most: usize) -> Result<(), String> {
+    if text.len() > most {
+        return Err(format!("longer than {most} bytes"));
+    }
+    match text.contains('\0') {
+        true => Err("holds the character U+0000, which cannot be kept".to_owned()),
+        false => Ok(()),
+    }
+}
+
+impl DirectoryChange {
+    /// The first thing in it that no store can keep or no plan can use; addresses bound themselves.
+    pub fn find_flaw(&self) -> Option<Flaw> {
+        let (texts, twin) = match self {
+            Self::Partner(partner) => (of_partner(partner), find_twin(partner)),
+            Self::Contact { contact, .. } => (of_contact(contact), None),
+        };
+        let flaw = |text: Text| Some(Flaw { message: text.check().err()?, pointer: text.pointer });
+        texts.into_iter().find_map(flaw).or(twin)
+    }
+}
+
+/// A text of a change, with its place.
+struct Text {
+    pointer: String,
+    text: String,
+    most: usize,
+}
+
+impl Text {
+    fn check(&self) -> Result<(), String> {
+        check(&self.text, self.most)
+    }
+}
+
+fn name(pointer: &str, text: Option<&str>) -> Option<Text> {
+    Some(Text { pointer: pointer.to_owned(), text: text?.to_owned(), most: MAX_NAME })
+}
+
+fn list<'a>(pointer: &str, texts: impl Iterator<Item = &'a str>) -> Vec<Text> {
+    let placed = |(index, text)| name(&format!("{pointer}/{index}"), Some(text));
+    texts.enumerate().filter_map(placed).collect()
+}
+
+fn of_partner(partner: &Partner) -> Vec<Text> {
+    let own = [
+        name("/id", Some(partner.id.as_str())),
+        name("/name", Some(&partner.name)),
+        name("/manager", partner.manager.as_ref().map(ContactId::as_str)),
+        name("/region", partner.region.as_deref()),
+    ];
+    let tags = list("/tags", partner.tags.iter().map(String::as_str));
+    own.into_iter().flatten().chain(tags).collect()
+}
+
+fn of_contact(contact: &Contact) -> Vec<Text> {
+    let own = [
+        name("/id", Some(contact.id.as_str())),
+        name("/name", Some(&contact.name)),
+        name("/partner", contact.partner.as_ref().map(PartnerId::as_str)),
+        name("/superior", contact.superior.as_ref().map(ContactId::as_str)),
+        name("/duty", contact.duty.as_deref()),
+        name("/region", contact.region.as_deref()),
+        // Nothing is looked up by it.
+        name("/signature", contact.signature.as_deref())
+            .map(|text| Text { most: usize::MAX, ..text }),
+    ];
+    let tags = list("/tags", contact.tags.iter().map(String::as_str));
+    let teams = list("/teams", contact.teams.iter().map(TeamName::as_str));
+    own.into_iter().flatten().chain(tags).chain(teams).collect()
+}
+
+/// A channel that a partner names a second time; which place it is to have, nobody knows.
+fn find_twin(partner: &Partner) -> Option<Flaw> {
+    let mut placed = partner.channels.iter().enumerate();
+    let (index, channel) =
+        placed.find(|(index, channel)| partner.channels[..*index].contains(channel))?;
+    let message = format!("`{channel}` stands there twice; name each channel once");
+    Some(Flaw { pointer: format!("/channels/{index}"), message })
+}
