@@ -72,7 +72,9 @@ impl Planner {
         };
         let (id, event) = (page.id, page.event.id);
         match plan_page(&self.pipeline, &self.rulebook.load_full(), page).await? {
-            Ok(()) => drop(self.put_off.remove(&id)),
+            Ok(()) => {
+                self.put_off.remove(&id);
+            }
             Err(fault) if self.put_off.insert(id) => {
                 error!(event.id = %event, "the audience of event {event} is not planned on: {fault}");
             }
