@@ -1,6 +1,7 @@
 //! `loa run`: takes events in and delivers, until it is stopped.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,9 +9,10 @@ use std::time::Duration;
 use clap::Args;
 use jiff::SignedDuration;
 use serde_json::json;
+use tracing::warn;
 
 use super::{Failure, Output, Settings};
-use crate::app::App;
+use crate::app::{App, StartError};
 use crate::clock::Clock;
 use crate::config::{Config, Sources};
 use crate::lifecycle::{Signals, Tasks, Wish};
@@ -84,16 +86,27 @@ impl Run {
     async fn serve(&self, app: &App) -> Result<(), Failure> {
         let address = app.serve().await.map_err(super::wrong)?;
         let console = web::console_url(&app.config, address);
-        web::let_somebody_in(&app.store).await?;
-        // What is printed elsewhere is kept and read by others, and the link makes an admin of them.
-        let is_for_a_person = self.output == Output::Text && std::io::stdout().is_terminal();
-        let login = if is_for_a_person { app.login_link(address).await? } else { None };
+        // A store that is away just now is no reason to end: deliveries do not wait for a console.
+        let login = self.login(app, address).await.unwrap_or_else(|error| {
+            warn!(%error, "no login link yet: {error}; make one by `loa users link NAME`");
+            None
+        });
         let text = match login {
             Some(login) => format!("Sign in to the console: {login}"),
             None => format!("The console: {console} (sign in by: loa users link NAME)"),
         };
         super::print_as(self.output, &text, &json!({ "address": address, "console": console }));
         Ok(())
+    }
+}
+
+impl Run {
+    /// A link by which whoever started Loa signs in, if it is a person.
+    async fn login(&self, app: &App, address: SocketAddr) -> Result<Option<String>, StartError> {
+        web::let_somebody_in(&app.store).await?;
+        // What is printed elsewhere is kept and read by others, and the link makes an admin of them.
+        let is_for_a_person = self.output == Output::Text && std::io::stdout().is_terminal();
+        if is_for_a_person { app.login_link(address).await } else { Ok(None) }
     }
 }
 

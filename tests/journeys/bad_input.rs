@@ -197,7 +197,8 @@ async fn without_postgres_loa_waits_and_says_so_once_and_goes_on_when_it_is_ther
     let server: serde_json::Value = serde_json::from_str(&server).unwrap();
     let url = server["url"].as_str().unwrap();
     let http = http();
-    let told = http.get(format!("{url}/readyz")).send().await.unwrap();
+    let told = http.get(format!("{url}/readyz")).send().await;
+    let told = told.unwrap_or_else(|error| panic!("{error:?}: {}", logged()));
     assert_eq!(told.status(), 503);
     let told: serde_json::Value = told.json().await.unwrap();
     assert_eq!(told["missing"][0]["name"], "store", "{told}");

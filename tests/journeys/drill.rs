@@ -23,7 +23,9 @@ fn assert_kept((report, code): &(Value, Option<i32>)) {
     assert_eq!(report["orphans"], 0);
     assert_eq!(report["ledger"]["closes"], true);
     assert!(report["duplicates"].as_u64() <= report["in_flight"].as_u64());
-    assert_eq!(report["faults"][0]["kind"], "kill -9");
+    let faults = report["faults"].as_array().unwrap();
+    let is_kill = |fault: &Value| fault["kind"].as_str().unwrap().starts_with("kill -9");
+    assert!(faults.iter().any(is_kill), "nothing was killed: {faults:?}");
 }
 
 #[test]
