@@ -82,6 +82,11 @@ impl Drop for Sinks {
 }
 
 impl Tally {
+    /// The clock by which messages are timed.
+    pub(super) fn clock(&self) -> Clock {
+        self.clock.clone()
+    }
+
     fn new(clock: Clock) -> Self {
         let (count, target) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
         Self { clock, count, target, reached: Notify::new(), times: Mutex::new(None) }

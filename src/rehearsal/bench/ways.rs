@@ -43,7 +43,8 @@ impl Bench {
             Some(settings) => Some(Playground::claim(settings).await?),
             None => None,
         };
-        let app = App::build(config, Clock::system(), Tasks::new()).await?;
+        // One clock for both, or latencies would be off by what lies between two beginnings.
+        let app = App::build(config, sinks.tally.clock(), Tasks::new()).await?;
         Ok((app, playground))
     }
 
