@@ -47,7 +47,10 @@ impl Tally {
     }
 
     pub(super) fn summary(&self) -> String {
-        let counts = self.counts.iter().map(|(result, count)| format!("{count} {result}"));
+        // What is only rehearsed has no result yet.
+        let word =
+            |result: &str| if result.is_empty() { "would be planned" } else { result }.to_owned();
+        let counts = self.counts.iter().map(|(result, count)| format!("{count} {}", word(result)));
         let counts: Vec<_> = counts.collect();
         let all: u64 = self.counts.values().sum();
         let all_of_them = counted(all, "event", "events");
@@ -146,4 +149,20 @@ pub(in crate::cli) fn tell_rehearsal(result: &Value, zone: &TimeZone) -> String 
     }
     let clean = |line: &String| line.chars().filter(|letter| !letter.is_control()).collect();
     lines.iter().map(clean).collect::<Vec<String>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_only_rehearsed_is_counted_as_what_would_be_planned() {
+        let mut tally = Tally::new(false, TimeZone::UTC);
+        tally.add(json!({ "deliveries": 2 }), Output::Text);
+        tally.add(json!({ "result": "rejected" }), Output::Text);
+
+        assert_eq!(tally.summary(), "2 events: 1 would be planned, 1 rejected");
+    }
 }
