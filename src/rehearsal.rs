@@ -33,6 +33,14 @@ async fn find_store_in_use(config: &Config) -> Result<Option<String>, StoreError
     Ok(if store.is_empty().await? { None } else { Some(store.describe()) })
 }
 
+/// The number behind the first `mark` in what a receiver was sent.
+fn number_behind(mark: &str, bytes: &[u8]) -> Option<u64> {
+    let at = bytes.windows(mark.len()).position(|window| window == mark.as_bytes())?;
+    let digits = bytes.get(at + mark.len()..)?;
+    let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
+    std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;

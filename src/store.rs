@@ -19,6 +19,7 @@ pub mod engine;
 mod error;
 mod events;
 mod finish;
+mod gate;
 mod holds;
 mod inbox;
 mod keys;

@@ -4,18 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
-
-use crate::model::address::Address;
-use crate::model::catalogue::Category;
-use crate::model::delivery::{Delivery, GateFacts, State};
+use crate::model::delivery::{Delivery, GateFacts};
 use crate::model::id::{DeliveryId, EventId, LeaseToken, ProviderName};
 use crate::store::engine::{Row, Tx, Value};
+use crate::store::gate::Gate;
 use crate::store::inbox::micros;
-use crate::store::overtake::{MARKERS, Markers, read_markers};
-use crate::store::rows::{
-    DELIVERY, DeliveryRow, EventFacts, FACTS, read_delivery, read_facts, read_state,
-};
+use crate::store::rows::{DELIVERY, DeliveryRow, EventFacts, FACTS, read_delivery, read_facts};
 use crate::store::{Store, StoreError};
 
 /// A delivery that this process holds, with what it needs to be sent.
@@ -210,7 +204,7 @@ async fn complete(tx: &mut Tx<'_>, rows: Vec<DeliveryRow>) -> Result<Vec<Claimed
 }
 
 /// Events by their ids.
-type Events = HashMap<EventId, Arc<EventFacts>>;
+pub(super) type Events = HashMap<EventId, Arc<EventFacts>>;
 
 /// The events of these rows, each read once.
 pub(super) async fn events_of(tx: &mut Tx<'_>, rows: &[DeliveryRow]) -> Result<Events, StoreError> {
@@ -218,137 +212,16 @@ pub(super) async fn events_of(tx: &mut Tx<'_>, rows: &[DeliveryRow]) -> Result<E
     read_events(&found)
 }
 
-fn select_events() -> String {
+pub(super) fn select_events() -> String {
     format!("SELECT {FACTS} FROM event WHERE id {{any_uuid $1}}")
 }
 
-fn event_ids(rows: &[DeliveryRow]) -> Value {
+pub(super) fn event_ids(rows: &[DeliveryRow]) -> Value {
     let ids: HashSet<uuid::Uuid> = rows.iter().map(|row| row.delivery.event.0).collect();
     Value::uuids(ids)
 }
 
-fn read_events(rows: &[Row]) -> Result<Events, StoreError> {
+pub(super) fn read_events(rows: &[Row]) -> Result<Events, StoreError> {
     let facts = rows.iter().map(read_facts);
     facts.map(|facts| facts.map(|facts| (facts.id, Arc::new(facts)))).collect()
-}
-
-const SUPPRESSED: &str = "SELECT channel, address FROM suppression WHERE address {any $1}";
-const CONSENTING: &str =
-    "SELECT channel, address FROM consent WHERE address {any $1} AND granted = 1";
-
-/// Each delivery of a list with those that it follows, one after the other: the first of the chain,
-/// and id and state of each link.
-pub(super) const CHAINS: &str = "WITH RECURSIVE chain (last, id, follows, state) AS (\
-    SELECT id, id, follows, state FROM delivery WHERE id {any_uuid $1} \
-    UNION ALL SELECT chain.last, delivery.id, delivery.follows, delivery.state \
-    FROM chain JOIN delivery ON delivery.id = chain.follows) \
-    SELECT last, id, state FROM chain";
-
-/// Those of `deliveries` that suppression or missing consent stops, as things are now.
-pub(super) async fn stopped_of(
-    tx: &mut Tx<'_>,
-    deliveries: &[&Delivery],
-) -> Result<HashSet<DeliveryId>, StoreError> {
-    if deliveries.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let addresses = |category: Option<Category>| {
-        let wanted = deliveries.iter().filter(|one| category.is_none_or(|c| c == one.category));
-        let values = wanted.filter_map(|one| one.address.as_ref().map(Address::value));
-        vec![Value::texts(values.collect::<HashSet<_>>())]
-    };
-    let asked = [(SUPPRESSED, addresses(None)), (CONSENTING, addresses(Some(Category::Marketing)))];
-    let mut found = tx.query_all(&asked).await?.into_iter();
-    let suppressed = read_addresses(&found.next().unwrap_or_default())?;
-    let consenting = read_addresses(&found.next().unwrap_or_default())?;
-    let is_stopped = |one: &&&Delivery| {
-        let address = one.address.as_ref().map(Address::value).unwrap_or_default();
-        let address = (one.channel.as_str().to_owned(), address);
-        suppressed.contains(&address)
-            || (one.category == Category::Marketing && !consenting.contains(&address))
-    };
-    Ok(deliveries.iter().filter(is_stopped).map(|one| one.id).collect())
-}
-
-/// What stands against sending a set of deliveries, as things are now.
-struct Gate {
-    suppressed: HashSet<(String, String)>,
-    consenting: HashSet<(String, String)>,
-    markers: Markers,
-    /// The state of the channel before a fallback; of one further back, if that was sent.
-    before: HashMap<DeliveryId, State>,
-}
-
-impl Gate {
-    /// Asks for the events of the rows too, all at once.
-    async fn ask(tx: &mut Tx<'_>, rows: &[DeliveryRow]) -> Result<(Events, Self), StoreError> {
-        let addresses = |wanted: &dyn Fn(&Delivery) -> bool| -> HashSet<String> {
-            let wanted = rows.iter().filter(|row| wanted(&row.delivery));
-            wanted.filter_map(|row| row.delivery.address.as_ref().map(Address::value)).collect()
-        };
-        let everyone = addresses(&|_| true);
-        let marketed = addresses(&|delivery| delivery.category == Category::Marketing);
-        let overtakable = rows.iter().filter(|row| !row.unless.is_empty());
-        let keys: HashSet<&String> =
-            overtakable.filter_map(|row| row.delivery.business_key.as_ref()).collect();
-        let before: HashSet<uuid::Uuid> =
-            rows.iter().filter_map(|row| row.delivery.after.map(|id| id.0)).collect();
-        let events = select_events();
-        let asked = [
-            (events.as_str(), Some(event_ids(rows))),
-            (SUPPRESSED, (!everyone.is_empty()).then(|| Value::texts(everyone))),
-            (CONSENTING, (!marketed.is_empty()).then(|| Value::texts(marketed))),
-            (MARKERS, (!keys.is_empty()).then(|| Value::texts(keys))),
-            (CHAINS, (!before.is_empty()).then(|| Value::uuids(before))),
-        ];
-        let is_asked = asked.each_ref().map(|(_, list)| list.is_some());
-        let asked: Vec<(&str, Vec<Value>)> =
-            asked.into_iter().filter_map(|(sql, list)| Some((sql, vec![list?]))).collect();
-        let mut found = tx.query_all(&asked).await?.into_iter();
-        let [events, suppressed, consenting, markers, before] =
-            is_asked.map(|is_asked| is_asked.then(|| found.next()).flatten().unwrap_or_default());
-        let gate = Self {
-            suppressed: read_addresses(&suppressed)?,
-            consenting: read_addresses(&consenting)?,
-            markers: read_markers(&markers)?,
-            before: read_chains(&before)?,
-        };
-        Ok((read_events(&events)?, gate))
-    }
-
-    fn facts(&self, row: &DeliveryRow, event_time: Timestamp) -> GateFacts {
-        let delivery = &row.delivery;
-        let address = delivery.address.as_ref().map(Address::value).unwrap_or_default();
-        let address = (delivery.channel.as_str().to_owned(), address);
-        let business_key = delivery.business_key.clone().unwrap_or_default();
-        let is_overtaken = row.unless.iter().any(|event_type| {
-            let marker = self.markers.get(&(business_key.clone(), event_type.to_string()));
-            marker.is_some_and(|time| *time >= event_time)
-        });
-        GateFacts {
-            is_suppressed: self.suppressed.contains(&address),
-            lacks_consent: delivery.category == Category::Marketing
-                && !self.consenting.contains(&address),
-            is_overtaken,
-            before: delivery.after.and_then(|id| self.before.get(&id).copied()),
-        }
-    }
-}
-
-fn read_addresses(rows: &[Row]) -> Result<HashSet<(String, String)>, StoreError> {
-    rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
-}
-
-fn read_chains(rows: &[Row]) -> Result<HashMap<DeliveryId, State>, StoreError> {
-    let mut before = HashMap::new();
-    for row in rows {
-        let (last, id, state) = (row.uuid(0)?, row.uuid(1)?, read_state(&row.text(2)?)?);
-        if id == last || state.has_gone_out() {
-            let known = before.entry(DeliveryId(last)).or_insert(state);
-            if state.has_gone_out() {
-                *known = state;
-            }
-        }
-    }
-    Ok(before)
 }

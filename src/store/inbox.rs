@@ -11,11 +11,11 @@ use serde_json::json;
 
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::event::{Event, RejectReason, RejectedEvent, Rejection};
-use crate::model::id::{DeliveryId, EventId, RejectedId};
+use crate::model::id::{DeliveryId, EventId, PartnerId, RejectedId};
 use crate::store::changes::{Changes, EventFate, Told};
-use crate::store::claim::stopped_of;
 use crate::store::directory;
 use crate::store::engine::{Tx, Value, Write};
+use crate::store::gate::stopped_of;
 use crate::store::keys::{Key, take_keys};
 use crate::store::overtake::{self, Overtaking};
 use crate::store::rows::{INSERT_DELIVERY, InsertedLease, delivery_params, write_json};
@@ -227,7 +227,7 @@ fn event_params(
         event.received_at.into(),
         event.not_before.into(),
         event.business_key.clone().into(),
-        event.partner.as_ref().map(super::super::model::id::PartnerId::as_str).into(),
+        event.partner.as_ref().map(PartnerId::as_str).into(),
         event.correlation_id.clone().into(),
         event.traceparent.clone().into(),
         event.only.clone().into(),
@@ -304,7 +304,7 @@ fn new_row(
     let mut delivery = new.delivery.clone();
     let mut lease = new.lease.filter(|_| !rows.stopped.contains(&delivery.id));
     if delivery.state == State::Waiting
-        && overtake::is_overtaken(&planned.event, &new.unless, markers)
+        && overtake::is_overtaken(overtake::about(&planned.event), &new.unless, markers)
     {
         (delivery.state, delivery.reason) = (State::Cancelled, Reason::Overtaken);
         lease = None;

@@ -163,11 +163,20 @@ pub(super) fn read_markers(rows: &[Row]) -> Result<Markers, StoreError> {
     rows.iter().map(|row| Ok(((row.text(0)?, row.text(1)?), row.time(2)?))).collect()
 }
 
-/// Whether an event came that makes a delivery of `event` unwanted.
-pub(super) fn is_overtaken(event: &Event, unless: &[EventTypeName], markers: &Markers) -> bool {
-    let Some(business_key) = &event.business_key else { return false };
+/// Whether an event came that makes a delivery of an event with this business key and time unwanted.
+pub(super) fn is_overtaken(
+    (business_key, event_time): (Option<&str>, Timestamp),
+    unless: &[EventTypeName],
+    markers: &Markers,
+) -> bool {
+    let Some(business_key) = business_key else { return false };
     unless.iter().any(|event_type| {
-        let marker = markers.get(&(business_key.clone(), event_type.to_string()));
-        marker.is_some_and(|time| *time >= event.time)
+        let marker = markers.get(&(business_key.to_owned(), event_type.to_string()));
+        marker.is_some_and(|time| *time >= event_time)
     })
+}
+
+/// What [`is_overtaken`] asks of an event.
+pub(super) fn about(event: &Event) -> (Option<&str>, Timestamp) {
+    (event.business_key.as_deref(), event.time)
 }

@@ -13,7 +13,7 @@ use crate::model::id::{ContactId, EventId, LeaseToken, StepName};
 use crate::store::changes::{Changes, EventFate, Told};
 use crate::store::engine::Tx;
 use crate::store::inbox::micros;
-use crate::store::overtake::{find_markers, is_overtaken};
+use crate::store::overtake::{about, find_markers, is_overtaken};
 use crate::store::rejected::read_transport;
 use crate::store::rows::{INSERT_DELIVERY, delivery_params, read_json};
 use crate::store::{NewDelivery, Store, StoreError};
@@ -139,7 +139,9 @@ async fn finish_page(
     let (mut planned, mut rows) = (Vec::new(), Vec::new());
     for new in deliveries {
         let mut delivery = new.delivery.clone();
-        if delivery.state == State::Waiting && is_overtaken(&page.event, &new.unless, &markers) {
+        if delivery.state == State::Waiting
+            && is_overtaken(about(&page.event), &new.unless, &markers)
+        {
             (delivery.state, delivery.reason) = (State::Cancelled, Reason::Overtaken);
         }
         rows.push(delivery_params(&delivery, &new.unless, None)?);

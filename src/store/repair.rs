@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use crate::model::delivery::{Intent, Reason, State};
 use crate::model::id::DeliveryId;
 use crate::store::changes::{Changes, Told};
-use crate::store::claim::{CHAINS, events_of};
+use crate::store::claim::events_of;
 use crate::store::engine::{Tx, Value, Write};
 use crate::store::finish::call_fallbacks;
+use crate::store::gate::CHAINS;
 use crate::store::rows::{DELIVERY, DeliveryRow, read_delivery};
 use crate::store::{Store, StoreError};
 

@@ -7,6 +7,7 @@ use serde_json::json;
 use crate::intake::encode::{Outgoing, structured};
 use crate::model::address::Channel;
 use crate::model::event::{Arrival, EventKey, Properties, Transport};
+use crate::rehearsal::number_behind;
 
 /// What stands before an event's number in the addresses and order numbers that sinks look for.
 pub(super) const MARK: &str = "bench-";
@@ -89,10 +90,7 @@ pub(super) fn arrival(bytes: Bytes, at: Timestamp) -> Arrival {
 
 /// The number behind the first [`MARK`] in what a sink was sent.
 pub(super) fn number_in(bytes: &[u8]) -> Option<u64> {
-    let at = bytes.windows(MARK.len()).position(|window| window == MARK.as_bytes())?;
-    let digits = bytes.get(at + MARK.len()..)?;
-    let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
-    std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
+    number_behind(MARK, bytes)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::intake::encode::{Outgoing, structured};
 use crate::model::event::EventKey;
+use crate::rehearsal::number_behind;
 
 /// What stands before an event's number in its order number, which every message holds.
 const MARK: &str = "drill-";
@@ -115,10 +116,7 @@ pub(super) fn number_of(business_key: &str) -> Option<u64> {
 
 /// The number behind the first order number in a message.
 pub(super) fn number_in(bytes: &[u8]) -> Option<u64> {
-    let at = bytes.windows(MARK.len()).position(|window| window == MARK.as_bytes())?;
-    let digits = bytes.get(at + MARK.len()..)?;
-    let end = digits.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(digits.len());
-    std::str::from_utf8(digits.get(..end)?).ok()?.parse().ok()
+    number_behind(MARK, bytes)
 }
 
 #[cfg(test)]

@@ -1,0 +1,160 @@
+//! What stands against sending, as things are now: asked when a delivery is claimed, and when one is
+//! written with its claim.
+
+use std::collections::{HashMap, HashSet};
+
+use jiff::Timestamp;
+
+use crate::model::address::Address;
+use crate::model::catalogue::Category;
+use crate::model::delivery::{Delivery, GateFacts, State};
+use crate::model::id::DeliveryId;
+use crate::store::StoreError;
+use crate::store::claim::{Events, event_ids, read_events, select_events};
+use crate::store::engine::{Row, Tx, Value};
+use crate::store::overtake::{MARKERS, Markers, is_overtaken, read_markers};
+use crate::store::rows::{DeliveryRow, read_state};
+
+const SUPPRESSED: &str = "SELECT channel, address FROM suppression WHERE address {any $1}";
+const CONSENTING: &str =
+    "SELECT channel, address FROM consent WHERE address {any $1} AND granted = 1";
+
+/// Each delivery of a list with those that it follows, one after the other: the one of the list, which
+/// is the last of its chain, and id and state of each link.
+pub(super) const CHAINS: &str = "WITH RECURSIVE chain (last, id, follows, state) AS (\
+    SELECT id, id, follows, state FROM delivery WHERE id {any_uuid $1} \
+    UNION ALL SELECT chain.last, delivery.id, delivery.follows, delivery.state \
+    FROM chain JOIN delivery ON delivery.id = chain.follows) \
+    SELECT last, id, state FROM chain";
+
+/// Who may be sent to among some deliveries, as suppression and consent are now.
+struct Standing {
+    /// Addresses that must not be used, each with its channel.
+    suppressed: HashSet<(String, String)>,
+    /// Addresses that have agreed to marketing.
+    consenting: HashSet<(String, String)>,
+}
+
+impl Standing {
+    /// From what [`SUPPRESSED`] and [`CONSENTING`] found.
+    fn read(suppressed: &[Row], consenting: &[Row]) -> Result<Self, StoreError> {
+        let (suppressed, consenting) = (read_addresses(suppressed)?, read_addresses(consenting)?);
+        Ok(Self { suppressed, consenting })
+    }
+
+    fn is_suppressed(&self, delivery: &Delivery) -> bool {
+        self.suppressed.contains(&whereto(delivery))
+    }
+
+    fn lacks_consent(&self, delivery: &Delivery) -> bool {
+        delivery.category == Category::Marketing && !self.consenting.contains(&whereto(delivery))
+    }
+}
+
+fn whereto(delivery: &Delivery) -> (String, String) {
+    let address = delivery.address.as_ref().map(Address::value).unwrap_or_default();
+    (delivery.channel.as_str().to_owned(), address)
+}
+
+/// The lists for [`SUPPRESSED`] and [`CONSENTING`]; none where nobody need be asked for.
+fn addresses<'d>(deliveries: impl Iterator<Item = &'d Delivery> + Clone) -> [Option<Value>; 2] {
+    let list = |wanted: &dyn Fn(&Delivery) -> bool| {
+        let wanted = deliveries.clone().filter(|delivery| wanted(delivery));
+        let values = wanted.filter_map(|delivery| delivery.address.as_ref().map(Address::value));
+        let values: HashSet<String> = values.collect();
+        (!values.is_empty()).then(|| Value::texts(values))
+    };
+    [list(&|_| true), list(&|delivery| delivery.category == Category::Marketing)]
+}
+
+/// Runs those statements that have a list; a statement without one finds nothing.
+async fn ask_all<const N: usize>(
+    tx: &mut Tx<'_>,
+    asked: [(&str, Option<Value>); N],
+) -> Result<[Vec<Row>; N], StoreError> {
+    let is_asked = asked.each_ref().map(|(_, list)| list.is_some());
+    let asked: Vec<(&str, Vec<Value>)> =
+        asked.into_iter().filter_map(|(sql, list)| Some((sql, vec![list?]))).collect();
+    let mut found = tx.query_all(&asked).await?.into_iter();
+    Ok(is_asked.map(|is_asked| is_asked.then(|| found.next()).flatten().unwrap_or_default()))
+}
+
+/// Those of `deliveries` that suppression or missing consent stops, as things are now.
+pub(super) async fn stopped_of(
+    tx: &mut Tx<'_>,
+    deliveries: &[&Delivery],
+) -> Result<HashSet<DeliveryId>, StoreError> {
+    let [everyone, marketed] = addresses(deliveries.iter().copied());
+    let asked = [(SUPPRESSED, everyone), (CONSENTING, marketed)];
+    let [suppressed, consenting] = ask_all(tx, asked).await?;
+    let standing = Standing::read(&suppressed, &consenting)?;
+    let is_stopped = |one: &&&Delivery| standing.is_suppressed(one) || standing.lacks_consent(one);
+    Ok(deliveries.iter().filter(is_stopped).map(|one| one.id).collect())
+}
+
+/// What stands against sending a set of deliveries, as things are now.
+pub(super) struct Gate {
+    standing: Standing,
+    markers: Markers,
+    /// The state of the channel before a fallback; of one further back, if that was sent.
+    before: HashMap<DeliveryId, State>,
+}
+
+impl Gate {
+    /// Asks for the events of the rows too, all at once.
+    pub(super) async fn ask(
+        tx: &mut Tx<'_>,
+        rows: &[DeliveryRow],
+    ) -> Result<(Events, Self), StoreError> {
+        let [everyone, marketed] = addresses(rows.iter().map(|row| &row.delivery));
+        let overtakable = rows.iter().filter(|row| !row.unless.is_empty());
+        let keys: HashSet<&String> =
+            overtakable.filter_map(|row| row.delivery.business_key.as_ref()).collect();
+        let before: HashSet<uuid::Uuid> =
+            rows.iter().filter_map(|row| row.delivery.after.map(|id| id.0)).collect();
+        let events = select_events();
+        let asked = [
+            (events.as_str(), Some(event_ids(rows))),
+            (SUPPRESSED, everyone),
+            (CONSENTING, marketed),
+            (MARKERS, (!keys.is_empty()).then(|| Value::texts(keys))),
+            (CHAINS, (!before.is_empty()).then(|| Value::uuids(before))),
+        ];
+        let [events, suppressed, consenting, markers, before] = ask_all(tx, asked).await?;
+        let gate = Self {
+            standing: Standing::read(&suppressed, &consenting)?,
+            markers: read_markers(&markers)?,
+            before: read_chains(&before)?,
+        };
+        Ok((read_events(&events)?, gate))
+    }
+
+    pub(super) fn facts(&self, row: &DeliveryRow, event_time: Timestamp) -> GateFacts {
+        let delivery = &row.delivery;
+        let about = (delivery.business_key.as_deref(), event_time);
+        GateFacts {
+            is_suppressed: self.standing.is_suppressed(delivery),
+            lacks_consent: self.standing.lacks_consent(delivery),
+            is_overtaken: is_overtaken(about, &row.unless, &self.markers),
+            before: delivery.after.and_then(|id| self.before.get(&id).copied()),
+        }
+    }
+}
+
+fn read_addresses(rows: &[Row]) -> Result<HashSet<(String, String)>, StoreError> {
+    rows.iter().map(|row| Ok((row.text(0)?, row.text(1)?))).collect()
+}
+
+fn read_chains(rows: &[Row]) -> Result<HashMap<DeliveryId, State>, StoreError> {
+    let mut before = HashMap::new();
+    for row in rows {
+        let (last, id, state) = (row.uuid(0)?, row.uuid(1)?, read_state(&row.text(2)?)?);
+        if id == last || state.has_gone_out() {
+            let known = before.entry(DeliveryId(last)).or_insert(state);
+            if state.has_gone_out() {
+                *known = state;
+            }
+        }
+    }
+    Ok(before)
+}
