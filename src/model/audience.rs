@@ -21,6 +21,20 @@ pub struct InlineRecipient {
     pub time_zone: Option<String>,
 }
 
+impl InlineRecipient {
+    /// What tells it apart from others of its event: its id, else its first address, else its name.
+    pub fn key(&self) -> Option<String> {
+        let address = || self.addresses.first().map(Address::value);
+        self.id.clone().or_else(address).or_else(|| self.name.clone())
+    }
+
+    /// Whether who tells this one has told `other` too, who has the same key.
+    pub fn is_all_of(&self, other: &Self) -> bool {
+        let is_reached = other.addresses.iter().all(|address| self.addresses.contains(address));
+        is_reached && (self.id.is_none() || self.name == other.name)
+    }
+}
+
 /// One question to the directory.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

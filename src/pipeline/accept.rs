@@ -48,6 +48,8 @@ pub enum Answer {
         deliveries: u64,
         /// Whether a big audience is still being planned.
         planning: bool,
+        /// How many recipients that audience has.
+        paged: u64,
     },
     /// The same event came before.
     Repeat {
@@ -280,7 +282,8 @@ impl Acceptor {
             drop(store.accept(batch).await);
         });
         let event = EventId::new(self.clock.now());
-        let planned = Accepted::Planned { event, planned: 0, planning: false, leased: Vec::new() };
+        let planned =
+            Accepted::Planned { event, planned: 0, planning: false, paged: 0, leased: Vec::new() };
         keys.into_iter().map(|key| answer(key, planned.clone())).collect()
     }
 
@@ -345,8 +348,8 @@ fn tell(answer: &Answer, trace: Option<&str>) {
 fn answer(key: Option<EventKey>, accepted: Accepted) -> Answer {
     let key = key.unwrap_or(EventKey { source: String::new(), id: String::new() });
     match accepted {
-        Accepted::Planned { event, planned, planning, .. } => {
-            Answer::Planned { event, key, deliveries: planned, planning }
+        Accepted::Planned { event, planned, planning, paged, .. } => {
+            Answer::Planned { event, key, deliveries: planned, planning, paged }
         }
         Accepted::Repeat { event } => Answer::Repeat { event, key },
         Accepted::Rejected { id, rejection } => Answer::Rejected { id, rejection },

@@ -87,8 +87,11 @@ impl Acceptor {
             Some(Acceptance::Rejected(rejected)) => return Ok(Err(Box::new(rejected.rejection))),
             None => return Ok(Ok(Rehearsal::default())),
         };
-        let mut rehearsal =
-            Rehearsal { deliveries: planned.deliveries.len() as u64, ..Rehearsal::default() };
+        let mut rehearsal = Rehearsal {
+            deliveries: planned.deliveries.len() as u64,
+            paged: planned.paged(),
+            ..Rehearsal::default()
+        };
         let facts = EventFacts::of(&planned.event);
         let rows = planned.deliveries.iter().take(SHOWN);
         rehearsal.plan = rows.map(|new| Rehearsed::of(&new.delivery)).collect();

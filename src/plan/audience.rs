@@ -1,5 +1,7 @@
 //! Reads whom an event is about, as questions to the directory.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 use crate::model::address::{Address, AddressError};
@@ -55,11 +57,22 @@ fn recipients(event: &Event, region: &str) -> Result<Vec<AudienceQuery>, Box<Rej
     };
     let mut contacts = Vec::new();
     let mut inline = Vec::new();
+    let mut known = HashMap::new();
     for (index, entry) in entries.iter().enumerate() {
         let place = format!("{RECIPIENTS}/{index}");
         match read_entry(event, entry, &place, region)? {
             Entry::Contact(id) => contacts.push(id),
-            Entry::Inline(recipient) => inline.push(recipient),
+            Entry::Inline(recipient) => {
+                let key = recipient.key().unwrap_or_default();
+                let first = known.entry(key).or_insert_with(|| recipient.clone());
+                // The same person twice is told once; of two people one would be left out.
+                if !first.is_all_of(&recipient) {
+                    let member = if recipient.id.is_some() { "/id" } else { "" };
+                    let message = "somebody else of this event has the same id or first address";
+                    return Err(unplannable(event, &format!("{place}{member}"), message));
+                }
+                inline.push(recipient);
+            }
         }
     }
     let mut queries = Vec::new();

@@ -38,7 +38,7 @@ struct Choice<'a> {
 /// When a row is due and from when its expiry counts.
 #[derive(Clone, Copy)]
 struct Times<'a> {
-    /// The step's own time.
+    /// The step's own time; the expiry counts from it, or from the event's time if that is later.
     starts: Timestamp,
     /// That time; a fallback's is counted from when the channel before it is due.
     due: Timestamp,
@@ -71,12 +71,21 @@ impl<'a> Composer<'a> {
         step: &Step,
         recipients: &Recipients,
     ) -> Result<Vec<Planned>, Box<Rejection>> {
-        let starts = due(self.event, step, &self.rules.time_zone)?;
+        let starts = due(self.event, step, (&self.rules.time_zone, self.now))?;
         let mut seen = HashSet::new();
         let mut rows = Vec::new();
         let people = recipients.people.iter().map(Recipient::of_person);
-        let strangers = recipients.strangers.iter().map(Recipient::of_stranger);
-        for recipient in people.chain(strangers) {
+        for recipient in people {
+            if seen.insert(recipient.key.clone()) {
+                self.recipient(step, &recipient, starts, &mut rows);
+            }
+        }
+        let contacts = seen.clone();
+        for mut recipient in recipients.strangers.iter().map(Recipient::of_stranger) {
+            if contacts.contains(&recipient.key) {
+                // Somebody whom the directory knows otherwise: both are told.
+                recipient.key = recipient.own_address().unwrap_or(recipient.key);
+            }
             if seen.insert(recipient.key.clone()) {
                 self.recipient(step, &recipient, starts, &mut rows);
             }
@@ -102,7 +111,7 @@ impl<'a> Composer<'a> {
         (reason, detail): (Reason, Option<String>),
     ) -> Result<Planned, Box<Rejection>> {
         let zone = &self.rules.time_zone;
-        let starts = due(self.event, step, zone)?;
+        let starts = due(self.event, step, (zone, self.now))?;
         let channel = step.channels.first().copied().unwrap_or(Channel::Email);
         let choice =
             Choice { channel, address: None, provider: None, against: Some(reason), detail };
@@ -188,7 +197,7 @@ impl<'a> Composer<'a> {
         let wanted = times.due.max(self.now);
         let window = step.window.as_ref();
         let due_at = window.map_or(wanted, |window| window.next_open(wanted, times.zone));
-        let expires_at = later(times.starts, self.event_type.expiry);
+        let expires_at = later(times.starts.max(self.event.time), self.event_type.expiry);
         let (state, reason) = match choice.against {
             Some(reason) => (State::Skipped, reason),
             None if due_at > expires_at => (State::Expired, Reason::Expiry),

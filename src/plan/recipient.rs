@@ -52,13 +52,11 @@ impl<'a> Recipient<'a> {
         }
     }
 
-    /// A stranger; one without id and address is known by its name.
+    /// A stranger, known by what the event says.
     pub(super) fn of_stranger(stranger: &'a Stranger) -> Self {
         let recipient = &stranger.recipient;
-        let address = recipient.addresses.first().map(Address::value);
-        let key = recipient.id.clone().or(address).or_else(|| recipient.name.clone());
         Self {
-            key: key.unwrap_or_default(),
+            key: recipient.key().unwrap_or_default(),
             addresses: &recipient.addresses,
             suppressed: &stranger.suppressed,
             consents: &stranger.consents,
@@ -72,6 +70,11 @@ impl<'a> Recipient<'a> {
     /// Nobody at all, for the row that says so.
     pub(super) fn nobody(key: &str) -> Self {
         Self { key: key.to_owned(), ..Self::default() }
+    }
+
+    /// The first of its addresses.
+    pub(super) fn own_address(&self) -> Option<String> {
+        self.addresses.first().map(Address::value)
     }
 
     pub(super) fn address(&self, channel: Channel) -> Option<&'a Address> {

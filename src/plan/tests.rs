@@ -212,6 +212,18 @@ fn a_fallback_of_an_event_that_comes_late_waits_from_when_the_first_channel_is_d
 }
 
 #[test]
+fn an_event_that_is_dated_later_than_now_is_due_now_and_expires_by_its_own_time() {
+    let event_type = to_partner(&[Channel::Email]);
+    let ahead = Duration::from_mins(10);
+    let early = Event { time: time(NOON) + ahead, ..event(json!({})) };
+
+    let rows = planned(&early, &event_type, vec![person("an", vec![email()])]);
+
+    assert_eq!((rows[0].due_at, rows[0].reason), (time(NOON), Reason::Scheduled));
+    assert_eq!(rows[0].expires_at, time(NOON) + ahead + event_type.expiry);
+}
+
+#[test]
 fn a_fallback_behind_a_missing_address_is_due_at_once() {
     let mut event_type = to_partner(&[Channel::Email, Channel::Sms]);
     event_type.steps[0].strategy = Strategy::Fallback { after: Duration::from_mins(10) };
@@ -492,4 +504,49 @@ fn a_recipient_that_no_store_can_index_rejects_the_event_with_its_place() {
         assert_eq!((reason, at.as_str()), (RejectReason::Unplannable, place));
         assert!(message.starts_with("longer than ") && !message.contains("xxx"), "{message}");
     }
+}
+
+#[test]
+fn of_two_people_whom_an_event_describes_alike_nobody_is_left_out_in_silence() {
+    let to_recipients = event_type(vec![step(Audience::Recipients, &[Channel::Email])]);
+    let asked = |one: Value, other: Value| {
+        let event = event(json!({ "recipients": [one, "c@us.test", other] }));
+        questions(&event, &to_recipients, &rules()).map_err(|fault| fault.place.unwrap())
+    };
+    let an = json!({ "id": "1", "name": "An", "email": "b@us.test" });
+    let nameless = json!({ "email": "b@us.test", "phone": "+84912345678" });
+
+    let named = asked(an.clone(), json!({ "id": "1", "name": "Bình", "email": "b@us.test" }));
+    let elsewhere = asked(an.clone(), json!({ "id": "1", "name": "An", "email": "d@us.test" }));
+    let by_phone_too = asked(json!("b@us.test"), nameless.clone());
+
+    assert_eq!(named.unwrap_err(), "/data/recipients/2/id");
+    assert_eq!(elsewhere.unwrap_err(), "/data/recipients/2/id");
+    assert_eq!(by_phone_too.unwrap_err(), "/data/recipients/2");
+    assert!(asked(an.clone(), an).is_ok() && asked(nameless, json!("b@us.test")).is_ok());
+}
+
+#[test]
+fn a_stranger_with_the_id_of_a_contact_is_told_beside_the_contact() {
+    let to_partner = to_partner(&[Channel::Email]);
+    let mut recipients =
+        Recipients { people: vec![person("an", vec![email()])], ..Recipients::default() };
+    let address = Address::email("other@us.test").unwrap();
+    recipients.strangers = vec![Stranger {
+        recipient: InlineRecipient {
+            id: Some("an".into()),
+            addresses: vec![address.clone()],
+            ..InlineRecipient::default()
+        },
+        suppressed: Vec::new(),
+        consents: Vec::new(),
+    }];
+
+    let step = &to_partner.steps[0];
+    let by = (&rules(), time(NOON));
+    let rows = plan_page(&event(json!({})), &to_partner, step, &recipients, by).unwrap();
+
+    let told: Vec<_> = rows.iter().map(|row| row.delivery.recipient_key.as_str()).collect();
+    assert_eq!(told, ["an", "other@us.test"]);
+    assert_eq!(rows[1].delivery.address, Some(address));
 }

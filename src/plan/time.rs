@@ -10,13 +10,17 @@ use serde_json::Value;
 use crate::model::catalogue::{Step, StepTime};
 use crate::model::event::{Event, RejectReason, Rejection};
 
-/// The step's own time, never before the event's time or its `notbefore`.
+/// The step's own time, never before the event's `notbefore`.
+///
+/// An event that is dated later than `now` happened now: a publisher's clock that is fast must delay
+/// nothing.
 pub(super) fn due(
     event: &Event,
     step: &Step,
-    default_zone: &TimeZone,
+    (default_zone, now): (&TimeZone, Timestamp),
 ) -> Result<Timestamp, Box<Rejection>> {
-    let start = event.not_before.map_or(event.time, |not_before| not_before.max(event.time));
+    let happened = event.time.min(now);
+    let start = event.not_before.map_or(happened, |not_before| not_before.max(happened));
     match &step.due {
         StepTime::Now => Ok(start),
         StepTime::After(wait) => Ok(later(start, *wait)),

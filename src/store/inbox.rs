@@ -202,6 +202,7 @@ fn write_events(fresh: &[Fresh<'_>], changes: &mut Changes) -> Result<Write, Sto
             "loa_id": event.id,
             "deliveries": deliveries.len(),
             "planning": fate == EventFate::Planning,
+            "paged": planned.paged(),
             "business_key": event.business_key,
         });
         changes.tell_event(fate, event_type, about, details);

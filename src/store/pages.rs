@@ -196,6 +196,7 @@ async fn end_audience(
             "loa_id": event.id,
             "deliveries": deliveries,
             "planning": false,
+            "paged": 0,
             "business_key": event.business_key,
         });
         changes.tell_event(EventFate::Planned, event_type, about, details);

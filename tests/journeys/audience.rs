@@ -85,11 +85,15 @@ async fn describe(settings: &str) {
     let folder = TempDir::new().unwrap();
     let loa = Running::start(&folder, settings).await;
     loa.publish(&partner()).await.unwrap();
+    let body = shipped("DH-1", CONTACTS).to_string();
+    let dry = loa.post("/v1/events?dry_run=true", "application/cloudevents+json", body).await;
+    assert_eq!(dry.unwrap().1["results"][0]["paged"], json!(CONTACTS));
 
     let answer = loa.publish(&[shipped("DH-1", CONTACTS)]).await.unwrap();
     loa.drain().await;
 
     assert_eq!(answer["results"][0]["result"], "planning", "{answer}");
+    assert_eq!(answer["results"][0]["paged"], json!(CONTACTS), "{answer}");
     // Of the first transaction only the buyer, and that nobody is in the warehouse.
     assert_eq!(answer["results"][0]["deliveries"], 2, "{answer}");
     assert_eq!(loa.count("type=order.shipped&reason=no_address").await, CONTACTS);

@@ -60,10 +60,20 @@ async fn disturb(store: &str) {
 /// Batches are accepted side by side, and each event here is a batch of its own.
 #[tokio::test]
 async fn an_event_behind_a_change_of_the_directory_sees_the_change_rabbitmq_postgres() {
+    change_and_tell(&postgres("journey_in_order").await, 1).await;
+}
+
+/// Batches whose last event changes what the first of the next needs.
+#[tokio::test]
+async fn an_event_in_the_batch_behind_a_change_sees_the_change_rabbitmq_postgres() {
+    change_and_tell(&postgres("journey_in_batches").await, 3).await;
+}
+
+async fn change_and_tell(store: &str, batch: usize) {
     let rabbit = Rabbit::corner().await;
     let folder = TempDir::new().unwrap();
-    let store = postgres("journey_in_order").await;
-    let more = format!("{store}{}[intake]\nbatch = 1\n", rabbit.settings());
+    let more =
+        format!("{store}{}[intake]\nbatch = {batch}\nbatch_wait = \"100ms\"\n", rabbit.settings());
     let loa = Running::start(&folder, &settings(&more)).await;
     loa.ready().await;
     let partners = (0..40).flat_map(|number: u32| {

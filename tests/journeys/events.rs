@@ -35,6 +35,27 @@ async fn an_event_by_http_becomes_an_email_and_a_repeat_becomes_none() {
 }
 
 #[tokio::test]
+async fn an_array_is_planned_by_the_directory_before_it_unless_each_is_answered_by_itself() {
+    let folder = TempDir::new().unwrap();
+    let loa = Running::start(&folder, &settings("")).await;
+    let mut array = partner().to_vec();
+    array.push(delay(1));
+    let last = array.len() - 1;
+    let body = json!(array).to_string();
+
+    let whole = loa.post("/v1/events", "application/cloudevents+json", body).await;
+    let kept_of_whole = loa.count("").await;
+    let each = loa.publish(&array).await.unwrap();
+    loa.drain().await;
+
+    let (status, problem) = whole.unwrap();
+    assert_eq!((status, kept_of_whole), (422, 0), "{problem}");
+    assert!(problem.to_string().contains("publish `partner.changed` first"), "{problem}");
+    assert_eq!(each["results"][last]["result"], "planned", "{each}");
+    loa.closes().await;
+}
+
+#[tokio::test]
 async fn a_rejected_event_names_its_place_and_is_replayed_mended() {
     let folder = TempDir::new().unwrap();
     let loa = Running::start(&folder, &settings("")).await;

@@ -90,7 +90,11 @@ fn tell(result: &Value, zone: &TimeZone) -> String {
             Some(0) => missed(result, &id),
             Some(count) => format!("event {id} sends {count} to this address, and nobody else"),
         },
-        "planning" => format!("planning a big audience for event {id}"),
+        "planning" => {
+            let paged =
+                counted(result["paged"].as_u64().unwrap_or_default(), "recipient", "recipients");
+            format!("planning a big audience for event {id}: {paged}")
+        }
         "repeat" => format!("event {id} came before; nothing is planned twice"),
         "rejected" => {
             let kept = match said("rejected") {

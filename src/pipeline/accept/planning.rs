@@ -188,7 +188,7 @@ fn plan_one(
                 change,
                 pages: pages
                     .into_iter()
-                    .map(|page| NewPage { step: page.step, query: page.query })
+                    .map(|page| NewPage { step: page.step, query: page.query, total: page.total })
                     .collect(),
             }))
         }

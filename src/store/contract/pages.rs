@@ -10,6 +10,7 @@ use crate::store::NewPage;
 on_both_stores!(
     an_audience_is_planned_page_by_page_and_nobody_twice,
     of_two_planners_at_once_one_gets_the_page,
+    a_page_that_is_finished_again_after_its_answer_was_lost_plans_nothing_twice,
     a_page_whose_lease_is_over_is_planned_by_somebody_else,
     what_a_page_decides_against_and_the_end_of_planning_are_told,
     the_window_of_its_step_is_kept_with_a_delivery,
@@ -18,7 +19,7 @@ on_both_stores!(
 async fn accept_big(stage: &Stage) {
     let mut planned = stage.planned("1", 0);
     let query = AudienceQuery::Segment("everyone".into());
-    planned.pages = vec![NewPage { step: "notice".into(), query }];
+    planned.pages = vec![NewPage { step: "notice".into(), query, total: 5 }];
     stage.accept(planned).await;
 }
 
@@ -96,4 +97,20 @@ async fn the_window_of_its_step_is_kept_with_a_delivery(stage: Stage) {
     stage.store.finish_page(page, vec![delivery], None).await.unwrap();
 
     assert_eq!(stage.claim().await.remove(0).delivery.window, window);
+}
+
+async fn a_page_that_is_finished_again_after_its_answer_was_lost_plans_nothing_twice(stage: Stage) {
+    accept_big(&stage).await;
+    let page = stage.store.claim_page(LEASE).await.unwrap().unwrap();
+    let planned = |event| (0..3).map(|number| stage.delivery(event, number)).collect();
+    let (one, again) = (planned(&page.event), planned(&page.event));
+    let next = Some("contact-2".into());
+
+    stage.store.finish_page(page.clone(), one, next.clone()).await.unwrap();
+    stage.store.finish_page(page, again, next).await.unwrap();
+
+    assert_eq!(stage.store.ledger().await.unwrap().deliveries.planned, 3);
+    let rest = stage.store.claim_page(LEASE).await.unwrap().unwrap();
+    assert_eq!(rest.after, Some("contact-2".into()));
+    stage.assert_closed().await;
 }

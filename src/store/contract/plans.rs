@@ -148,7 +148,7 @@ async fn accept(stage: &Stage) {
     }
     let mut big = stage.planned("4", 0);
     let query = AudienceQuery::Segment("everyone".into());
-    big.pages = vec![NewPage { step: "notice".into(), query }];
+    big.pages = vec![NewPage { step: "notice".into(), query, total: 0 }];
     stage.accept(big).await;
     let page = stage.store.claim_page(LEASE).await.unwrap().unwrap();
     let deliveries = vec![stage.delivery(&page.event, 0), stage.delivery(&page.event, 1)];

@@ -32,6 +32,7 @@ impl<'a> Fresh<'a> {
             event: self.planned.event.id,
             planned: self.deliveries.len() as u64,
             planning: !self.planned.pages.is_empty(),
+            paged: self.planned.paged(),
             leased: Vec::new(),
         }
     }

@@ -150,7 +150,7 @@ pub(super) static ACCEPTED_MEMBERS: [Member; 16] = [
     ("message?", Text, "what is wrong there"),
     ("channels?", Object, "on a dry run: how many would go out, by channel"),
     ("skipped?", Object, "on a dry run: how many would be skipped, by reason"),
-    ("paged?", Count, "on a dry run: recipients that would be planned page by page"),
+    ("paged?", Count, "recipients of big audiences, who are planned page by page"),
     ("sms_parts?", Count, "on a dry run: SMS parts that would be paid for"),
     ("faults?", Texts, "on a dry run: what does not render"),
     ("plan?", Many(&REHEARSED), "on a dry run: who would get what, the first hundred"),
