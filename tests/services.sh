@@ -1,28 +1,34 @@
 #!/usr/bin/env bash
 # A private RabbitMQ node or PostgreSQL cluster in a folder of its own, on free ports of loopback.
 #
-# Usage: tests/services.sh rabbitmq|postgres FOLDER VERB
+# Usage: tests/services.sh rabbitmq|rabbitmq4|postgres FOLDER VERB
 #
 #   create        makes FOLDER, starts the service and waits until it answers
 #   create durable
 #                 postgres only: the same, and what it commits reaches the disk, as when it serves
+#   create OTHER  RabbitMQ only: the same, as one more node of the cluster that runs in folder OTHER
 #   url           prints where it is
 #   stop, start   ends it in order; starts it again on the same ports with the same data
 #   restart       both
 #   kill          ends it as a crash would
-#   ctl ARGS…     rabbitmq only: rabbitmqctl for this node
+#   ctl ARGS…     RabbitMQ only: rabbitmqctl for this node
 #   admin         postgres only: prints the URL of its superuser; the tests' own user may do no more than
 #                 make databases, as Loa must not need more
 #   remove        ends it and removes FOLDER
 #
 # `create` also writes FOLDER/control, which takes the verbs alone: what a test calls to disturb its
 # service. Run by root, a service runs as the user of its Debian package, else as the caller.
+#
+# `rabbitmq` is the installed RabbitMQ (3.10 on Debian 12). `rabbitmq4` is that of Debian 13 in a
+# folder of its own, which is fetched once: TEST_RABBITMQ4_FOLDER, by default ~/.cache/loa-rabbitmq4.
+# That needs root, debootstrap and a mirror of Debian.
 
 set -euo pipefail
 
-service=${1:?rabbitmq or postgres} folder=${2:?a folder} verb=${3:?a verb}
+service=${1:?rabbitmq, rabbitmq4 or postgres} folder=${2:?a folder} verb=${3:?a verb}
 shift 3
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+family=${service%4}
 
 say() { echo "$service: $*" >&2; }
 
@@ -65,18 +71,28 @@ make_folder() {
 }
 
 give_folder() {
-  [ "$(id -u)" != 0 ] || chown -R "$service": "$folder"
+  local owner=$service:
+  [ "$service" != rabbitmq4 ] || owner=$(sed -n 's/^rabbitmq:[^:]*:\([0-9]*:[0-9]*\):.*/\1/p' "$root/etc/passwd")
+  [ "$(id -u)" != 0 ] || chown -R "$owner" "$folder"
 }
 
 # --- RabbitMQ -------------------------------------------------------------------------------------
 
 rabbitmq_create() {
+  local other=${1:+$(cd "$1" && pwd)}
+  [ "$service" != rabbitmq4 ] || rabbitmq4_fetch
   make_folder
   cat >"$folder/ports" <<PORTS
 port=$(free_port)
 dist_port=$(free_port)
 epmd_port=$(free_port)
 PORTS
+  if [ -n "$other" ]; then
+    # Nodes of a cluster find one another by one port mapper, and know one another by the cookie.
+    sed -n 's/^epmd_port=/&/p' "$other/ports" >>"$folder/ports"
+    echo "seed=loa$(sed -n 's/^port=//p' "$other/ports")@localhost" >>"$folder/ports"
+    cp -p "$other/.erlang.cookie" "$folder/"
+  fi
   rabbitmq_ports
   cat >"$folder/rabbitmq.conf" <<CONF
 listeners.tcp.1 = 127.0.0.1:$port
@@ -88,29 +104,94 @@ CONF
   mkdir "$folder/conf.d"
   give_folder
   rabbitmq_start
+  [ -z "$other" ] || rabbitmq_join
 }
+
+rabbitmq_join() {
+  rabbitmq_ctl stop_app && rabbitmq_ctl join_cluster "$seed" && rabbitmq_ctl start_app
+} >>"$folder/output" 2>&1
 
 rabbitmq_ports() { . "$folder/ports"; }
 
 # The package's own scripts: its wrappers in /usr/sbin insist on root or the user rabbitmq.
 rabbitmq_program() {
-  local program=/usr/lib/rabbitmq/bin/$1
-  [ -x "$program" ] || program=$1
+  local program=/usr/lib/rabbitmq/bin/$1 home=$folder
+  shift
+  [ "$service" != rabbitmq4 ] || home=/node
+  local environment=(
+    HOME="$home" LANG=C.UTF-8
+    RABBITMQ_NODENAME="loa$port@localhost" RABBITMQ_DIST_PORT="$dist_port"
+    RABBITMQ_CONF_ENV_FILE="$home/no-env.conf" RABBITMQ_CONFIG_FILE="$home/rabbitmq.conf"
+    RABBITMQ_CONFIG_FILES="$home/conf.d" RABBITMQ_ENABLED_PLUGINS_FILE="$home/plugins"
+    RABBITMQ_MNESIA_BASE="$home/data" RABBITMQ_LOG_BASE="$home/log" RABBITMQ_PID_FILE="$home/pid"
+    ERL_EPMD_PORT="$epmd_port" ERL_EPMD_ADDRESS=127.0.0.1
+    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}"
+  )
+  if [ "$service" = rabbitmq4 ]; then
+    inside_debian13 "${environment[@]}" "$program" "$@"
+    return
+  fi
+  [ -x "$program" ] || program=${program##*/}
   cd "$folder"
-  as_owner env HOME="$folder" \
-    RABBITMQ_NODENAME="loa$port@localhost" RABBITMQ_DIST_PORT="$dist_port" \
-    RABBITMQ_CONF_ENV_FILE="$folder/no-env.conf" RABBITMQ_CONFIG_FILE="$folder/rabbitmq.conf" \
-    RABBITMQ_CONFIG_FILES="$folder/conf.d" RABBITMQ_ENABLED_PLUGINS_FILE="$folder/plugins" \
-    RABBITMQ_MNESIA_BASE="$folder/data" RABBITMQ_LOG_BASE="$folder/log" RABBITMQ_PID_FILE="$folder/pid" \
-    ERL_EPMD_PORT="$epmd_port" ERL_EPMD_ADDRESS=127.0.0.1 \
-    RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS="-kernel inet_dist_use_interface {127,0,0,1}" \
-    "$program" "${@:2}"
+  as_owner env "${environment[@]}" "$program" "$@"
 }
+
+# --- RabbitMQ 4, out of Debian 13 -----------------------------------------------------------------
+
+root=${TEST_RABBITMQ4_FOLDER:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/loa-rabbitmq4}
+
+# Runs a command in the folder of Debian 13, where this node's folder is /node. What is mounted is
+# seen by the command alone and gone when it ends.
+inside_debian13() {
+  root=$root folder=$folder unshare --mount --propagation private bash -c '
+    mount --bind /proc "$root/proc" && mount --rbind /dev "$root/dev" &&
+      mount --bind "$folder" "$root/node" && cd / &&
+      exec chroot --userspec=rabbitmq:rabbitmq "$root" env --chdir=/node "$@"' inside "$@"
+}
+
+# Makes the folder of Debian 13 unless it is there; whole or not at all, and once.
+rabbitmq4_fetch() {
+  [ "$(id -u)" = 0 ] || { say "RabbitMQ 4 is run in a folder of Debian 13, which takes root"; return 1; }
+  mkdir -p "$(dirname "$root")"
+  exec 9>"$root.lock"
+  flock 9
+  [ ! -d "$root/node" ] || { exec 9>&-; return 0; }
+  say "fetching Debian 13 with RabbitMQ 4 to $root (once, about a minute)"
+  rm -rf "$root.part"
+  rabbitmq4_build >"$root.log" 2>&1 9>&- || {
+    say "it could not be fetched; the last words of $root.log:"
+    tail -n 20 "$root.log" >&2
+    return 1
+  }
+  mv "$root.part" "$root"
+  exec 9>&-
+}
+
+rabbitmq4_build() {
+  local mirror more=()
+  mirror=$(sed -nE 's@^(URIs:|deb) +(\[[^]]*\] +)?(https?://[^ ]+/debian)/?( .*)?$@\3@p' \
+    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1) || true
+  [ -n "${http_proxy:-}" ] || { eval "$(apt-config shell http_proxy Acquire::http::Proxy)"; export http_proxy; }
+  # By https, the apt inside needs to know whom to trust.
+  [ "${mirror#https:}" = "$mirror" ] || more=(--include=ca-certificates)
+  debootstrap --variant=minbase "${more[@]}" trixie "$root.part" "${mirror:-http://deb.debian.org/debian}" ||
+    return
+  printf '#!/bin/sh\nexit 101\n' >"$root.part/usr/sbin/policy-rc.d"
+  chmod 755 "$root.part/usr/sbin/policy-rc.d"
+  cp /etc/resolv.conf "$root.part/etc/resolv.conf"
+  echo '127.0.0.1 localhost' >"$root.part/etc/hosts"
+  chroot "$root.part" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -qq -y --no-install-recommends rabbitmq-server || return
+  rm -rf "$root.part"/var/cache/apt/archives/*.deb "$root.part"/var/lib/apt/lists/*
+  mkdir "$root.part/node"
+}
+
+# --- RabbitMQ, as it runs -------------------------------------------------------------------------
 
 # A session of its own, so that Ctrl-C reaches ./test alone and the whole family can be ended.
 rabbitmq_start() {
-  export -f as_owner rabbitmq_program
-  export service folder port dist_port epmd_port
+  export -f as_owner rabbitmq_program inside_debian13
+  export service folder port dist_port epmd_port root
   setsid bash -c 'rabbitmq_program rabbitmq-server' </dev/null >"$folder/output" 2>&1 &
   echo $! >"$folder/session"
   within 90 rabbitmq_answers_or_died || true
@@ -141,11 +222,16 @@ rabbitmq_kill() {
 # Erlang's port mapper outlives its node, and refuses to end while one is registered.
 rabbitmq_remove() {
   rabbitmq_kill || say "the node could not be ended"
+  # The first node of a cluster started it, and is to be removed last.
+  [ -z "${seed:-}" ] || return 0
   within 10 rabbitmq_epmd_is_gone || say "epmd on port $epmd_port could not be ended"
 }
 
 rabbitmq_epmd_is_gone() {
-  ERL_EPMD_PORT=$epmd_port epmd -kill >/dev/null || true
+  case $service in
+    rabbitmq4) inside_debian13 ERL_EPMD_PORT="$epmd_port" epmd -kill >/dev/null || true ;;
+    *) ERL_EPMD_PORT=$epmd_port epmd -kill >/dev/null || true ;;
+  esac
   ! (: </dev/tcp/127.0.0.1/"$epmd_port")
 }
 
@@ -205,11 +291,11 @@ postgres_admin() { echo "postgres://postgres@127.0.0.1:$port/postgres"; }
 
 # --------------------------------------------------------------------------------------------------
 
-case $service in rabbitmq | postgres) ;; *) say "no such service"; exit 2 ;; esac
-[ "$verb" = create ] || [ ! -f "$folder/ports" ] || "${service}_ports"
+case $service in rabbitmq | rabbitmq4 | postgres) ;; *) say "no such service"; exit 2 ;; esac
+[ "$verb" = create ] || [ ! -f "$folder/ports" ] || "${family}_ports"
 case $verb in
-  restart) "${service}_stop"; "${service}_start" ;;
-  remove) [ ! -f "$folder/ports" ] || "${service}_remove"; rm -rf "$folder" ;;
-  create | start | stop | kill | url | ctl | admin) "${service}_$verb" "$@" ;;
+  restart) "${family}_stop"; "${family}_start" ;;
+  remove) [ ! -f "$folder/ports" ] || "${family}_remove"; rm -rf "$folder" ;;
+  create | start | stop | kill | url | ctl | admin) "${family}_$verb" "$@" ;;
   *) say "no such verb: $verb"; exit 2 ;;
 esac
