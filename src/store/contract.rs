@@ -27,6 +27,7 @@ mod accepting;
 mod claims;
 mod copies;
 mod directory;
+mod disturbed;
 mod histories;
 mod late;
 mod pages;

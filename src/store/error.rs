@@ -87,9 +87,10 @@ impl From<tokio_postgres::Error> for StoreError {
             {
                 Self::Wrong(format!("PostgreSQL refuses: {text}; check store.url"))
             }
-            // Class 08 connection, 53 resources, 55 locks, 57 operator intervention, 25006 read-only.
+            // Class 08 connection, 53 resources, 55 locks, 57 operator intervention; 25006 read-only;
+            // 25P03 and 25P04: a transaction that stood idle, or took, longer than the server allows.
             code if ["08", "53", "55", "57"].iter().any(|class| code.code().starts_with(class))
-                || *code == SqlState::READ_ONLY_SQL_TRANSACTION =>
+                || ["25006", "25P03", "25P04"].contains(&code.code()) =>
             {
                 Self::Unreachable(text)
             }

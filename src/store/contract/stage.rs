@@ -83,7 +83,11 @@ impl Stage {
             "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' \
              LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'"
         );
-        on_postgres(&url, &[&drop, &create, &change.replace("{name}", &name)]).await;
+        let mut statements = vec![drop, create];
+        // Each by itself: together they would be one transaction.
+        statements.extend(change.split("; ").map(|change| change.replace("{name}", &name)));
+        let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
+        on_postgres(&url, &statements).await;
         let (base, _) = url.rsplit_once('/').unwrap();
         let place = Place::Postgres { url: format!("{base}/{name}").into(), connections: 8 };
         Self::open(place, None).await

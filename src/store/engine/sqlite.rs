@@ -22,7 +22,7 @@ use crate::store::StoreError;
 pub(in crate::store) use writer::Writer;
 
 /// How many reads run at once.
-const READERS: usize = 4;
+pub(in crate::store) const READERS: usize = 4;
 /// The first SQLite without the WAL-reset bug (sqlite.org/wal.html, section 11).
 const LEAST_VERSION: i32 = 3_051_003;
 /// Statements that each connection keeps prepared.
