@@ -38,6 +38,7 @@ mod stage;
 mod staging;
 mod status;
 mod stop;
+mod syncs;
 mod two;
 mod unsubscribe;
 mod ways;
