@@ -10,6 +10,8 @@ mod consume;
 mod deliver;
 mod desks;
 mod dispatch;
+#[cfg(test)]
+mod each_call_fails;
 mod figures;
 mod pages;
 mod pulse;

@@ -18,6 +18,8 @@ pub mod directory;
 pub mod engine;
 mod error;
 mod events;
+#[cfg(test)]
+pub(crate) mod faults;
 mod finish;
 mod gate;
 mod holds;
@@ -107,6 +109,8 @@ pub struct Store {
     outbox: bool,
     keys_last: Duration,
     derived_keys_last: Duration,
+    #[cfg(test)]
+    faults: faults::Faults,
 }
 
 enum Engine {
@@ -137,7 +141,16 @@ impl Store {
             }
         };
         let Settings { outbox, keys_last, derived_keys_last, .. } = settings;
-        Ok(Self { engine: Arc::new(engine), clock, run, outbox, keys_last, derived_keys_last })
+        Ok(Self {
+            engine: Arc::new(engine),
+            clock,
+            run,
+            outbox,
+            keys_last,
+            derived_keys_last,
+            #[cfg(test)]
+            faults: faults::Faults::default(),
+        })
     }
 
     /// What the claims of this process are known by.
@@ -162,6 +175,20 @@ impl Store {
             + Sync
             + 'static,
     {
+        let done = self.commit(work);
+        #[cfg(test)]
+        let done = Box::pin(self.faults.around(std::any::type_name::<F>(), done));
+        done.await
+    }
+
+    async fn commit<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> Fn(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>>
+            + Send
+            + Sync
+            + 'static,
+    {
         match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.writer.write(work).await,
             Engine::Postgres(postgres) => postgres.write(work).await,
@@ -170,6 +197,17 @@ impl Store {
 
     /// Runs `work` on a snapshot.
     pub(in crate::store) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        let done = self.look(work);
+        #[cfg(test)]
+        let done = Box::pin(self.faults.around(std::any::type_name::<F>(), done));
+        done.await
+    }
+
+    async fn look<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,

@@ -315,18 +315,23 @@ fn file_of(file: &str, declaration: &source::Declaration) -> Result<String, Stri
     }
 }
 
-/// The files that a `mod` under `#[cfg(test)]` declares.
+/// The files that a `mod` under `#[cfg(test)]` declares, and all that those declare.
 fn files_of_tests() -> BTreeSet<String> {
     let of_file = |file: String| {
         let declared = source::declarations(&parse(&file).tests);
         declared.into_iter().filter_map(move |declaration| file_of(&file, &declaration).ok())
     };
-    rust_files("src").into_iter().flat_map(of_file).collect()
+    let mut pending: Vec<String> = rust_files("src").into_iter().flat_map(of_file).collect();
+    let mut found = BTreeSet::new();
+    while let Some(file) = pending.pop() {
+        pending.extend(declarations(&file).into_iter().flatten());
+        found.insert(file);
+    }
+    found
 }
 
 fn is_test_file(file: &str) -> bool {
-    // What a file of tests declares is tests as well.
-    files_of_tests().contains(file) || file.contains("/tests/")
+    files_of_tests().contains(file)
 }
 
 /// The module at the top of the crate that `file` belongs to, and how many modules deep it is.
