@@ -19,6 +19,8 @@ mod rehearse;
 mod reread;
 mod retention;
 mod rulebook;
+#[cfg(test)]
+mod simulation;
 mod sweep;
 mod tell;
 mod trial;

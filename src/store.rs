@@ -4,6 +4,8 @@
 //! The statements stand once, over a small [`engine`] with two variants.
 
 mod acceptance;
+#[cfg(test)]
+mod anew;
 mod api_keys;
 mod audit;
 mod changes;

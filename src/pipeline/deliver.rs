@@ -159,7 +159,7 @@ impl Inner {
         rulebook: &Rulebook,
     ) -> Result<(Envelope, Option<String>), Settlement> {
         let delivery = &claimed.delivery;
-        self.ask_gate(claimed, rulebook)?;
+        ask_gate(claimed, rulebook, self.clock.now())?;
         let (message, version) = self.render(station, claimed, rulebook).await?;
         let Some(to) = delivery.address.clone() else {
             let (state, reason) = (State::Skipped, Reason::NoAddress);
@@ -170,7 +170,7 @@ impl Inner {
             return Err(given_back(delivery));
         }
         // The store may have taken long: what was in time at the claim may be too late now.
-        self.ask_gate(claimed, rulebook)?;
+        ask_gate(claimed, rulebook, self.clock.now())?;
         let envelope = Envelope {
             delivery: delivery.id,
             attempt: claimed.attempt,
@@ -183,21 +183,6 @@ impl Inner {
             message,
         };
         Ok((envelope, version))
-    }
-
-    fn ask_gate(&self, claimed: &Claimed, rulebook: &Rulebook) -> Result<(), Settlement> {
-        let delivery = &claimed.delivery;
-        let now = self.clock.now();
-        if let Some(settlement) = gate(delivery, &claimed.gate, now) {
-            return Err(settlement);
-        }
-        let marketing = rulebook.letterhead.sms.marketing.as_ref();
-        let sms_hours = marketing.map(|marketing| &marketing.window);
-        match record::window_opens(&rulebook.catalogue, sms_hours, delivery, now) {
-            Some(opens) if opens > delivery.expires_at => Err(expired(delivery)),
-            Some(opens) => Err(Settlement::uncounted(State::Waiting, Reason::Window, opens)),
-            None => Ok(()),
-        }
     }
 
     async fn send(
@@ -322,6 +307,26 @@ fn lease(claimed: &Claimed) -> Lease {
 /// Back to where it was before the claim.
 fn given_back(delivery: &Delivery) -> Settlement {
     Settlement::uncounted(State::Waiting, delivery.reason, delivery.due_at)
+}
+
+/// Asks gate and window whether a claimed delivery may go out at `now`; `Err` says where it goes
+/// instead.
+pub(super) fn ask_gate(
+    claimed: &Claimed,
+    rulebook: &Rulebook,
+    now: Timestamp,
+) -> Result<(), Settlement> {
+    let delivery = &claimed.delivery;
+    if let Some(settlement) = gate(delivery, &claimed.gate, now) {
+        return Err(settlement);
+    }
+    let marketing = rulebook.letterhead.sms.marketing.as_ref();
+    let sms_hours = marketing.map(|marketing| &marketing.window);
+    match record::window_opens(&rulebook.catalogue, sms_hours, delivery, now) {
+        Some(opens) if opens > delivery.expires_at => Err(expired(delivery)),
+        Some(opens) => Err(Settlement::uncounted(State::Waiting, Reason::Window, opens)),
+        None => Ok(()),
+    }
 }
 
 /// The span of a traced event's delivery: what is logged in it names the trace.
