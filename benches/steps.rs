@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark may fail by panicking")]
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -197,7 +198,7 @@ fn sent(claim: &Claimed) -> Finish {
     };
     let (started_at, finished_at) = (now(), now());
     let tried = Tried { outcome, started_at, finished_at, template_version: None };
-    record::outcome(claim, tried, &RULEBOOK.catalogue, 0.5)
+    record::outcome(&Arc::new(claim.clone()), tried, &RULEBOOK.catalogue, 0.5)
 }
 
 fn now() -> Timestamp {

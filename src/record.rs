@@ -2,6 +2,7 @@
 
 mod recorder;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -39,7 +40,7 @@ pub struct Tried {
 }
 
 /// Decides what a try makes of a claimed delivery; `random` in `[0, 1)` spreads retries.
-pub fn outcome(claimed: &Claimed, tried: Tried, catalogue: &Catalogue, random: f64) -> Finish {
+pub fn outcome(claimed: &Arc<Claimed>, tried: Tried, catalogue: &Catalogue, random: f64) -> Finish {
     let delivery = &claimed.delivery;
     let Tried { outcome, started_at, finished_at, template_version } = tried;
     let policy = policy_for(catalogue, delivery);
@@ -59,13 +60,12 @@ pub fn outcome(claimed: &Claimed, tried: Tried, catalogue: &Catalogue, random: f
         template_version,
     });
     let captured = outcome.captured;
-    Finish { delivery: delivery.id, token: claimed.token, attempt, settlement, captured }
+    Finish { claimed: Arc::clone(claimed), attempt, settlement, captured }
 }
 
 /// Gives a claimed delivery back without a try.
-pub fn without_try(claimed: &Claimed, settlement: Settlement) -> Finish {
-    let (delivery, token) = (claimed.delivery.id, claimed.token);
-    Finish { delivery, token, attempt: None, settlement, captured: None }
+pub fn without_try(claimed: &Arc<Claimed>, settlement: Settlement) -> Finish {
+    Finish { claimed: Arc::clone(claimed), attempt: None, settlement, captured: None }
 }
 
 /// What the catalogue says about trying a delivery again.

@@ -40,6 +40,7 @@ mod search;
 mod sessions;
 mod upkeep;
 mod users;
+mod waiting;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -79,8 +79,8 @@ impl Deliverer {
     }
 
     /// Delivers one claimed delivery in the background.
-    pub(super) fn start(&self, station: Arc<Station>, claimed: Claimed, slot: Slot) {
-        let (inner, claimed) = (Arc::clone(&self.inner), Arc::new(claimed));
+    pub(super) fn start(&self, station: Arc<Station>, claimed: Arc<Claimed>, slot: Slot) {
+        let inner = Arc::clone(&self.inner);
         let entry = InFlight { claimed: Arc::clone(&claimed), began_at: None };
         inner.in_flight().insert(lease(&claimed), entry);
         let span = span_of(&claimed);
@@ -96,7 +96,7 @@ impl Deliverer {
     }
 
     /// The record of a delivery whose worker was lost.
-    pub(super) fn settle_unknown(&self, claimed: &Claimed, outcome: Outcome) -> Finish {
+    pub(super) fn settle_unknown(&self, claimed: &Arc<Claimed>, outcome: Outcome) -> Finish {
         let now = self.inner.clock.now();
         let tried = Tried { outcome, started_at: now, finished_at: now, template_version: None };
         let rulebook = self.inner.rulebook.load();
@@ -120,7 +120,7 @@ impl Inner {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn deliver(&self, station: &Station, claimed: &Claimed, mut slot: Slot) {
+    async fn deliver(&self, station: &Station, claimed: &Arc<Claimed>, mut slot: Slot) {
         let rulebook = self.rulebook.load_full();
         let finish = match self.prepare(station, claimed, &rulebook).await {
             Ok(message) => self.send((station, &mut slot), claimed, message, &rulebook).await,
@@ -139,7 +139,7 @@ impl Inner {
     }
 
     /// Records a delivery that a fault of Loa itself broke off.
-    async fn break_down(&self, station: &Station, claimed: &Claimed) {
+    async fn break_down(&self, station: &Station, claimed: &Arc<Claimed>) {
         let id = claimed.delivery.id;
         error!(delivery.id = %id, "a fault of Loa itself broke off delivery {id}");
         let entry = self.in_flight().remove(&lease(claimed));
@@ -188,7 +188,7 @@ impl Inner {
     async fn send(
         &self,
         (station, slot): (&Station, &mut Slot),
-        claimed: &Claimed,
+        claimed: &Arc<Claimed>,
         (envelope, template_version): (Envelope, Option<String>),
         rulebook: &Rulebook,
     ) -> Finish {
@@ -282,7 +282,7 @@ impl Inner {
     }
 
     /// The record of a call whose end nobody knows.
-    fn unknown(&self, claimed: &Claimed, started_at: Timestamp, text: &str) -> Finish {
+    fn unknown(&self, claimed: &Arc<Claimed>, started_at: Timestamp, text: &str) -> Finish {
         let answer = Answer::new(None, text);
         let outcome = Outcome { verdict: Verdict::Unknown, answer, captured: None };
         let finished_at = self.clock.now();
@@ -293,7 +293,7 @@ impl Inner {
 }
 
 /// The record of a message that no call was made for.
-fn broken_down(claimed: &Claimed) -> Finish {
+fn broken_down(claimed: &Arc<Claimed>) -> Finish {
     let (state, reason) = (State::Held, Reason::RenderFault);
     let settlement = Settlement::uncounted(state, reason, claimed.delivery.due_at);
     let detail = "Loa broke down on this message; release it once Loa is mended";

@@ -157,10 +157,9 @@ impl Desks {
                 };
                 let token = LeaseToken::new(now);
                 row.lease = Some(Lease { token, lasts: self.lease });
-                row.delivery.attempts = 1;
                 let event = event.get_or_insert_with(|| Arc::new(EventFacts::of(&planned.event)));
                 let claimed = Claimed {
-                    delivery: row.delivery.clone(),
+                    delivery: Delivery { attempts: 1, ..row.delivery.clone() },
                     token,
                     attempt: 1,
                     event: Arc::clone(event),
@@ -177,7 +176,7 @@ impl Desks {
         let committed: HashSet<&DeliveryId> = accepted.iter().flat_map(Accepted::leased).collect();
         for (station, claimed, slot) in reservation.leased {
             if committed.contains(&claimed.delivery.id) {
-                self.deliverer.start(station, claimed, slot);
+                self.deliverer.start(station, Arc::new(claimed), slot);
             }
         }
         reservation.to_wake.iter().for_each(|station| station.wake());

@@ -163,7 +163,7 @@ impl Recorder {
 
     /// Writes one outcome without what its provider said; if that does not go either, the lease ends.
     async fn write_plainly(&self, finish: Finish, why: &str) -> Finished {
-        let id = finish.delivery;
+        let id = finish.claimed.delivery.id;
         let Settlement { state, reason, .. } = finish.settlement;
         error!(delivery.id = %id, error = why, "the store does not take the answer about delivery {id}: {why}");
         match self.store.finish(vec![plain(finish)]).await {
@@ -229,7 +229,8 @@ mod tests {
     use super::*;
     use crate::clock::Clock;
     use crate::model::delivery::{Reason, State};
-    use crate::model::id::{DeliveryId, LeaseToken, RunId};
+    use crate::model::id::{DeliveryId, RunId};
+    use crate::record::tests::claimed;
     use crate::store::{Place, Settings};
 
     async fn recorder(folder: &tempfile::TempDir) -> Recorder {
@@ -246,9 +247,10 @@ mod tests {
 
     fn finish() -> Finish {
         let at = Timestamp::UNIX_EPOCH;
+        let mut claimed = claimed();
+        claimed.delivery.id = DeliveryId(Uuid::from_u128(fastrand::u128(..)));
         Finish {
-            delivery: DeliveryId(Uuid::from_u128(fastrand::u128(..))),
-            token: LeaseToken::new(at),
+            claimed: Arc::new(claimed),
             attempt: None,
             settlement: Settlement::uncounted(State::Waiting, Reason::Scheduled, at),
             captured: None,

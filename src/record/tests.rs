@@ -4,8 +4,27 @@ use uuid::Uuid;
 
 use super::*;
 use crate::model::catalogue::Lane;
-use crate::model::delivery::{Reason, RecipientFacts};
-use crate::model::id::{DeliveryId, EventId};
+use crate::model::delivery::{GateFacts, Reason, RecipientFacts};
+use crate::model::event::EventKey;
+use crate::model::id::{DeliveryId, EventId, LeaseToken};
+use crate::store::EventFacts;
+
+/// The claim of a delivery that is in no store.
+pub(super) fn claimed() -> Claimed {
+    let delivery = delivery(Category::Transactional, Channel::Email);
+    let at = Timestamp::UNIX_EPOCH;
+    let event = EventFacts {
+        id: delivery.event,
+        key: EventKey { source: "shop".to_owned(), id: "1".to_owned() },
+        event_type: delivery.event_type.clone(),
+        time: at,
+        correlation_id: None,
+        traceparent: None,
+        data: Arc::default(),
+    };
+    let (token, gate) = (LeaseToken::new(at), GateFacts::default());
+    Claimed { delivery, token, attempt: 1, event: Arc::new(event), gate }
+}
 
 fn delivery(category: Category, channel: Channel) -> Delivery {
     let at = Timestamp::UNIX_EPOCH;

@@ -36,6 +36,7 @@ async fn audit(tx: &mut Tx<'_>) -> Result<Vec<Discrepancy>, StoreError> {
     let counted = counters(tx).await?;
     let mut found = Counters::new();
     find_deliveries(tx, &mut found).await?;
+    find_stranded(tx, &mut found).await?;
     find_events(tx, &mut found).await?;
     find_rejected(tx, &mut found).await?;
     add_forgotten(&counted, &mut found);
@@ -62,6 +63,26 @@ async fn find_deliveries(tx: &mut Tx<'_>, found: &mut Counters) -> Result<(), St
         let (event_type, state, count) = (row.text(0)?, row.text(1)?, row.int(2)?);
         *found.entry((event_type.clone(), format!("delivery.{state}"))).or_default() += count;
         *found.entry((event_type, "delivery.planned".to_owned())).or_default() += count;
+    }
+    Ok(())
+}
+
+/// Deliveries that wait where nobody looks for them; there must be none.
+async fn find_stranded(tx: &mut Tx<'_>, found: &mut Counters) -> Result<(), StoreError> {
+    let stranded = "SELECT event_type, COUNT(*) FROM delivery WHERE state = 'waiting' \
+                    AND NOT EXISTS (SELECT 1 FROM waiting WHERE waiting.delivery = delivery.id) \
+                    AND NOT EXISTS (SELECT 1 FROM claimed WHERE claimed.delivery = delivery.id) \
+                    GROUP BY event_type";
+    for row in tx.query(stranded, &[]).await? {
+        found.insert((row.text(0)?, "delivery.stranded".to_owned()), row.int(1)?);
+    }
+    // What is being sent must wait, too.
+    let astray = "SELECT delivery.event_type, COUNT(*) FROM (SELECT delivery FROM waiting \
+                  UNION ALL SELECT delivery FROM claimed) AS open \
+                  JOIN delivery ON delivery.id = open.delivery \
+                  WHERE delivery.state <> 'waiting' GROUP BY delivery.event_type";
+    for row in tx.query(astray, &[]).await? {
+        found.insert((row.text(0)?, "delivery.astray".to_owned()), row.int(1)?);
     }
     Ok(())
 }

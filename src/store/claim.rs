@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use crate::model::delivery::{Delivery, GateFacts};
 use crate::model::id::{DeliveryId, EventId, LeaseToken, ProviderName};
-use crate::store::engine::{Row, Tx, Value};
+use crate::store::engine::{Row, Tx, Value, Write};
 use crate::store::gate::Gate;
 use crate::store::inbox::micros;
 use crate::store::rows::{DELIVERY, DeliveryRow, EventFacts, FACTS, read_delivery, read_facts};
+use crate::store::waiting::LOCK_CLAIMS;
 use crate::store::{Store, StoreError};
 
 /// A delivery that this process holds, with what it needs to be sent.
@@ -85,13 +86,15 @@ impl Store {
             let (store, claims) = (store.clone(), Arc::clone(&claims));
             Box::pin(async move {
                 let until = store.lease_clock(tx) + micros(lease);
-                let params: Vec<Vec<Value>> = claims
+                // A finish deletes what it locked in this order; a claim that it ended is not there.
+                let ids = Value::uuids(claims.iter().map(|(id, _)| id.0));
+                tx.query(LOCK_CLAIMS, &[ids]).await?;
+                let renewed = claims
                     .iter()
-                    .map(|(id, token)| vec![until.into(), id.0.into(), token.0.into()])
-                    .collect();
-                let update =
-                    "UPDATE delivery SET lease_until = $1 WHERE id = $2 AND lease_token = $3";
-                tx.execute_many(update, &params).await?;
+                    .map(|(id, token)| vec![id.0.into(), token.0.into(), until.into()]);
+                let update = "UPDATE claimed SET lease_until = $3 \
+                              WHERE delivery = $1 AND lease_token = $2";
+                tx.write_all(&[Write::update(update, renewed.collect())]).await?;
                 Ok(())
             })
         })
@@ -103,19 +106,36 @@ impl Store {
 fn due_by_lane() -> String {
     let lane = |rank: i64| {
         format!(
-            "due{rank} AS (SELECT id, lane, due_at FROM delivery \
-             WHERE provider = $1 AND lane = {rank} AND state = 'waiting' \
-             AND lease_token IS NULL AND due_at <= $2 \
+            "due{rank} AS (SELECT delivery, lane, due_at FROM waiting \
+             WHERE provider = $1 AND lane = {rank} AND due_at <= $2 \
              AND NOT EXISTS (SELECT 1 FROM provider_hold WHERE provider_hold.provider = $1) \
-             ORDER BY due_at, id LIMIT $3 {{skip_locked}})"
+             ORDER BY due_at, delivery LIMIT $3 {{skip_locked}})"
         )
     };
     let lanes: Vec<String> = (0..3).map(lane).collect();
     format!(
-        "WITH {}, due AS (SELECT id FROM (SELECT * FROM due0 UNION ALL SELECT * FROM due1 \
-         UNION ALL SELECT * FROM due2) AS lanes ORDER BY lane, due_at, id LIMIT $3)",
+        "WITH {} SELECT delivery FROM (SELECT * FROM due0 UNION ALL SELECT * FROM due1 \
+         UNION ALL SELECT * FROM due2) AS lanes ORDER BY lane, due_at, delivery LIMIT $3",
         lanes.join(", ")
     )
+}
+
+/// What somebody else holds, taken all the same: how a broken worker claims.
+#[cfg(test)]
+async fn steal(
+    tx: &mut Tx<'_>,
+    provider: &ProviderName,
+    limit: usize,
+    token: LeaseToken,
+) -> Result<Vec<uuid::Uuid>, StoreError> {
+    if !crate::sabotage::is(crate::sabotage::Sabotage::IgnoresLeases) {
+        return Ok(Vec::new());
+    }
+    let sql = "UPDATE claimed SET lease_token = $3 WHERE delivery IN (SELECT claimed.delivery \
+               FROM claimed JOIN delivery ON delivery.id = claimed.delivery \
+               WHERE delivery.provider = $1 LIMIT $2) RETURNING delivery";
+    let stolen = tx.query(sql, &[provider.as_str().into(), limit.into(), token.0.into()]).await?;
+    stolen.iter().map(|row| row.uuid(0)).collect()
 }
 
 async fn claim(
@@ -125,28 +145,30 @@ async fn claim(
     (limit, lease): (usize, Duration),
 ) -> Result<Vec<Claimed>, StoreError> {
     let now = tx.now();
-    let due = due_by_lane();
+    let due = [provider.as_str().into(), now.into(), limit.into()];
+    let found = tx.query(&due_by_lane(), &due).await?;
+    let ids: Vec<uuid::Uuid> = found.iter().map(|row| row.uuid(0)).collect::<Result<_, _>>()?;
+    let token = LeaseToken::new(now);
     #[cfg(test)]
-    let due = match crate::sabotage::is(crate::sabotage::Sabotage::IgnoresLeases) {
-        true => due.replace("lease_token IS NULL", "1 = 1"),
-        false => due,
-    };
-    let sql = format!(
-        "{due} UPDATE delivery SET lease_token = $4, lease_until = $5, lease_run = $6, \
-         attempts = attempts + 1 FROM due WHERE delivery.id = due.id RETURNING {DELIVERY}"
-    );
-    let params = [
-        provider.as_str().into(),
-        now.into(),
-        limit.into(),
-        LeaseToken::new(now).0.into(),
-        (store.lease_clock(tx) + micros(lease)).into(),
-        store.run.0.into(),
+    let ids = [ids, steal(tx, provider, limit, token).await?].concat();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let until = store.lease_clock(tx) + micros(lease);
+    let ids = Value::uuids(ids);
+    let take = "INSERT INTO claimed (delivery, lease_token, lease_until, lease_run) \
+                SELECT delivery, $2, $3, $4 FROM waiting WHERE delivery {any_uuid $1}";
+    let leave = "DELETE FROM waiting WHERE delivery {any_uuid $1}";
+    let select = select_deliveries();
+    let asked = [
+        (take, vec![ids.clone(), token.0.into(), until.into(), store.run.0.into()]),
+        (leave, vec![ids.clone()]),
+        (select.as_str(), vec![ids]),
     ];
-    let rows = tx.query(&sql, &params).await?;
-    let mut rows: Vec<DeliveryRow> = rows.iter().map(read_delivery).collect::<Result<_, _>>()?;
+    let found = tx.query_all(&asked).await?;
+    let mut rows = read_rows(found.last().map(Vec::as_slice).unwrap_or_default())?;
     rows.sort_by_key(|row| (row.delivery.lane, row.delivery.due_at, row.delivery.id));
-    complete(tx, rows).await
+    complete(tx, rows, token).await
 }
 
 async fn claim_expired(
@@ -156,30 +178,50 @@ async fn claim_expired(
     ours: &[(DeliveryId, LeaseToken)],
 ) -> Result<Vec<Claimed>, StoreError> {
     let lease_now = store.lease_clock(tx);
-    let sql = format!(
-        "WITH lost AS (SELECT id FROM delivery \
-         WHERE lease_token IS NOT NULL AND {{lease_over $1 $2}} \
-         AND NOT (lease_run = $1 AND lease_token {{any_uuid $6}} AND id {{any_uuid $7}}) \
-         ORDER BY lease_until LIMIT $3 {{skip_locked}}) \
-         UPDATE delivery SET lease_token = $4, lease_until = $5, lease_run = $1 \
-         FROM lost WHERE delivery.id = lost.id RETURNING {DELIVERY}"
-    );
+    let sql = "WITH lost AS (SELECT delivery FROM claimed WHERE {lease_over $1 $2} \
+               AND NOT (lease_run = $1 AND lease_token {any_uuid $6} AND delivery {any_uuid $7}) \
+               ORDER BY lease_until LIMIT $3 {skip_locked}) \
+               UPDATE claimed SET lease_token = $4, lease_until = $5, lease_run = $1 \
+               FROM lost WHERE claimed.delivery = lost.delivery RETURNING claimed.delivery";
+    let token = LeaseToken::new(tx.now());
     let params = [
         store.run.0.into(),
         lease_now.into(),
         limit.into(),
-        LeaseToken::new(tx.now()).0.into(),
+        token.0.into(),
         (lease_now + micros(lease)).into(),
         Value::uuids(ours.iter().map(|(_, token)| token.0)),
         Value::uuids(ours.iter().map(|(id, _)| id.0)),
     ];
-    let rows = tx.query(&sql, &params).await?;
-    let rows = rows.iter().map(read_delivery).collect::<Result<_, _>>()?;
-    complete(tx, rows).await
+    let taken = tx.query(sql, &params).await?;
+    let ids: Vec<uuid::Uuid> = taken.iter().map(|row| row.uuid(0)).collect::<Result<_, _>>()?;
+    let rows = read_claimed(tx, Value::uuids(ids)).await?;
+    complete(tx, rows, token).await
+}
+
+fn select_deliveries() -> String {
+    format!("SELECT {DELIVERY} FROM delivery WHERE id {{any_uuid $1}}")
+}
+
+/// The rows of what was just claimed; each begins another try.
+async fn read_claimed(tx: &mut Tx<'_>, ids: Value) -> Result<Vec<DeliveryRow>, StoreError> {
+    read_rows(&tx.query(&select_deliveries(), &[ids]).await?)
+}
+
+fn read_rows(rows: &[Row]) -> Result<Vec<DeliveryRow>, StoreError> {
+    let mut rows: Vec<DeliveryRow> = rows.iter().map(read_delivery).collect::<Result<_, _>>()?;
+    for row in &mut rows {
+        row.delivery.attempts += 1;
+    }
+    Ok(rows)
 }
 
 /// Adds what a sender needs beside the rows: their events, and what stands against sending.
-async fn complete(tx: &mut Tx<'_>, rows: Vec<DeliveryRow>) -> Result<Vec<Claimed>, StoreError> {
+async fn complete(
+    tx: &mut Tx<'_>,
+    rows: Vec<DeliveryRow>,
+    token: LeaseToken,
+) -> Result<Vec<Claimed>, StoreError> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -191,7 +233,6 @@ async fn complete(tx: &mut Tx<'_>, rows: Vec<DeliveryRow>) -> Result<Vec<Claimed
             return Err(StoreError::Broken(format!("delivery {id} has lost its event {event}")));
         };
         let facts = gate.facts(&row, event.time);
-        let Some(token) = row.token else { continue };
         claimed.push(Claimed {
             attempt: row.delivery.attempts,
             delivery: row.delivery,

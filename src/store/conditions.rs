@@ -10,13 +10,6 @@ pub(super) struct Conditions {
     pub(super) params: Vec<Value>,
 }
 
-/// A column whose index leaves out the values that are common.
-pub(super) struct Rare {
-    pub(super) column: &'static str,
-    /// Left out of the index; written as in its predicate.
-    pub(super) common: &'static [&'static str],
-}
-
 impl Conditions {
     /// Adds a parameter, and returns how a statement writes it.
     pub(super) fn param(&mut self, value: impl Into<Value>) -> String {
@@ -34,16 +27,6 @@ impl Conditions {
         if let Some(value) = value {
             let param = self.param(value);
             self.add(format!("{left} {param}"));
-        }
-    }
-
-    /// Says, if none of the `wanted` values of a column is common, that none is: by the predicate of
-    /// its index, without which the database does not use it.
-    pub(super) fn rare<'w>(&mut self, rare: &Rare, wanted: impl IntoIterator<Item = &'w str>) {
-        if wanted.into_iter().all(|value| !rare.common.contains(&value)) {
-            let common: Vec<String> =
-                rare.common.iter().map(|value| format!("'{value}'")).collect();
-            self.add(format!("{} NOT IN ({})", rare.column, common.join(", ")));
         }
     }
 

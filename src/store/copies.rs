@@ -120,7 +120,7 @@ fn new_id(tx: &Tx<'_>) -> &'static str {
 }
 
 /// What is inserted where, and what is selected for it.
-fn tables(id: &str) -> [(&'static str, String); 4] {
+fn tables(id: &str) -> [(&'static str, String); 5] {
     let event = format!(
         "{id}, source, 'copy-' || n, event_type, at, at, NULL, 'copy-' || n, \
          'partner-' || (n % 1000), NULL, NULL, NULL, data, transport, state, deliveries, 0 \
@@ -138,6 +138,10 @@ fn tables(id: &str) -> [(&'static str, String); 4] {
          CASE state WHEN 'waiting' THEN expires_at ELSE at + expires_at - created_at END, \
          attempts, NULL, version, provider_message_id, last_code, unless, at, at \
          FROM delivery, copies WHERE event = $1"
+    );
+    let waiting = format!(
+        "{id}, provider, lane, due_at, expires_at, at FROM delivery, copies \
+         WHERE event = $1 AND state = 'waiting'"
     );
     let attempt = format!(
         "{id}, number, at, at, attempt.provider, class, code, answer, template_version \
@@ -160,6 +164,7 @@ fn tables(id: &str) -> [(&'static str, String); 4] {
              created_at, updated_at)",
             delivery,
         ),
+        ("waiting (delivery, provider, lane, due_at, expires_at, created_at)", waiting),
         (
             "attempt (delivery, number, started_at, finished_at, provider, class, code, answer, \
              template_version)",

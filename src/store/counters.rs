@@ -94,8 +94,8 @@ impl Store {
         self.read(|tx| {
             Box::pin(async move {
                 let sql = format!(
-                    "SELECT (SELECT MIN(due_at) FROM delivery WHERE {CLAIMABLE}), \
-                     (SELECT COUNT(*) FROM delivery WHERE lease_token IS NOT NULL)"
+                    "SELECT (SELECT MIN(due_at) FROM waiting WHERE {CLAIMABLE}), \
+                     (SELECT COUNT(*) FROM claimed)"
                 );
                 let none = Agenda { next_due: None, claimed: 0 };
                 tx.query_one(&sql, &[]).await?.map_or(Ok(none), |row| {
@@ -112,10 +112,7 @@ impl Store {
     /// When the store does not answer.
     pub async fn leased(&self) -> Result<u64, StoreError> {
         self.read(|tx| {
-            Box::pin(async move {
-                let sql = "SELECT COUNT(*) FROM delivery WHERE lease_token IS NOT NULL";
-                tx.query_one(sql, &[]).await?.map_or(Ok(0), |row| row.count(0))
-            })
+            Box::pin(async move { count(tx, "SELECT COUNT(*) FROM claimed", &[]).await })
         })
         .await
     }
@@ -129,20 +126,20 @@ pub(super) async fn counters(tx: &mut Tx<'_>) -> Result<Counters, StoreError> {
 }
 
 /// What may be claimed, but for its due time.
-const CLAIMABLE: &str = "state = 'waiting' AND lease_token IS NULL AND (provider IS NULL \
-                         OR provider NOT IN (SELECT provider FROM provider_hold))";
+const CLAIMABLE: &str =
+    "(provider IS NULL OR provider NOT IN (SELECT provider FROM provider_hold))";
 
 async fn backlog(tx: &mut Tx<'_>) -> Result<Backlog, StoreError> {
     let now = tx.now().as_microsecond();
     let mut backlog = Backlog::default();
     let oldest = format!(
-        "SELECT lane, MIN(due_at) FROM delivery WHERE {CLAIMABLE} AND due_at <= $1 GROUP BY lane"
+        "SELECT lane, MIN(due_at) FROM waiting WHERE {CLAIMABLE} AND due_at <= $1 GROUP BY lane"
     );
     for row in tx.query(&oldest, &[now.into()]).await? {
         let lane = Lane::from_rank(row.int(0)?).as_str().to_owned();
         backlog.oldest_due.insert(lane, row.time(1)?);
     }
-    let overdue = format!("SELECT COUNT(*) FROM delivery WHERE {CLAIMABLE} AND due_at <= $1");
+    let overdue = format!("SELECT COUNT(*) FROM waiting WHERE {CLAIMABLE} AND due_at <= $1");
     backlog.overdue = count(tx, &overdue, &[(now - OVERDUE_MICROS).into()]).await?;
     backlog.outbox = count(tx, "SELECT COUNT(*) FROM outbox", &[]).await?;
     backlog.pages = count(tx, "SELECT COUNT(*) FROM page", &[]).await?;

@@ -6,29 +6,38 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value as Json;
 
-use crate::model::address::Address;
+use crate::model::address::{Address, Channel};
 use crate::model::delivery::{Delivery, Intent, Reason, Settlement, State, late_acceptance_wins};
 use crate::model::event::EventKey;
 use crate::model::id::{DeliveryId, EventId, LeaseToken};
 use crate::model::outcome::{Attempt, VerdictClass};
 use crate::store::changes::{Changes, Told};
+use crate::store::claim::Claimed;
 use crate::store::engine::{Row, Tx, Value, Write};
-use crate::store::rows::{DELIVERY, DeliveryRow, read_delivery};
+use crate::store::rows::DeliveryRow;
+use crate::store::waiting::{
+    Claim, Claims, INSERT_WAITING, LOCK_CLAIMS, end_claims, leave, lock_deliveries, read_claims,
+    waiting_params,
+};
 use crate::store::{Store, StoreError};
 
 /// The end of one claim.
 #[derive(Clone, Debug)]
 pub struct Finish {
-    /// The delivery.
-    pub delivery: DeliveryId,
-    /// Proves the claim.
-    pub token: LeaseToken,
+    /// What was claimed, and the token that proves it.
+    pub claimed: Arc<Claimed>,
     /// The try, if there was one.
     pub attempt: Option<Attempt>,
     /// Where the delivery goes.
     pub settlement: Settlement,
     /// The message, if a sandbox or `only_to` captured it.
     pub captured: Option<Json>,
+}
+
+impl Finish {
+    fn id(&self) -> DeliveryId {
+        self.claimed.delivery.id
+    }
 }
 
 /// Where a delivery stands after a [`Finish`].
@@ -64,22 +73,27 @@ async fn finish(
     finishes: &[Finish],
 ) -> Result<Vec<Finished>, StoreError> {
     let now = tx.now();
-    let mut rows = lock_rows(tx, finishes).await?;
+    let ids = Value::uuids(finishes.iter().map(|finish| finish.id().0));
+    let claims = read_claims(&tx.query(LOCK_CLAIMS, &[ids]).await?)?;
     let mut changes = Changes::new(store, now);
-    let events = match changes.tells() {
-        true => events_told_of(tx, &rows).await?,
-        false => HashMap::new(),
-    };
+    let others = Others::find(tx, &claims, finishes, changes.tells()).await?;
+    let mut standings = others.standings();
+    for finish in finishes {
+        if let Some(claim) = claims.get(&finish.id()).filter(|claim| is_of(claim, finish)) {
+            // Nobody moves what is claimed, so it stands as it did when it was claimed.
+            standings.entry(finish.id()).or_insert_with(|| Standing::of(&finish.claimed, claim));
+        }
+    }
     let mut book = Book::default();
     let mut finished = Vec::with_capacity(finishes.len());
     for finish in finishes {
-        let Some(row) = rows.get_mut(&finish.delivery) else {
+        let Some(standing) = standings.get_mut(&finish.id()) else {
             // Purged meanwhile: there is nothing left to say about it.
             let Settlement { state, reason, .. } = finish.settlement;
             finished.push(Finished { state, reason, was_claimed: false });
             continue;
         };
-        finished.push(book.enter(row, finish, now, (&mut changes, &events)));
+        finished.push(book.enter(standing, finish, now, &mut changes));
     }
     let mut writes = book.into_writes(now);
     writes.extend(changes.into_writes());
@@ -87,18 +101,79 @@ async fn finish(
     Ok(finished)
 }
 
-/// Reads and locks the rows, in the order of their ids so that nobody waits in a circle.
-async fn lock_rows(
-    tx: &mut Tx<'_>,
-    finishes: &[Finish],
-) -> Result<HashMap<DeliveryId, DeliveryRow>, StoreError> {
-    let sql = format!(
-        "SELECT {DELIVERY} FROM delivery WHERE id {{any_uuid $1}} ORDER BY id {{for_update}}"
-    );
-    let ids = Value::uuids(finishes.iter().map(|finish| finish.delivery.0));
-    let rows = tx.query(&sql, &[ids]).await?;
-    let rows = rows.iter().map(read_delivery);
-    rows.map(|row| row.map(|row| (row.delivery.id, row))).collect()
+fn is_of(claim: &Claim, finish: &Finish) -> bool {
+    claim.token == finish.claimed.token
+}
+
+/// Where a delivery stands while a batch of answers is entered; it meets each as the one before left it.
+struct Standing<'a> {
+    delivery: &'a Delivery,
+    /// What status events say of its event.
+    event: Option<(&'a EventKey, Option<&'a str>)>,
+    state: State,
+    reason: Reason,
+    attempts: u32,
+    version: u32,
+    token: Option<LeaseToken>,
+    intent: Option<Intent>,
+}
+
+impl<'a> Standing<'a> {
+    fn of(claimed: &'a Claimed, claim: &Claim) -> Self {
+        let correlation = claimed.event.correlation_id.as_deref();
+        Self::new(&claimed.delivery, Some((&claimed.event.key, correlation)), Some(claim))
+    }
+
+    fn new(
+        delivery: &'a Delivery,
+        event: Option<(&'a EventKey, Option<&'a str>)>,
+        claim: Option<&Claim>,
+    ) -> Self {
+        let Delivery { state, reason, attempts, version, .. } = *delivery;
+        let (token, intent) = (claim.map(|claim| claim.token), claim.and_then(|one| one.intent));
+        Self { delivery, event, state, reason, attempts, version, token, intent }
+    }
+}
+
+/// Deliveries whose claim was lost before their answer came: they stand as the store says.
+struct Others {
+    rows: Vec<DeliveryRow>,
+    claims: Claims,
+    events: HashMap<EventId, Named>,
+}
+
+impl Others {
+    async fn find(
+        tx: &mut Tx<'_>,
+        claims: &Claims,
+        finishes: &[Finish],
+        tells: bool,
+    ) -> Result<Self, StoreError> {
+        let is_claimed =
+            |finish: &&Finish| claims.get(&finish.id()).is_some_and(|claim| is_of(claim, finish));
+        let lost: HashSet<DeliveryId> =
+            finishes.iter().filter(|finish| !is_claimed(finish)).map(Finish::id).collect();
+        if lost.is_empty() {
+            return Ok(Self { rows: Vec::new(), claims: Claims::new(), events: HashMap::new() });
+        }
+        let (rows, claims) = lock_deliveries(tx, lost).await?;
+        let events = match tells {
+            true => events_told_of(tx, &rows).await?,
+            false => HashMap::new(),
+        };
+        Ok(Self { rows, claims, events })
+    }
+
+    fn standings(&self) -> HashMap<DeliveryId, Standing<'_>> {
+        let mut standings = HashMap::new();
+        for DeliveryRow { delivery, .. } in &self.rows {
+            let named = self.events.get(&delivery.event);
+            let event = named.map(|named| (&named.key, named.correlation.as_deref()));
+            let claim = self.claims.get(&delivery.id);
+            standings.insert(delivery.id, Standing::new(delivery, event, claim));
+        }
+        standings
+    }
 }
 
 /// What status events say of an event: its key, and what its publisher correlates by.
@@ -110,9 +185,9 @@ struct Named {
 /// What is said of the events of these rows; their data, which is most of them, stays unread.
 async fn events_told_of(
     tx: &mut Tx<'_>,
-    rows: &HashMap<DeliveryId, DeliveryRow>,
+    rows: &[DeliveryRow],
 ) -> Result<HashMap<EventId, Named>, StoreError> {
-    let ids: HashSet<uuid::Uuid> = rows.values().map(|row| row.delivery.event.0).collect();
+    let ids: HashSet<uuid::Uuid> = rows.iter().map(|row| row.delivery.event.0).collect();
     let sql = "SELECT id, source, external_id, correlation_id FROM event WHERE id {any_uuid $1}";
     let found = tx.query(sql, &[Value::uuids(ids)]).await?;
     let read = |row: &Row| {
@@ -126,6 +201,10 @@ async fn events_told_of(
 #[derive(Default)]
 struct Book {
     moves: Vec<(DeliveryId, Vec<Value>)>,
+    /// What waits no more, though nobody held it.
+    left: Vec<DeliveryId>,
+    /// What waits in the end.
+    waiting: HashMap<DeliveryId, Vec<Value>>,
     attempts: Vec<Vec<Value>>,
     captured: Vec<Vec<Value>>,
     suppressed: Vec<Vec<Value>>,
@@ -133,59 +212,69 @@ struct Book {
     fallbacks: Vec<DeliveryId>,
 }
 
-type Surroundings<'a> = (&'a mut Changes, &'a HashMap<EventId, Named>);
-
 impl Book {
     fn enter(
         &mut self,
-        row: &mut DeliveryRow,
+        standing: &mut Standing<'_>,
         finish: &Finish,
         now: Timestamp,
-        (changes, events): Surroundings<'_>,
+        changes: &mut Changes,
     ) -> Finished {
-        self.note_attempt(row, finish, now);
-        let delivery = &row.delivery;
-        let was_claimed = row.token == Some(finish.token);
+        let delivery = standing.delivery;
+        self.note_attempt(delivery.channel, finish, now);
+        let was_claimed = standing.token == Some(finish.claimed.token);
         let accepted =
             finish.attempt.as_ref().is_some_and(|attempt| attempt.class == VerdictClass::Accepted);
-        let wins = accepted && late_acceptance_wins(delivery.state, delivery.reason);
+        let wins = accepted && late_acceptance_wins(standing.state, standing.reason);
         // Even an answer that comes too late for its delivery says how address and provider stand.
         self.note_consequences(delivery, &finish.settlement, now);
         if !was_claimed && !wins {
-            let Delivery { state, reason, .. } = *delivery;
+            let Standing { state, reason, .. } = *standing;
             return Finished { state, reason, was_claimed };
         }
-        let mut settlement = finish.settlement.clone();
-        if was_claimed {
-            obey_intent(&mut settlement, row.intent, accepted);
+        let Settlement { mut state, mut reason, due_at, .. } = finish.settlement;
+        if was_claimed && let Some(obeyed) = obeyed(state, standing.intent, accepted) {
+            (state, reason) = obeyed;
         }
-        self.note_move(delivery, &settlement, finish, (now, was_claimed));
-        changes.moved(&delivery.event_type, delivery.state, settlement.state);
+        changes.moved(&delivery.event_type, standing.state, state);
+        // A try that costs nothing gives back what its claim counted.
+        let given_back = u32::from(was_claimed && !finish.settlement.counts);
+        *standing = Standing {
+            state,
+            reason,
+            attempts: standing.attempts.saturating_sub(given_back),
+            version: standing.version + 1,
+            token: None,
+            intent: None,
+            ..*standing
+        };
         let code = finish.attempt.as_ref().and_then(|attempt| attempt.answer.code.as_deref());
+        self.note_move(standing, (finish, code), now);
         let told = Told {
-            state: settlement.state,
-            reason: settlement.reason,
-            version: delivery.version + 1,
-            attempts: attempts(delivery, &settlement, was_claimed),
+            state,
+            reason,
+            version: standing.version,
+            attempts: standing.attempts,
             code,
             ..Told::of(delivery)
         };
-        let event = events.get(&delivery.event);
-        let correlation = event.and_then(|event| event.correlation.as_deref());
-        changes.tell(&told, event.map(|event| &event.key), correlation);
-        if settlement.state.calls_fallback() {
+        let (key, correlation) = standing.event.unzip();
+        changes.tell(&told, key, correlation.flatten());
+        if state.calls_fallback() {
             self.fallbacks.push(delivery.id);
         }
-        // A batch may hold another answer for the same delivery: it meets the delivery as it is now.
-        let Settlement { state, reason, due_at, .. } = settlement;
-        let (version, attempts) = (told.version, told.attempts);
-        let moved = Delivery { state, reason, due_at, attempts, version, ..delivery.clone() };
-        *row = DeliveryRow { delivery: moved, token: None, intent: None, ..row.clone() };
+        if !was_claimed {
+            self.left.push(delivery.id);
+        }
+        self.waiting.remove(&delivery.id);
+        if state == State::Waiting {
+            let waits = waiting_params(delivery, due_at, delivery.expires_at);
+            self.waiting.insert(delivery.id, waits);
+        }
         Finished { state, reason, was_claimed }
     }
 
-    fn note_attempt(&mut self, row: &DeliveryRow, finish: &Finish, now: Timestamp) {
-        let channel = row.delivery.channel.as_str();
+    fn note_attempt(&mut self, channel: Channel, finish: &Finish, now: Timestamp) {
         if let Some(attempt) = &finish.attempt {
             self.attempts.push(vec![
                 attempt.delivery.0.into(),
@@ -202,10 +291,10 @@ impl Book {
         if let Some(message) = &finish.captured {
             let number = finish.attempt.as_ref().map_or(0, |attempt| attempt.number);
             self.captured.push(vec![
-                finish.delivery.0.into(),
+                finish.id().0.into(),
                 number.into(),
                 now.into(),
-                channel.into(),
+                channel.as_str().into(),
                 message.to_string().into(),
             ]);
         }
@@ -213,24 +302,23 @@ impl Book {
 
     fn note_move(
         &mut self,
-        delivery: &Delivery,
-        settlement: &Settlement,
-        finish: &Finish,
-        (now, was_claimed): (Timestamp, bool),
+        standing: &Standing<'_>,
+        (finish, code): (&Finish, Option<&str>),
+        now: Timestamp,
     ) {
-        let code = finish.attempt.as_ref().and_then(|attempt| attempt.answer.code.clone());
+        let (id, settlement) = (standing.delivery.id, &finish.settlement);
         let row = vec![
-            delivery.id.0.into(),
-            settlement.state.as_str().into(),
-            settlement.reason.as_str().into(),
+            id.0.into(),
+            standing.state.as_str().into(),
+            standing.reason.as_str().into(),
             settlement.detail.clone().into(),
             settlement.due_at.into(),
-            attempts(delivery, settlement, was_claimed).into(),
+            standing.attempts.into(),
             settlement.provider_message_id.clone().into(),
             code.into(),
             now.into(),
         ];
-        self.moves.push((delivery.id, row));
+        self.moves.push((id, row));
     }
 
     fn note_consequences(&mut self, delivery: &Delivery, settlement: &Settlement, now: Timestamp) {
@@ -257,8 +345,7 @@ impl Book {
         let update = "UPDATE delivery SET state = $2, reason = $3, detail = $4, due_at = $5, \
                       attempts = $6, provider_message_id = COALESCE($7, provider_message_id), \
                       last_code = COALESCE($8, last_code), updated_at = $9, \
-                      version = version + 1, lease_token = NULL, lease_until = NULL, \
-                      lease_run = NULL, intent = NULL WHERE id = $1";
+                      version = version + 1 WHERE id = $1";
         let attempt = "INSERT INTO attempt (delivery, number, started_at, finished_at, provider, \
                        class, code, answer, template_version) \
                        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING";
@@ -268,24 +355,31 @@ impl Book {
                            VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
         let hold = "INSERT INTO provider_hold (provider, reason, since, held_by) \
                     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+        let moved: Vec<DeliveryId> = self.moves.iter().map(|(id, _)| *id).collect();
         let mut writes: Vec<Write> =
             in_rounds(self.moves).into_iter().map(|moves| Write::update(update, moves)).collect();
         writes.extend([
+            end_claims(&moved),
+            leave(&self.left),
+            Write::insert(INSERT_WAITING, self.waiting.into_values().collect()),
             Write::insert(attempt, self.attempts),
             Write::insert(captured, self.captured),
             Write::each(suppression, self.suppressed),
             Write::each(hold, self.held_providers),
-            call_fallbacks(&self.fallbacks, now),
         ]);
+        writes.extend(call_fallbacks(&self.fallbacks, now));
         writes
     }
 }
 
 /// Makes the channels behind these deliveries due at once.
-pub(super) fn call_fallbacks(ended: &[DeliveryId], now: Timestamp) -> Write {
-    let sql = "UPDATE delivery SET due_at = $1 WHERE follows = $2 \
-               AND state = 'waiting' AND lease_token IS NULL AND due_at > $1";
-    Write::each(sql, ended.iter().map(|id| vec![now.into(), id.0.into()]).collect())
+pub(super) fn call_fallbacks(ended: &[DeliveryId], now: Timestamp) -> [Write; 2] {
+    let delivery = "UPDATE delivery SET due_at = $1 WHERE follows = $2 AND due_at > $1 \
+                    AND EXISTS (SELECT 1 FROM waiting WHERE waiting.delivery = delivery.id)";
+    let waiting = "UPDATE waiting SET due_at = $1 WHERE due_at > $1 \
+                   AND delivery IN (SELECT id FROM delivery WHERE follows = $2)";
+    let rows: Vec<Vec<Value>> = ended.iter().map(|id| vec![now.into(), id.0.into()]).collect();
+    [Write::each(delivery, rows.clone()), Write::each(waiting, rows)]
 }
 
 /// Splits moves so that each delivery moves once a round: a batch may hold two answers for one.
@@ -303,21 +397,9 @@ fn in_rounds(moves: Vec<(DeliveryId, Vec<Value>)>) -> Vec<Vec<Vec<Value>>> {
     rounds
 }
 
-/// The attempts that count: a try that costs nothing gives back what its claim counted.
-fn attempts(delivery: &Delivery, settlement: &Settlement, was_claimed: bool) -> u32 {
-    match settlement.counts || !was_claimed {
-        true => delivery.attempts,
-        false => delivery.attempts.saturating_sub(1),
-    }
-}
-
 /// What was asked for while the delivery was being sent takes effect now, unless it was accepted
 /// or has ended anyway.
-fn obey_intent(settlement: &mut Settlement, intent: Option<Intent>, accepted: bool) {
-    if accepted || settlement.state.is_final() {
-        return;
-    }
-    if let Some(intent) = intent {
-        (settlement.state, settlement.reason) = intent.leads_to();
-    }
+fn obeyed(state: State, intent: Option<Intent>, accepted: bool) -> Option<(State, Reason)> {
+    let intent = intent.filter(|_| !accepted && !state.is_final())?;
+    Some(intent.leads_to())
 }

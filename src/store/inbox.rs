@@ -18,7 +18,8 @@ use crate::store::engine::{Tx, Value, Write};
 use crate::store::gate::stopped_of;
 use crate::store::keys::{Key, take_keys};
 use crate::store::overtake::{self, Overtaking};
-use crate::store::rows::{INSERT_DELIVERY, InsertedLease, delivery_params, write_json};
+use crate::store::rows::{INSERT_DELIVERY, delivery_params, write_json};
+use crate::store::waiting::{INSERT_CLAIMED, INSERT_WAITING, waiting_params};
 use crate::store::{Acceptance, Accepted, NewDelivery, PlannedEvent, Store, StoreError, rejected};
 pub(super) use fresh::Fresh;
 
@@ -94,8 +95,14 @@ async fn accept(
         }
     }
     let planned = deliveries.rows.len() as u64;
-    let deliveries = Write::insert(INSERT_DELIVERY, deliveries.rows);
-    let mut writes = vec![deliveries, events, pages, count_repeats(&answers)];
+    let mut writes = vec![
+        Write::insert(INSERT_DELIVERY, deliveries.rows),
+        Write::insert(INSERT_WAITING, deliveries.waiting),
+        Write::insert(INSERT_CLAIMED, deliveries.claimed),
+        events,
+        pages,
+        count_repeats(&answers),
+    ];
     if mode == Mode::Keep {
         writes.push(rejected::keep(&rejections, &mut changes)?);
     }
@@ -243,6 +250,8 @@ fn event_params(
 #[derive(Default)]
 struct NewRows {
     rows: Vec<Vec<Value>>,
+    waiting: Vec<Vec<Value>>,
+    claimed: Vec<Vec<Value>>,
     /// Those with a lease, by event.
     leased: HashMap<EventId, Vec<DeliveryId>>,
     /// Those that must not be sent as they are now.
@@ -310,23 +319,20 @@ fn new_row(
         (delivery.state, delivery.reason) = (State::Cancelled, Reason::Overtaken);
         lease = None;
     }
-    if new.lease.is_some() && lease.is_none() {
-        delivery.attempts = 0;
-    }
     changes.planned(&delivery);
     if delivery.state.is_final() {
         let event = &planned.event;
         changes.tell(&Told::of(&delivery), Some(&event.key), event.correlation_id.as_deref());
     }
-    let lease = lease.map(|lease| InsertedLease {
-        token: lease.token,
-        until: store.lease_clock(tx) + micros(lease.lasts),
-        run: store.run.0,
-    });
-    if lease.is_some() {
+    if let Some(lease) = lease {
         rows.leased.entry(delivery.event).or_default().push(delivery.id);
+        let until = store.lease_clock(tx) + micros(lease.lasts);
+        let (id, token, run) = (delivery.id.0, lease.token.0, store.run.0);
+        rows.claimed.push(vec![id.into(), token.into(), until.into(), run.into()]);
+    } else if delivery.state == State::Waiting {
+        rows.waiting.push(waiting_params(&delivery, delivery.due_at, delivery.expires_at));
     }
-    rows.rows.push(delivery_params(&delivery, &new.unless, lease)?);
+    rows.rows.push(delivery_params(&delivery, &new.unless)?);
     Ok(())
 }
 

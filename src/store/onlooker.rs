@@ -36,7 +36,7 @@ impl Onlooker {
     /// # Errors
     /// When the store does not answer.
     pub async fn claimed(&self) -> Result<Vec<(DeliveryId, RunId)>, StoreError> {
-        const CLAIMED: &str = "SELECT id, lease_run FROM delivery WHERE lease_token IS NOT NULL";
+        const CLAIMED: &str = "SELECT delivery, lease_run FROM claimed";
         let rows = match &self.0 {
             Way::Sqlite(path) => {
                 let path = path.clone();

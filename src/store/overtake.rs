@@ -7,13 +7,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
-use crate::model::delivery::{Reason, State};
+use crate::model::delivery::{Intent, Reason, State};
 use crate::model::event::Event;
-use crate::model::id::{EventId, EventTypeName, StepName};
+use crate::model::id::{DeliveryId, EventId, EventTypeName, StepName};
 use crate::store::changes::{Changes, Told};
 use crate::store::engine::{Row, Tx, Value, Write};
 use crate::store::inbox::Fresh;
-use crate::store::rows::{DELIVERY, DeliveryRow, EventFacts, FACTS, read_delivery, read_facts};
+use crate::store::rows::{DeliveryRow, EventFacts, FACTS, read_facts};
+use crate::store::waiting::{intend, leave, lock_deliveries, read_ids};
 use crate::store::{Store, StoreError};
 
 /// Times of markers by business key and type.
@@ -58,13 +59,11 @@ impl<'s> Overtaking<'s> {
             expires_at.into(),
         ];
         tx.execute(upsert, &params).await?;
-        let unwanted = format!(
-            "SELECT {DELIVERY} FROM delivery \
+        let unwanted = "SELECT delivery.id FROM delivery \
              WHERE delivery.business_key = $1 AND delivery.event_type = $2 \
-             AND delivery.step = $3 AND delivery.state {{any $4}} \
+             AND delivery.step = $3 AND delivery.state {any $4} \
              AND EXISTS (SELECT 1 FROM event WHERE event.id = delivery.event AND event.time <= $5) \
-             ORDER BY delivery.id LIMIT $6 {{for_update}}"
-        );
+             ORDER BY delivery.id LIMIT $6";
         for (event_type, step) in cancels {
             let params = [
                 business_key.into(),
@@ -74,10 +73,9 @@ impl<'s> Overtaking<'s> {
                 event.time.into(),
                 self.left.into(),
             ];
-            let found = tx.query(&unwanted, &params).await?;
+            let found = tx.query(unwanted, &params).await?;
             self.left = self.left.saturating_sub(found.len() as u64);
-            let found = found.iter().map(read_delivery).collect::<Result<Vec<_>, _>>()?;
-            cancel(tx, found, changes).await?;
+            cancel(tx, read_ids(&found)?, changes).await?;
         }
         Ok(())
     }
@@ -86,15 +84,24 @@ impl<'s> Overtaking<'s> {
 /// Cancels deliveries; one that is being sent is cancelled when its answer comes.
 async fn cancel(
     tx: &mut Tx<'_>,
-    found: Vec<DeliveryRow>,
+    ids: Vec<DeliveryId>,
     changes: &mut Changes,
 ) -> Result<(), StoreError> {
-    let (leased, found): (Vec<_>, Vec<_>) = found.into_iter().partition(|row| row.token.is_some());
-    let intended = leased.iter().map(|row| vec![row.delivery.id.0.into()]).collect();
-    let cancelled =
-        found.iter().map(|row| vec![row.delivery.id.0.into(), tx.now().into()]).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let (rows, claims) = lock_deliveries(tx, ids).await?;
+    // What ended before it was locked has nothing left to cancel.
+    let rows = rows.into_iter().filter(|row| !row.delivery.state.is_final());
+    let (leased, found): (Vec<_>, Vec<_>) =
+        rows.partition(|row| claims.contains_key(&row.delivery.id));
+    let intended: Vec<_> =
+        leased.iter().map(|row| (row.delivery.id, Intent::CancelOvertaken)).collect();
+    let ids: Vec<DeliveryId> = found.iter().map(|row| row.delivery.id).collect();
+    let cancelled = ids.iter().map(|id| vec![id.0.into(), tx.now().into()]).collect();
     let writes = [
-        Write::update("UPDATE delivery SET intent = 'cancel:overtaken' WHERE id = $1", intended),
+        intend(&intended),
+        leave(&ids),
         Write::update(
             "UPDATE delivery SET state = 'cancelled', reason = 'overtaken', detail = NULL, \
              version = version + 1, updated_at = $2 WHERE id = $1",

@@ -11,11 +11,12 @@ use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::event::{Digest, Event, EventKey};
 use crate::model::id::{ContactId, EventId, LeaseToken, StepName};
 use crate::store::changes::{Changes, EventFate, Told};
-use crate::store::engine::Tx;
+use crate::store::engine::{Tx, Write};
 use crate::store::inbox::micros;
 use crate::store::overtake::{about, find_markers, is_overtaken};
 use crate::store::rejected::read_transport;
 use crate::store::rows::{INSERT_DELIVERY, delivery_params, read_json};
+use crate::store::waiting::{INSERT_WAITING, waiting_params};
 use crate::store::{NewDelivery, Store, StoreError};
 
 /// A page that this process plans.
@@ -144,15 +145,21 @@ async fn finish_page(
         {
             (delivery.state, delivery.reason) = (State::Cancelled, Reason::Overtaken);
         }
-        rows.push(delivery_params(&delivery, &new.unless, None)?);
+        rows.push(delivery_params(&delivery, &new.unless)?);
         planned.push(delivery);
     }
     let written = tx.execute_many(INSERT_DELIVERY, &rows).await?;
     // A recipient that an earlier page or audience of the step had already is not planned twice.
-    let fresh = planned.iter().zip(written).filter(|(_, rows)| *rows == 1);
-    let inserted = fresh.map(|(delivery, _)| note(&page.event, delivery, &mut changes)).count();
+    let fresh: Vec<&Delivery> =
+        planned.iter().zip(written).filter(|(_, rows)| *rows == 1).map(|(one, _)| one).collect();
+    for delivery in &fresh {
+        note(&page.event, delivery, &mut changes);
+    }
+    let waiting = fresh.iter().filter(|delivery| delivery.state == State::Waiting);
+    let waiting = waiting.map(|one| waiting_params(one, one.due_at, one.expires_at)).collect();
+    tx.write_all(&[Write::insert(INSERT_WAITING, waiting)]).await?;
     let counted = "UPDATE event SET deliveries = deliveries + $2 WHERE id = $1";
-    tx.execute(counted, &[page.event.id.0.into(), inserted.into()]).await?;
+    tx.execute(counted, &[page.event.id.0.into(), fresh.len().into()]).await?;
     match next {
         Some(next) => {
             let update = "UPDATE page SET after_contact = $2, lease_token = NULL, \

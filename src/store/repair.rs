@@ -11,7 +11,10 @@ use crate::store::claim::events_of;
 use crate::store::engine::{Tx, Value, Write};
 use crate::store::finish::call_fallbacks;
 use crate::store::gate::CHAINS;
-use crate::store::rows::{DELIVERY, DeliveryRow, read_delivery};
+use crate::store::rows::DeliveryRow;
+use crate::store::waiting::{
+    INSERT_WAITING, intend, leave, lock_deliveries, read_ids, waiting_params,
+};
 use crate::store::{Store, StoreError};
 
 /// What an operator does to a delivery.
@@ -112,14 +115,10 @@ impl Store {
         self.write(move |tx| {
             let store = store.clone();
             Box::pin(async move {
-                let sql = format!(
-                    "SELECT {DELIVERY} FROM delivery WHERE state = 'waiting' \
-                     AND lease_token IS NULL AND expires_at < $1 \
-                     ORDER BY expires_at LIMIT $2 {{skip_locked}}"
-                );
-                let rows = tx.query(&sql, &[tx.now().into(), limit.into()]).await?;
-                let rows: Vec<DeliveryRow> =
-                    rows.iter().map(read_delivery).collect::<Result<_, _>>()?;
+                let sql = "SELECT delivery FROM waiting WHERE expires_at < $1 \
+                           ORDER BY expires_at LIMIT $2 {skip_locked}";
+                let found = tx.query(sql, &[tx.now().into(), limit.into()]).await?;
+                let (rows, _) = lock_deliveries(tx, read_ids(&found)?).await?;
                 let count = rows.len();
                 let expired = |row: DeliveryRow| {
                     let (due_at, expires_at) = (row.delivery.due_at, row.delivery.expires_at);
@@ -142,13 +141,16 @@ impl Store {
         self.write(move |tx| {
             let store = store.clone();
             Box::pin(async move {
-                let sql = format!(
-                    "SELECT {DELIVERY} FROM delivery WHERE state = 'held' \
-                     AND reason = 'render_fault' ORDER BY template LIMIT $1 {{skip_locked}}"
-                );
-                let rows = tx.query(&sql, &[limit.into()]).await?;
-                let rows: Vec<DeliveryRow> =
-                    rows.iter().map(read_delivery).collect::<Result<_, _>>()?;
+                // Those of one template one after the other.
+                let sql = "SELECT delivery.id FROM notable CROSS JOIN delivery \
+                           WHERE notable.reason = 'render_fault' AND notable.state = 'held' \
+                           AND delivery.id = notable.delivery \
+                           ORDER BY delivery.template LIMIT $1";
+                let found = tx.query(sql, &[limit.into()]).await?;
+                let (mut rows, _) = lock_deliveries(tx, read_ids(&found)?).await?;
+                rows.retain(|row| {
+                    row.delivery.state == State::Held && row.delivery.reason == Reason::RenderFault
+                });
                 let count = rows.len();
                 let now = tx.now();
                 let moves = rows.into_iter().map(|row| {
@@ -170,19 +172,17 @@ async fn take_over_from(
 ) -> Result<bool, StoreError> {
     let chain = tx.query(CHAINS, &[Value::uuids([before.0])]).await?;
     let ids: Vec<uuid::Uuid> = chain.iter().map(|row| row.uuid(1)).collect::<Result<_, _>>()?;
-    let rows = find_rows(tx, Value::uuids(ids)).await?;
+    let (rows, claims) = lock_deliveries(tx, ids.into_iter().map(DeliveryId)).await?;
     if rows.iter().any(|row| row.delivery.state.has_gone_out()) {
         return Ok(false);
     }
     let (leased, free): (Vec<DeliveryRow>, Vec<DeliveryRow>) = rows
         .into_iter()
         .filter(|row| !row.delivery.state.is_final())
-        .partition(|row| row.token.is_some());
-    let intents: Vec<_> = leased
-        .iter()
-        .map(|row| vec![Intent::CancelForFallback.as_str().into(), row.delivery.id.0.into()])
-        .collect();
-    tx.execute_many(INTEND, &intents).await?;
+        .partition(|row| claims.contains_key(&row.delivery.id));
+    let intents: Vec<_> =
+        leased.iter().map(|row| (row.delivery.id, Intent::CancelForFallback)).collect();
+    tx.write_all(&[intend(&intents)]).await?;
     let cancelled = |row: DeliveryRow| {
         let delivery = &row.delivery;
         let (due_at, expires_at) = (delivery.due_at, delivery.expires_at);
@@ -193,15 +193,6 @@ async fn take_over_from(
     Ok(true)
 }
 
-const INTEND: &str = "UPDATE delivery SET intent = $1 WHERE id = $2";
-
-async fn find_rows(tx: &mut Tx<'_>, ids: Value) -> Result<Vec<DeliveryRow>, StoreError> {
-    let sql = format!(
-        "SELECT {DELIVERY} FROM delivery WHERE id {{any_uuid $1}} ORDER BY id {{for_update}}"
-    );
-    tx.query(&sql, &[ids]).await?.iter().map(read_delivery).collect()
-}
-
 async fn repair_all(
     tx: &mut Tx<'_>,
     store: &Store,
@@ -209,13 +200,13 @@ async fn repair_all(
     repair: Repair,
 ) -> Result<Vec<Repaired>, StoreError> {
     let now = tx.now();
-    let rows = find_rows(tx, Value::uuids(ids.iter().map(|id| id.0))).await?;
+    let (rows, claims) = lock_deliveries(tx, ids.iter().copied()).await?;
     let mut answers: std::collections::HashMap<DeliveryId, Repaired> = Default::default();
     let mut moves = Vec::new();
-    let mut intents: Vec<Vec<Value>> = Vec::new();
+    let mut intents = Vec::new();
     for row in rows {
         let (id, state) = (row.delivery.id, row.delivery.state);
-        if row.token.is_some() {
+        if claims.contains_key(&id) {
             let intent = match repair {
                 Repair::Cancel => Intent::CancelByOperator,
                 Repair::Hold => Intent::HoldByOperator,
@@ -224,7 +215,7 @@ async fn repair_all(
                     continue;
                 }
             };
-            intents.push(vec![intent.as_str().into(), id.0.into()]);
+            intents.push((id, intent));
             answers.insert(id, Repaired::Noted);
             continue;
         }
@@ -238,7 +229,7 @@ async fn repair_all(
             }
         }
     }
-    tx.execute_many(INTEND, &intents).await?;
+    tx.write_all(&[intend(&intents)]).await?;
     move_all(tx, store, moves).await?;
     Ok(ids.iter().map(|id| answers.get(id).copied().unwrap_or(Repaired::Missing)).collect())
 }
@@ -297,6 +288,7 @@ async fn move_all(
         false => Default::default(),
     };
     let mut params = Vec::with_capacity(moves.len());
+    let (mut left, mut waiting) = (Vec::new(), Vec::new());
     let mut ended: Vec<DeliveryId> = Vec::new();
     for (row, to) in moves {
         let delivery = &row.delivery;
@@ -313,6 +305,12 @@ async fn move_all(
         if to.state.calls_fallback() {
             ended.push(delivery.id);
         }
+        if delivery.state == State::Waiting {
+            left.push(delivery.id);
+        }
+        if to.state == State::Waiting {
+            waiting.push(waiting_params(delivery, to.due_at, to.expires_at));
+        }
         params.push(vec![
             delivery.id.0.into(),
             to.state.as_str().into(),
@@ -324,7 +322,9 @@ async fn move_all(
     }
     let update = "UPDATE delivery SET state = $2, reason = $3, due_at = $4, expires_at = $5, \
                   updated_at = $6, version = version + 1 WHERE id = $1";
-    let mut writes = vec![Write::update(update, params), call_fallbacks(&ended, now)];
+    let mut writes =
+        vec![Write::update(update, params), leave(&left), Write::insert(INSERT_WAITING, waiting)];
+    writes.extend(call_fallbacks(&ended, now));
     writes.extend(changes.into_writes());
     tx.write_all(&writes).await
 }

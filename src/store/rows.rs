@@ -9,9 +9,7 @@ use crate::model::catalogue::{Category, Lane};
 use crate::model::delivery::{Delivery, Intent, Reason, State};
 use crate::model::event::{Event, EventKey};
 use crate::model::fold::fold;
-use crate::model::id::{
-    ContactId, DeliveryId, EventId, EventTypeName, LeaseToken, PartnerId, ProviderName,
-};
+use crate::model::id::{ContactId, DeliveryId, EventId, EventTypeName, PartnerId, ProviderName};
 use crate::model::window::Window;
 use crate::store::StoreError;
 use crate::store::engine::{Row, Value};
@@ -24,15 +22,13 @@ pub(super) const DELIVERY: &str = "delivery.id, delivery.event, delivery.event_t
     delivery.category, delivery.lane, delivery.state, delivery.reason, delivery.detail, \
     delivery.due_at, delivery.expires_at, delivery.attempts, delivery.follows, \
     delivery.version, delivery.provider_message_id, delivery.created_at, delivery.updated_at, \
-    delivery.unless, delivery.lease_token, delivery.intent, delivery.send_window";
+    delivery.unless, delivery.send_window";
 
 /// A delivery's row: the delivery, and what only the store looks at.
 #[derive(Clone)]
 pub(super) struct DeliveryRow {
     pub(super) delivery: Delivery,
     pub(super) unless: Vec<EventTypeName>,
-    pub(super) token: Option<LeaseToken>,
-    pub(super) intent: Option<Intent>,
 }
 
 /// Reads a row that was selected by [`DELIVERY`].
@@ -65,7 +61,7 @@ pub(super) fn read_delivery(row: &Row) -> Result<DeliveryRow, StoreError> {
         detail: row.opt_text(19)?,
         due_at: row.time(20)?,
         expires_at: row.time(21)?,
-        window: row.opt_text(31)?.map(|text| read_window(&text)).transpose()?,
+        window: row.opt_text(29)?.map(|text| read_window(&text)).transpose()?,
         attempts: u32::try_from(row.int(22)?).unwrap_or(0),
         after: row.opt_uuid(23)?.map(DeliveryId),
         version: u32::try_from(row.int(24)?).unwrap_or(u32::MAX),
@@ -74,9 +70,7 @@ pub(super) fn read_delivery(row: &Row) -> Result<DeliveryRow, StoreError> {
         updated_at: row.time(27)?,
     };
     let unless = row.opt_text(28)?.map(|text| read_json(&text)).transpose()?.unwrap_or_default();
-    let token = row.opt_uuid(29)?.map(LeaseToken);
-    let intent = row.opt_text(30)?.map(|text| read_intent(&text)).transpose()?;
-    Ok(DeliveryRow { delivery, unless, token, intent })
+    Ok(DeliveryRow { delivery, unless })
 }
 
 /// An address as it was written by [`Address::value`]: it is normalised already.
@@ -116,7 +110,7 @@ pub(super) fn write_json(value: &impl serde::Serialize) -> Result<String, StoreE
         .map_err(|error| StoreError::Broken(format!("a value cannot be written as JSON: {error}")))
 }
 
-fn read_intent(text: &str) -> Result<Intent, StoreError> {
+pub(super) fn read_intent(text: &str) -> Result<Intent, StoreError> {
     Intent::from_word(text).ok_or_else(|| unknown_word("intent", text))
 }
 
@@ -184,30 +178,18 @@ pub(super) const INSERT_DELIVERY: &str = "INSERT INTO delivery (id, event, event
     recipient_key, contact, partner, business_key, channel, provider, address, locale, \
     time_zone, recipient, recipient_folded, template, category, lane, state, reason, detail, \
     due_at, expires_at, attempts, follows, version, unless, created_at, updated_at, \
-    lease_token, lease_until, lease_run, send_window) \
+    send_window) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-    $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30, $31, $32, $33) \
+    $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) \
     ON CONFLICT (event, step, recipient_key, channel) DO NOTHING";
-
-/// A claim that is made while the row is written.
-pub(super) struct InsertedLease {
-    pub(super) token: LeaseToken,
-    pub(super) until: i64,
-    pub(super) run: uuid::Uuid,
-}
 
 /// The parameters of [`INSERT_DELIVERY`].
 pub(super) fn delivery_params(
     delivery: &Delivery,
     unless: &[EventTypeName],
-    lease: Option<InsertedLease>,
 ) -> Result<Vec<Value>, StoreError> {
     let name = delivery.recipient.name.as_deref().map(fold);
     let unless = if unless.is_empty() { None } else { Some(write_json(&unless)?) };
-    let (token, until, run) = match lease {
-        Some(lease) => (Some(lease.token.0), Some(lease.until), Some(lease.run)),
-        None => (None, None, None),
-    };
     let text = |id: &Option<_>| Value::from(id.clone());
     Ok(vec![
         delivery.id.0.into(),
@@ -233,15 +215,13 @@ pub(super) fn delivery_params(
         text(&delivery.detail),
         delivery.due_at.into(),
         delivery.expires_at.into(),
-        delivery.attempts.into(),
+        // A try counts once it has ended.
+        0_u32.into(),
         delivery.after.map(|id| id.0).into(),
         delivery.version.into(),
         unless.into(),
         delivery.created_at.into(),
         delivery.updated_at.into(),
-        token.into(),
-        until.into(),
-        run.into(),
         delivery.window.as_ref().map(ToString::to_string).into(),
     ])
 }

@@ -1,5 +1,7 @@
 //! Finds deliveries: for lists, counts and the story of one.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -9,10 +11,11 @@ use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::fold::fold;
 use crate::model::id::{DeliveryId, EventId};
 use crate::model::outcome::{Answer, Attempt, VerdictClass};
-use crate::store::conditions::{Conditions, Rare};
+use crate::store::conditions::Conditions;
 use crate::store::engine::{Row, Tx, Value};
 use crate::store::holds::say_holds;
 use crate::store::rows::{DELIVERY, EventFacts, FACTS, read_delivery, read_facts, read_json};
+use crate::store::waiting::count_tries_under_way;
 use crate::store::{Store, StoreError};
 
 /// Which deliveries are wanted; every field that is given must fit.
@@ -139,10 +142,15 @@ impl Store {
     ) -> Result<Vec<Delivery>, StoreError> {
         self.read(move |tx| {
             Box::pin(async move {
-                let (sql, params) = list(&filter, after, limit);
-                let rows = tx.query(&sql, &params).await?;
-                let read = |row| read_delivery(row).map(|row| row.delivery);
-                let mut found = rows.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+                let mut found = Vec::new();
+                for (sql, params) in lists(&filter, after, limit) {
+                    for row in tx.query(&sql, &params).await? {
+                        found.push(read_delivery(&row)?.delivery);
+                    }
+                }
+                found.sort_by_key(|one: &Delivery| std::cmp::Reverse((one.created_at, one.id)));
+                found.truncate(limit as usize);
+                count_tries_under_way(tx, &mut found).await?;
                 say_holds(tx, &mut found).await?;
                 Ok(found)
             })
@@ -157,9 +165,13 @@ impl Store {
     pub async fn count_deliveries(&self, filter: DeliveryFilter) -> Result<u64, StoreError> {
         self.read(move |tx| {
             Box::pin(async move {
-                let query = conditions(&filter);
-                let sql = format!("SELECT COUNT(*) FROM delivery {}", query.where_clause());
-                super::counters::count(tx, &sql, &query.params).await
+                let mut total = 0;
+                for source in Source::of(&filter) {
+                    let (from, query) = source.conditions(&filter);
+                    let sql = format!("SELECT COUNT(*) {from} {}", query.where_clause());
+                    total += super::counters::count(tx, &sql, &query.params).await?;
+                }
+                Ok(total)
             })
         })
         .await
@@ -176,20 +188,25 @@ impl Store {
     ) -> Result<Vec<(Vec<String>, u64)>, StoreError> {
         self.read(move |tx| {
             Box::pin(async move {
-                let query = conditions(&filter);
                 let columns: Vec<&str> = by.iter().map(|by| by.column()).collect();
                 let columns = columns.join(", ");
-                let sql = format!(
-                    "SELECT COUNT(*), {columns} FROM delivery {} GROUP BY {columns} \
-                     ORDER BY 1 DESC, {columns}",
-                    query.where_clause()
-                );
-                let rows = tx.query(&sql, &query.params).await?;
-                let read = |row: &Row| {
-                    let words = (1..=by.len()).map(|column| row.text(column));
-                    Ok((words.collect::<Result<_, StoreError>>()?, row.count(0)?))
-                };
-                rows.iter().map(read).collect()
+                let mut counts: BTreeMap<Vec<String>, u64> = BTreeMap::new();
+                for source in Source::of(&filter) {
+                    let (from, query) = source.conditions(&filter);
+                    let sql = format!(
+                        "SELECT COUNT(*), {columns} {from} {} GROUP BY {columns}",
+                        query.where_clause()
+                    );
+                    for row in tx.query(&sql, &query.params).await? {
+                        let words = (1..=by.len()).map(|column| row.text(column));
+                        let words = words.collect::<Result<_, StoreError>>()?;
+                        *counts.entry(words).or_default() += row.count(0)?;
+                    }
+                }
+                let mut counts: Vec<_> = counts.into_iter().collect();
+                // Stable: of those that are as frequent, the first by their words.
+                counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+                Ok(counts)
             })
         })
         .await
@@ -212,6 +229,7 @@ async fn find_delivery(
     let sql = format!("SELECT {DELIVERY} FROM delivery WHERE id = $1");
     let Some(row) = tx.query_one(&sql, &id_param).await? else { return Ok(None) };
     let mut delivery = read_delivery(&row)?.delivery;
+    count_tries_under_way(tx, std::slice::from_mut(&mut delivery)).await?;
     say_holds(tx, std::slice::from_mut(&mut delivery)).await?;
     let sql = format!("SELECT {FACTS} FROM event WHERE id = $1");
     let Some(row) = tx.query_one(&sql, &[delivery.event.0.into()]).await? else {
@@ -253,27 +271,93 @@ const NAMES: &str = "WITH RECURSIVE names (name) AS (SELECT MIN(recipient_folded
      UNION ALL SELECT (SELECT MIN(recipient_folded) FROM delivery \
      WHERE recipient_folded > names.name) FROM names WHERE names.name IS NOT NULL)";
 
-/// What nearly every delivery comes to has no index of its own: a list of it is one of the newest.
-/// These are the predicates of the indexes of the rest.
-const RARE_STATE: Rare = Rare { column: "delivery.state", common: &["sent", "delivered"] };
-const RARE_REASON: Rare = Rare { column: "delivery.reason", common: &["scheduled", "accepted"] };
-const RARE_CODE: Rare = Rare { column: "delivery.last_code", common: &["200", "202", "250"] };
+/// Where to look for deliveries: what sets a few of them apart stands in narrow tables.
+#[derive(Clone, Copy)]
+enum Source<'f> {
+    /// All of them.
+    Every,
+    /// Those that wait and that nobody holds.
+    Waiting,
+    /// Those that are being sent.
+    Claimed,
+    /// Those that are not as nearly all are, by the column that says so.
+    Notable(&'static str, &'f str),
+}
 
-/// The statement of a list, and its parameters.
-pub(super) fn list(
+/// What nearly every delivery comes to; such ones are in `notable` only for something else.
+const COMMON_REASONS: [Reason; 2] = [Reason::Scheduled, Reason::Accepted];
+const COMMON_CODES: [&str; 3] = ["200", "202", "250"];
+
+impl<'f> Source<'f> {
+    /// Where those that fit are found; no delivery is in two of these.
+    fn of(filter: &'f DeliveryFilter) -> Vec<Self> {
+        let DeliveryFilter { event, event_id, business_key, contact, address, .. } = filter;
+        let few = [event_id, business_key, contact, address];
+        if event.is_some() || few.iter().any(|one| one.is_some()) {
+            return vec![Self::Every];
+        }
+        if let Some(reason) = filter.reason.filter(|reason| !COMMON_REASONS.contains(reason)) {
+            return vec![Self::Notable("notable.reason", reason.as_str())];
+        }
+        if let Some(code) = filter.code.as_deref().filter(|code| !COMMON_CODES.contains(code)) {
+            return vec![Self::Notable("notable.code", code)];
+        }
+        let is_common = |state: &State| matches!(state, State::Sent | State::Delivered);
+        if filter.states.is_empty() || filter.states.iter().any(is_common) {
+            return vec![Self::Every];
+        }
+        let states: BTreeSet<&str> = filter.states.iter().map(|state| state.as_str()).collect();
+        let of_state = |state| match state {
+            "waiting" => vec![Self::Waiting, Self::Claimed],
+            state => vec![Self::Notable("notable.state", state)],
+        };
+        states.into_iter().flat_map(of_state).collect()
+    }
+
+    /// The tables, joined so that the narrow one leads to the other, and all that must hold.
+    fn conditions(self, filter: &DeliveryFilter) -> (String, Conditions) {
+        let mut query = conditions(filter);
+        let narrow = match self {
+            Self::Every => return ("FROM delivery".to_owned(), query),
+            Self::Waiting => "waiting",
+            Self::Claimed => "claimed",
+            Self::Notable(column, value) => {
+                query.compare(&format!("{column} ="), Some(value));
+                "notable"
+            }
+        };
+        query.add(format!("delivery.id = {narrow}.delivery"));
+        (format!("FROM {narrow} CROSS JOIN delivery"), query)
+    }
+
+    /// The columns that a list is in the order of.
+    fn order(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Every | Self::Claimed => ("delivery.created_at", "delivery.id"),
+            Self::Waiting => ("waiting.created_at", "waiting.delivery"),
+            Self::Notable(..) => ("notable.created_at", "notable.delivery"),
+        }
+    }
+}
+
+/// The statements of a list, each with its parameters; together they find the first `limit`.
+pub(super) fn lists(
     filter: &DeliveryFilter,
     after: Option<Cursor>,
     limit: u32,
-) -> (String, Vec<Value>) {
-    let mut query = conditions(filter);
-    query.behind(("delivery.created_at", "delivery.id"), after);
-    let limit = query.param(limit);
-    let sql = format!(
-        "SELECT {DELIVERY} FROM delivery {} \
-         ORDER BY delivery.created_at DESC, delivery.id DESC LIMIT {limit}",
-        query.where_clause()
-    );
-    (sql, query.params)
+) -> Vec<(String, Vec<Value>)> {
+    let list = |source: Source<'_>| {
+        let (from, mut query) = source.conditions(filter);
+        let (at, id) = source.order();
+        query.behind((at, id), after);
+        let limit = query.param(limit);
+        let sql = format!(
+            "SELECT {DELIVERY} {from} {} ORDER BY {at} DESC, {id} DESC LIMIT {limit}",
+            query.where_clause()
+        );
+        (sql, query.params)
+    };
+    Source::of(filter).into_iter().map(list).collect()
 }
 
 fn conditions(filter: &DeliveryFilter) -> Conditions {
@@ -289,11 +373,9 @@ fn conditions(filter: &DeliveryFilter) -> Conditions {
     query.compare("delivery.provider =", filter.provider.clone());
     if let Some(reason) = filter.reason {
         query.compare("delivery.reason =", Some(reason.as_str()));
-        query.rare(&RARE_REASON, [reason.as_str()]);
     }
     if let Some(code) = &filter.code {
         query.compare("delivery.last_code =", Some(code.as_str()));
-        query.rare(&RARE_CODE, [code.as_str()]);
     }
     query.compare("delivery.created_at >=", filter.since);
     query.compare("delivery.created_at <", filter.until);
@@ -305,7 +387,6 @@ fn conditions(filter: &DeliveryFilter) -> Conditions {
         let states = Value::texts(filter.states.iter().map(|state| state.as_str()));
         let states = query.param(states);
         query.add(format!("delivery.state {{any {states}}}"));
-        query.rare(&RARE_STATE, filter.states.iter().map(|state| state.as_str()));
     }
     if let Some(name) = &filter.name {
         let part = query.param(fold(name));

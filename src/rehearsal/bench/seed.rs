@@ -1,5 +1,6 @@
 //! A store as it is after months: one event of each sort, copied many times.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -146,6 +147,6 @@ impl Seed {
         };
         let template_version = Some("bench".to_owned());
         let tried = Tried { outcome, started_at: now, finished_at: now, template_version };
-        record::outcome(claim, tried, &self.rulebook.catalogue, 0.5)
+        record::outcome(&Arc::new(claim.clone()), tried, &self.rulebook.catalogue, 0.5)
     }
 }

@@ -23,7 +23,6 @@ async fn what_was_suppressed_since_it_was_planned_is_not_leased_while_it_is_writ
     let mut planned = stage.planned("1", 2);
     for new in &mut planned.deliveries {
         new.lease = Some(Lease { token: LeaseToken::new(stage.now()), lasts: LEASE });
-        new.delivery.attempts = 1;
     }
     let (stopped, free) = (planned.deliveries[0].delivery.clone(), planned.deliveries[1].clone());
     let address = stopped.address.clone().unwrap();

@@ -16,7 +16,7 @@ use crate::store::{Acceptance, Ages, Engine, NewPage, Repair, StoreError};
 on_both_stores!(no_statement_of_everyday_work_looks_at_every_row);
 
 /// The tables that grow with what is sent or with who is known.
-const GROWING: [&str; 11] = [
+const GROWING: [&str; 13] = [
     "attempt",
     "captured",
     "consent",
@@ -26,13 +26,14 @@ const GROWING: [&str; 11] = [
     "event",
     "event_key",
     "marker",
+    "notable",
     "rejected",
     "suppression",
+    "waiting",
 ];
 
 /// Indexes of what is being done right now, which may be looked through.
-const OF_THE_MOMENT: [&str; 5] =
-    ["delivery_to_claim", "delivery_to_expire", "delivery_due", "delivery_leased", "delivery_held"];
+const OF_THE_MOMENT: [&str; 3] = ["waiting_to_claim", "waiting_to_expire", "waiting_due"];
 
 async fn no_statement_of_everyday_work_looks_at_every_row(stage: Stage) {
     work(&stage).await;

@@ -251,8 +251,8 @@ impl Stage {
         };
         let settlement =
             Settlement { counts: true, ..Settlement::uncounted(state, reason, delivery.due_at) };
-        let (delivery, token) = (delivery.id, claim.token);
-        Finish { delivery, token, attempt: Some(attempt), settlement, captured: None }
+        let claimed = Arc::new(claim.clone());
+        Finish { claimed, attempt: Some(attempt), settlement, captured: None }
     }
 
     /// The end of `claim` as if the provider had accepted.

@@ -72,11 +72,11 @@ fn token_text(token: &str, dialect: Dialect) -> String {
         Some("for_update") => (String::new(), "FOR UPDATE".to_owned()),
         Some("any") => (
             format!("IN (SELECT value FROM json_each({first}))"),
-            format!("= ANY (ARRAY(SELECT jsonb_array_elements_text({first}::text::jsonb)))"),
+            format!("= ANY ({first}::text[])"),
         ),
         Some("any_uuid") => (
             format!("IN (SELECT unhex(value) FROM json_each({first}))"),
-            format!("= ANY (ARRAY(SELECT jsonb_array_elements_text({first}::text::jsonb)::uuid))"),
+            format!("= ANY ({first}::uuid[])"),
         ),
         // One of the rows of a statement, which is run first, whatever the planner guesses of it.
         Some("in_rows") => ("IN (".to_owned(), "= ANY (ARRAY(".to_owned()),
@@ -134,9 +134,7 @@ mod tests {
 
         assert_eq!(
             write(sql, Dialect::Postgres),
-            "SELECT id FROM delivery WHERE type \
-             = ANY (ARRAY(SELECT jsonb_array_elements_text($1::text::jsonb))) \
-             FOR UPDATE SKIP LOCKED"
+            "SELECT id FROM delivery WHERE type = ANY ($1::text[]) FOR UPDATE SKIP LOCKED"
         );
     }
 }

@@ -23,19 +23,28 @@ pub enum Value {
     Bytes(Vec<u8>),
     /// An id.
     Uuid(Uuid),
+    /// A list of texts, for `{any $n}`; only ever a parameter.
+    Texts(Vec<String>),
+    /// A list of ids, for `{any_uuid $n}`; only ever a parameter.
+    Uuids(Vec<Uuid>),
 }
 
 impl Value {
     /// A list of texts for `{any $n}`.
     pub fn texts<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Self {
-        let list = texts.into_iter().map(|text| text.as_ref().to_owned().into()).collect();
-        Self::Text(serde_json::Value::Array(list).to_string())
+        Self::Texts(texts.into_iter().map(|text| text.as_ref().to_owned()).collect())
     }
 
     /// A list of ids for `{any_uuid $n}`.
     pub fn uuids(ids: impl IntoIterator<Item = Uuid>) -> Self {
-        Self::texts(ids.into_iter().map(|id| id.simple().to_string()))
+        Self::Uuids(ids.into_iter().collect())
     }
+}
+
+/// A list as SQLite takes it.
+fn json_list(list: impl Iterator<Item = String>) -> ToSqlOutput<'static> {
+    let list = list.map(serde_json::Value::String).collect();
+    ToSqlOutput::Owned(SqliteValue::Text(serde_json::Value::Array(list).to_string()))
 }
 
 macro_rules! value_from {
@@ -93,7 +102,11 @@ impl Row {
         match self.get(column) {
             Value::Null => Ok(None),
             Value::Int(value) => Ok(Some(*value)),
-            Value::Text(_) | Value::Bytes(_) | Value::Uuid(_) => Err(misread(column, "a number")),
+            Value::Text(_)
+            | Value::Bytes(_)
+            | Value::Uuid(_)
+            | Value::Texts(_)
+            | Value::Uuids(_) => Err(misread(column, "a number")),
         }
     }
 
@@ -146,7 +159,11 @@ impl Row {
         match self.get(column) {
             Value::Null => Ok(None),
             Value::Text(value) => Ok(Some(value.clone())),
-            Value::Int(_) | Value::Bytes(_) | Value::Uuid(_) => Err(misread(column, "a text")),
+            Value::Int(_)
+            | Value::Bytes(_)
+            | Value::Uuid(_)
+            | Value::Texts(_)
+            | Value::Uuids(_) => Err(misread(column, "a text")),
         }
     }
 
@@ -157,9 +174,12 @@ impl Row {
     pub fn bytes(&self, column: usize) -> Result<Vec<u8>, StoreError> {
         match self.get(column) {
             Value::Bytes(value) => Ok(value.clone()),
-            Value::Null | Value::Int(_) | Value::Text(_) | Value::Uuid(_) => {
-                Err(misread(column, "bytes"))
-            }
+            Value::Null
+            | Value::Int(_)
+            | Value::Text(_)
+            | Value::Uuid(_)
+            | Value::Texts(_)
+            | Value::Uuids(_) => Err(misread(column, "bytes")),
         }
     }
 
@@ -182,7 +202,9 @@ impl Row {
             Value::Bytes(bytes) => {
                 Uuid::from_slice(bytes).map(Some).map_err(|_| misread(column, "an id"))
             }
-            Value::Int(_) | Value::Text(_) => Err(misread(column, "an id")),
+            Value::Int(_) | Value::Text(_) | Value::Texts(_) | Value::Uuids(_) => {
+                Err(misread(column, "an id"))
+            }
         }
     }
 }
@@ -199,6 +221,8 @@ impl rusqlite::ToSql for Value {
             Self::Text(value) => ToSqlOutput::Borrowed(ValueRef::Text(value.as_bytes())),
             Self::Bytes(value) => ToSqlOutput::Borrowed(ValueRef::Blob(value)),
             Self::Uuid(value) => ToSqlOutput::Borrowed(ValueRef::Blob(value.as_bytes())),
+            Self::Texts(list) => json_list(list.iter().cloned()),
+            Self::Uuids(list) => json_list(list.iter().map(|id| id.simple().to_string())),
         })
     }
 }
@@ -248,12 +272,24 @@ impl ToSql for Value {
             Self::Text(value) => value.to_sql(kind, out),
             Self::Bytes(value) => value.to_sql(kind, out),
             Self::Uuid(value) => value.to_sql(kind, out),
+            Self::Texts(list) => list.to_sql(kind, out),
+            Self::Uuids(list) => list.to_sql(kind, out),
         }
     }
 
     fn accepts(kind: &Type) -> bool {
-        [Type::INT8, Type::INT4, Type::BOOL, Type::TEXT, Type::VARCHAR, Type::BYTEA, Type::UUID]
-            .contains(kind)
+        const KINDS: [Type; 9] = [
+            Type::INT8,
+            Type::INT4,
+            Type::BOOL,
+            Type::TEXT,
+            Type::VARCHAR,
+            Type::BYTEA,
+            Type::UUID,
+            Type::TEXT_ARRAY,
+            Type::UUID_ARRAY,
+        ];
+        KINDS.contains(kind)
     }
 
     to_sql_checked!();
