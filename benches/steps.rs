@@ -168,7 +168,7 @@ impl Bed {
         assert!(accepted.iter().all(|one| matches!(one, Accepted::Planned { .. })));
     }
 
-    fn claim(&self) -> Vec<Claimed> {
+    fn claim(&self) -> Vec<Arc<Claimed>> {
         let provider = ProviderName::from("sandbox");
         let claimed = self.runtime.block_on(self.store.claim(&provider, BATCH, LEASE)).unwrap();
         assert_eq!(claimed.len(), BATCH);
@@ -190,7 +190,7 @@ impl Bed {
 }
 
 /// The end of a claim as if its provider had accepted.
-fn sent(claim: &Claimed) -> Finish {
+fn sent(claim: &Arc<Claimed>) -> Finish {
     let outcome = Outcome {
         verdict: Verdict::accepted(),
         answer: Answer::new(Some("250".to_owned()), "2.0.0 taken"),
@@ -198,7 +198,7 @@ fn sent(claim: &Claimed) -> Finish {
     };
     let (started_at, finished_at) = (now(), now());
     let tried = Tried { outcome, started_at, finished_at, template_version: None };
-    record::outcome(&Arc::new(claim.clone()), tried, &RULEBOOK.catalogue, 0.5)
+    record::outcome(claim, tried, &RULEBOOK.catalogue, 0.5)
 }
 
 fn now() -> Timestamp {

@@ -91,7 +91,7 @@ impl Dispatcher {
         }
         for claimed in claimed {
             let Some(slot) = slots.pop() else { break };
-            self.deliverer.start(Arc::clone(&self.station), Arc::new(claimed), slot);
+            self.deliverer.start(Arc::clone(&self.station), claimed, slot);
         }
         Ok(count)
     }

@@ -122,8 +122,8 @@ impl Sweep {
             captured: None,
         };
         let finishes = lost
-            .into_iter()
-            .map(|claimed| self.deliverer.settle_unknown(&Arc::new(claimed), outcome.clone()))
+            .iter()
+            .map(|claimed| self.deliverer.settle_unknown(claimed, outcome.clone()))
             .collect();
         self.store.finish(finishes).await?;
         self.desks.wake_all();

@@ -40,7 +40,7 @@ impl Store {
         provider: &ProviderName,
         limit: usize,
         lease: Duration,
-    ) -> Result<Vec<Claimed>, StoreError> {
+    ) -> Result<Vec<Arc<Claimed>>, StoreError> {
         let (store, provider) = (self.clone(), provider.clone());
         self.write(move |tx| {
             let (store, provider) = (store.clone(), provider.clone());
@@ -61,7 +61,7 @@ impl Store {
         limit: usize,
         lease: Duration,
         ours: Vec<(DeliveryId, LeaseToken)>,
-    ) -> Result<Vec<Claimed>, StoreError> {
+    ) -> Result<Vec<Arc<Claimed>>, StoreError> {
         let (store, ours) = (self.clone(), Arc::new(ours));
         self.write(move |tx| {
             let (store, ours) = (store.clone(), Arc::clone(&ours));
@@ -143,7 +143,7 @@ async fn claim(
     store: &Store,
     provider: &ProviderName,
     (limit, lease): (usize, Duration),
-) -> Result<Vec<Claimed>, StoreError> {
+) -> Result<Vec<Arc<Claimed>>, StoreError> {
     let now = tx.now();
     let due = [provider.as_str().into(), now.into(), limit.into()];
     let found = tx.query(&due_by_lane(), &due).await?;
@@ -176,7 +176,7 @@ async fn claim_expired(
     store: &Store,
     (limit, lease): (usize, Duration),
     ours: &[(DeliveryId, LeaseToken)],
-) -> Result<Vec<Claimed>, StoreError> {
+) -> Result<Vec<Arc<Claimed>>, StoreError> {
     let lease_now = store.lease_clock(tx);
     let sql = "WITH lost AS (SELECT delivery FROM claimed WHERE {lease_over $1 $2} \
                AND NOT (lease_run = $1 AND lease_token {any_uuid $6} AND delivery {any_uuid $7}) \
@@ -221,7 +221,7 @@ async fn complete(
     tx: &mut Tx<'_>,
     rows: Vec<DeliveryRow>,
     token: LeaseToken,
-) -> Result<Vec<Claimed>, StoreError> {
+) -> Result<Vec<Arc<Claimed>>, StoreError> {
     if rows.is_empty() {
         return Ok(Vec::new());
     }
@@ -233,13 +233,13 @@ async fn complete(
             return Err(StoreError::Broken(format!("delivery {id} has lost its event {event}")));
         };
         let facts = gate.facts(&row, event.time);
-        claimed.push(Claimed {
+        claimed.push(Arc::new(Claimed {
             attempt: row.delivery.attempts,
             delivery: row.delivery,
             token,
             event: Arc::clone(event),
             gate: facts,
-        });
+        }));
     }
     Ok(claimed)
 }

@@ -1,5 +1,6 @@
 //! What workers hold: claims, each with what was known when it was made.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,7 +13,7 @@ pub(super) const LEASE: Duration = Duration::from_mins(1);
 
 /// One claim.
 pub(super) struct Hand {
-    pub(super) claimed: Claimed,
+    pub(super) claimed: Arc<Claimed>,
     /// When the provider was asked; `None` before that.
     pub(super) began: Option<Timestamp>,
     /// When the lease ends unless it is renewed, in monotonic time.
@@ -33,7 +34,7 @@ impl Hands {
     /// Adds a claim made at `now`; `Err` if another one of the same delivery still lasts.
     pub(super) fn add(
         &mut self,
-        claimed: Claimed,
+        claimed: Arc<Claimed>,
         objection: Option<String>,
         now: Duration,
     ) -> Result<(), String> {

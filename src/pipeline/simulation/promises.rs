@@ -123,7 +123,7 @@ impl Book {
         finish: &Finish,
         finished: Finished,
     ) -> Result<(), String> {
-        let id = finish.delivery;
+        let id = finish.claimed.delivery.id;
         let Some(row) = self.rows.get(&id) else { return Ok(()) };
         if finished.was_claimed && finish.settlement.suppresses {
             let address = row.address.as_ref().map(Address::value);

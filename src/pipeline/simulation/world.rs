@@ -242,7 +242,7 @@ impl<'p> World<'p> {
 
     fn outcome(
         &self,
-        claimed: &Claimed,
+        claimed: &Arc<Claimed>,
         (verdict, began): (Verdict, Option<Timestamp>),
         random: f64,
     ) -> Finish {

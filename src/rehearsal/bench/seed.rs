@@ -138,7 +138,7 @@ impl Seed {
     }
 
     /// The end of a claim as if its provider had accepted.
-    pub(super) fn sent(&self, claim: &Claimed) -> Finish {
+    pub(super) fn sent(&self, claim: &Arc<Claimed>) -> Finish {
         let now = self.clock.now();
         let outcome = Outcome {
             verdict: Verdict::accepted(),
@@ -147,6 +147,6 @@ impl Seed {
         };
         let template_version = Some("bench".to_owned());
         let tried = Tried { outcome, started_at: now, finished_at: now, template_version };
-        record::outcome(&Arc::new(claim.clone()), tried, &self.rulebook.catalogue, 0.5)
+        record::outcome(claim, tried, &self.rulebook.catalogue, 0.5)
     }
 }

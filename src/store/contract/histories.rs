@@ -1,5 +1,6 @@
 //! Random short histories: whatever happens in whatever order, the ledger closes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -51,7 +52,7 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
 }
 
 async fn play(stage: &Stage, deeds: &[Deed]) {
-    let mut claims: Vec<Claimed> = Vec::new();
+    let mut claims: Vec<Arc<Claimed>> = Vec::new();
     for deed in deeds {
         match *deed {
             Deed::Accept(id) => drop(stage.accept(stage.planned(&id.to_string(), 2)).await),

@@ -1,5 +1,6 @@
 //! What an answer that comes too late for its delivery still says of address and provider.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::stage::{LEASE, Stage, relay};
@@ -13,7 +14,7 @@ on_both_stores!(
 );
 
 /// A claim that somebody else took over, with what its holder says of it at last.
-async fn late(stage: &Stage, class: VerdictClass, change: impl Fn(&mut Finish)) -> Claimed {
+async fn late(stage: &Stage, class: VerdictClass, change: impl Fn(&mut Finish)) -> Arc<Claimed> {
     stage.plan("1", 1).await;
     let mine = stage.claim().await.remove(0);
     stage.clock.advance(LEASE + Duration::from_secs(1));

@@ -214,7 +214,7 @@ impl Stage {
     }
 
     /// Claims all that is due.
-    pub(super) async fn claim(&self) -> Vec<Claimed> {
+    pub(super) async fn claim(&self) -> Vec<Arc<Claimed>> {
         self.store.claim(&relay(), 100, LEASE).await.unwrap()
     }
 
@@ -233,7 +233,7 @@ impl Stage {
     /// The end of `claim` as if a provider had answered with `class`.
     pub(super) fn answered(
         &self,
-        claim: &Claimed,
+        claim: &Arc<Claimed>,
         class: VerdictClass,
         state: State,
         reason: Reason,
@@ -251,12 +251,12 @@ impl Stage {
         };
         let settlement =
             Settlement { counts: true, ..Settlement::uncounted(state, reason, delivery.due_at) };
-        let claimed = Arc::new(claim.clone());
+        let claimed = Arc::clone(claim);
         Finish { claimed, attempt: Some(attempt), settlement, captured: None }
     }
 
     /// The end of `claim` as if the provider had accepted.
-    pub(super) fn sent(&self, claim: &Claimed) -> Finish {
+    pub(super) fn sent(&self, claim: &Arc<Claimed>) -> Finish {
         self.answered(claim, VerdictClass::Accepted, State::Sent, Reason::Accepted)
     }
 }
