@@ -23,6 +23,7 @@ mod rulebook;
 mod simulation;
 mod sweep;
 mod tell;
+mod term;
 mod trial;
 
 use std::sync::Arc;

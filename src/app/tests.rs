@@ -11,7 +11,7 @@ use crate::model::delivery::{Reason, State};
 use crate::model::event::{Arrival, EventKey, Properties, Transport};
 use crate::model::message::{Dialect, Envelope};
 use crate::model::outcome::{Answer, Outcome, Verdict, VerdictClass};
-use crate::pipeline::{self, OnReject};
+use crate::pipeline::{self, Acceptor, Deliverer, Desks, OnReject, Station};
 use crate::provider::Provider;
 use crate::store::{DeliveryFilter, DeliveryStory};
 
@@ -190,4 +190,42 @@ async fn an_answer_that_the_store_never_takes_stops_no_other_postgres() {
     let found = store.deliveries(DeliveryFilter::default(), None, 100).await.unwrap();
     assert_eq!(found.len(), 24);
     assert!(found.iter().all(|delivery| delivery.state == State::Sent));
+}
+
+#[tokio::test]
+async fn a_worker_that_wakes_after_its_lease_sends_nothing() {
+    let folder = TempDir::new().unwrap();
+    let config = settings(&folder, "");
+    let clock = Clock::manual("2026-11-23T02:00:00Z".parse().unwrap());
+    let store = open_store(&config, &clock).await.unwrap();
+    let rulebook = Arc::new(ArcSwap::from_pointee(rulebook(&config).unwrap()));
+    let (tasks, metrics) = (Tasks::new(), Arc::new(Metrics::new("test")));
+    let times = (clock.clone(), tasks.clone());
+    let deliverer =
+        Deliverer::new(store.clone(), Arc::clone(&rulebook), times, Arc::clone(&metrics));
+    let nobody = Arc::new(Desks::new(Vec::new(), deliverer.clone(), config.send.lease));
+    let acceptor = Acceptor::new(store.clone(), rulebook, nobody, clock.clone(), metrics);
+    let relay = config.providers[&"relay".into()].clone();
+    let way = (Arc::new(Odd) as Arc<dyn Provider>, Dialect::CommonMark);
+    let desk = Desk::new(relay, way, OnlyTo::new(&[]), clock.clone());
+    let station = Arc::new(Station::new(Arc::new(desk)));
+    acceptor.accept(vec![parcel("lan@example.test")], OnReject::Keep).await.unwrap();
+
+    let deliver = async |stands_still: Duration| {
+        let term = deliverer.term(config.send.lease);
+        let claimed = store.claim(&"relay".into(), 1, config.send.lease).await.unwrap().remove(0);
+        clock.advance(stands_still);
+        let slot = station.desk.wait_for_slot().await.unwrap();
+        deliverer.start(Arc::clone(&station), (claimed, term), slot);
+        while deliverer.in_flight() > 0 {
+            tokio::task::yield_now().await;
+        }
+        the_only_delivery(&store).await
+    };
+    let late = deliver(config.send.lease).await;
+    let in_time = deliver(config.send.lease / 2).await;
+
+    assert_eq!((late.delivery.state, late.delivery.attempts), (State::Waiting, 0));
+    assert_eq!(late.attempts.len(), 0);
+    assert_eq!((in_time.delivery.state, in_time.attempts.len()), (State::Sent, 1));
 }

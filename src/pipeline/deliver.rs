@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
@@ -17,6 +18,7 @@ use crate::model::message::{Envelope, Message};
 use crate::model::outcome::{Answer, Outcome, Verdict};
 use crate::pipeline::desks::Station;
 use crate::pipeline::rulebook::Rulebook;
+use crate::pipeline::term::Term;
 use crate::record::{self, Recorder, Tried};
 use crate::render::Rendered;
 use crate::send::Slot;
@@ -45,6 +47,7 @@ type Lease = (DeliveryId, LeaseToken);
 /// A claim that this process holds.
 struct InFlight {
     claimed: Arc<Claimed>,
+    term: Term,
     /// When the provider was asked; `None` before that.
     began_at: Option<Timestamp>,
 }
@@ -78,10 +81,37 @@ impl Deliverer {
         self.inner.in_flight().keys().copied().collect()
     }
 
-    /// Delivers one claimed delivery in the background.
-    pub(super) fn start(&self, station: Arc<Station>, claimed: Arc<Claimed>, slot: Slot) {
+    /// Those of them whose leases are not over.
+    pub(super) fn live_leases(&self) -> Vec<(DeliveryId, LeaseToken)> {
+        let in_flight = self.inner.in_flight();
+        let live = in_flight.iter().filter(|(_, entry)| !entry.term.is_over(&self.inner.clock));
+        live.map(|(lease, _)| *lease).collect()
+    }
+
+    /// The term of claims that the store is asked for now.
+    pub(crate) fn term(&self, lease: Duration) -> Term {
+        Term::of(lease, &self.inner.clock)
+    }
+
+    /// Notes that the store has renewed `claims`; one that was over before may have been lost.
+    pub(super) fn renewed(&self, claims: &[(DeliveryId, LeaseToken)], term: Term) {
+        let mut in_flight = self.inner.in_flight();
+        for claim in claims {
+            if let Some(entry) = in_flight.get_mut(claim) {
+                entry.term = term;
+            }
+        }
+    }
+
+    /// Delivers one claimed delivery in the background, unless `term` is over before it goes out.
+    pub(crate) fn start(
+        &self,
+        station: Arc<Station>,
+        (claimed, term): (Arc<Claimed>, Term),
+        slot: Slot,
+    ) {
         let inner = Arc::clone(&self.inner);
-        let entry = InFlight { claimed: Arc::clone(&claimed), began_at: None };
+        let entry = InFlight { claimed: Arc::clone(&claimed), term, began_at: None };
         inner.in_flight().insert(lease(&claimed), entry);
         let span = span_of(&claimed);
         let deliver = async move {
@@ -193,8 +223,10 @@ impl Inner {
         rulebook: &Rulebook,
     ) -> Finish {
         let started_at = envelope.at;
-        if let Some(entry) = self.in_flight().get_mut(&lease(claimed)) {
-            entry.began_at = Some(started_at);
+        if !self.begin(claimed, started_at) {
+            let id = claimed.delivery.id;
+            warn!(delivery.id = %id, "gave delivery {id} up: its lease was over before its call began");
+            return record::without_try(claimed, given_back(&claimed.delivery));
         }
         let outcome = station.desk.send(&envelope, slot).await;
         let finished_at = self.clock.now();
@@ -203,6 +235,17 @@ impl Inner {
         self.metrics.count_attempt(station.desk.name().as_str(), class, took);
         let tried = Tried { outcome, started_at, finished_at, template_version };
         record::outcome(claimed, tried, &rulebook.catalogue, fastrand::f64())
+    }
+
+    /// Notes that the call begins, unless the claim is not this process's any more.
+    fn begin(&self, claimed: &Claimed, at: Timestamp) -> bool {
+        let mut in_flight = self.in_flight();
+        let entry = in_flight.get_mut(&lease(claimed));
+        let Some(entry) = entry.filter(|entry| !entry.term.is_over(&self.clock)) else {
+            return false;
+        };
+        entry.began_at = Some(at);
+        true
     }
 
     /// Renders late, so that a mended template repairs what is waiting.
@@ -271,7 +314,7 @@ impl Inner {
 
     /// The record of a delivery that a hard stop cut off.
     fn cut_off(&self, one: InFlight) -> Finish {
-        let InFlight { claimed, began_at } = one;
+        let InFlight { claimed, began_at, .. } = one;
         match began_at {
             Some(began_at) => {
                 let text = "cut off by a stop before the provider answered";

@@ -15,6 +15,7 @@ use crate::send::{Desk, Slot};
 use crate::store::{Acceptance, Accepted, Claimed, EventFacts};
 
 use super::deliver::Deliverer;
+use super::term::Term;
 
 /// One provider's desk, and what the dispatcher knows of its queue.
 pub struct Station {
@@ -89,7 +90,7 @@ pub struct Desks {
 #[derive(Default)]
 pub(super) struct Reservation {
     /// Leased while planned, each with the slot that waits for it.
-    leased: Vec<(Arc<Station>, Claimed, Slot)>,
+    leased: Vec<(Arc<Station>, (Claimed, Term), Slot)>,
     /// Stations with something new to claim.
     to_wake: Vec<Arc<Station>>,
 }
@@ -140,7 +141,7 @@ impl Desks {
 
     /// Leases what is due now and finds a free slot, so that it goes straight to its sender.
     pub(super) fn reserve(&self, batch: &mut [Acceptance], now: Timestamp) -> Reservation {
-        let mut reservation = Reservation::default();
+        let (mut reservation, term) = (Reservation::default(), self.deliverer.term(self.lease));
         for acceptance in batch {
             let Acceptance::Planned(planned) = acceptance else { continue };
             let mut event = None;
@@ -165,7 +166,7 @@ impl Desks {
                     event: Arc::clone(event),
                     gate: GateFacts::default(),
                 };
-                reservation.leased.push((Arc::clone(station), claimed, slot));
+                reservation.leased.push((Arc::clone(station), (claimed, term), slot));
             }
         }
         reservation
@@ -174,9 +175,9 @@ impl Desks {
     /// Sends what was leased and is committed; wakes the dispatchers for the rest.
     pub(super) fn hand_over(&self, reservation: Reservation, accepted: &[Accepted]) {
         let committed: HashSet<&DeliveryId> = accepted.iter().flat_map(Accepted::leased).collect();
-        for (station, claimed, slot) in reservation.leased {
+        for (station, (claimed, term), slot) in reservation.leased {
             if committed.contains(&claimed.delivery.id) {
-                self.deliverer.start(station, Arc::new(claimed), slot);
+                self.deliverer.start(station, (Arc::new(claimed), term), slot);
             }
         }
         reservation.to_wake.iter().for_each(|station| station.wake());

@@ -83,7 +83,7 @@ impl Dispatcher {
 
     async fn claim(&self, mut slots: Vec<Slot>) -> Result<usize, StoreError> {
         let name = self.station.desk.name();
-        let began = Instant::now();
+        let (began, term) = (Instant::now(), self.deliverer.term(self.lease));
         let claimed = self.store.claim(name, slots.len(), self.lease).await?;
         let count = claimed.len();
         if count > 0 {
@@ -91,7 +91,7 @@ impl Dispatcher {
         }
         for claimed in claimed {
             let Some(slot) = slots.pop() else { break };
-            self.deliverer.start(Arc::clone(&self.station), claimed, slot);
+            self.deliverer.start(Arc::clone(&self.station), (claimed, term), slot);
         }
         Ok(count)
     }

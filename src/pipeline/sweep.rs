@@ -54,11 +54,15 @@ async fn renew(store: Store, deliverer: Deliverer, lease: Duration) {
             () = tokio::time::sleep(lease / 3) => {}
             () = tasks.soft().cancelled(), if !tasks.is_stopping() => continue,
         }
-        let claims = deliverer.leases();
-        if !claims.is_empty()
-            && let Err(error) = store.renew(claims, lease).await
-        {
-            warn!(%error, "could not renew leases yet: {error}");
+        // What is over is renewed too, if nobody has taken it over: its call may be under way.
+        let (claims, live) = (deliverer.leases(), deliverer.live_leases());
+        if claims.is_empty() {
+            continue;
+        }
+        let term = deliverer.term(lease);
+        match store.renew(claims, lease).await {
+            Ok(()) => deliverer.renewed(&live, term),
+            Err(error) => warn!(%error, "could not renew leases yet: {error}"),
         }
     }
 }
