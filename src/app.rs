@@ -116,6 +116,7 @@ impl App {
         let (store, broker) = tokio::join!(open_store(&config, &clock), look_at_broker(&config));
         let store = store?;
         broker?;
+        store.warn_of_replicas().await;
         let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
         let pipeline = Pipeline::start(Parts {
             store: store.clone(),

@@ -34,6 +34,7 @@ mod overtake;
 mod pages;
 mod rejected;
 mod repair;
+mod replicas;
 mod rows;
 mod sandbox;
 mod search;
@@ -221,6 +222,30 @@ impl Store {
         }
     }
 
+    /// As [`Store::read`], for what a person looks for: intake waits for none of it, and after a time
+    /// it ends with [`StoreError::TooLong`].
+    pub(in crate::store) async fn search<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        let done = self.look_for(work);
+        #[cfg(test)]
+        let done = Box::pin(self.faults.around(std::any::type_name::<F>(), done));
+        done.await
+    }
+
+    async fn look_for<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        match &*self.engine {
+            Engine::Sqlite(sqlite) => sqlite.search(work).await,
+            Engine::Postgres(postgres) => postgres.read(work).await,
+        }
+    }
+
     /// As [`Store::write`], for what may take as long as it needs, such as a new index of a big table.
     pub(in crate::store) async fn write_at_length<T, F>(&self, work: F) -> Result<T, StoreError>
     where
@@ -243,7 +268,7 @@ impl Store {
         F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
         match &*self.engine {
-            Engine::Sqlite(sqlite) => sqlite.read(work).await,
+            Engine::Sqlite(sqlite) => sqlite.read_at_length(work).await,
             Engine::Postgres(postgres) => postgres.run_at_length(work, true).await,
         }
     }

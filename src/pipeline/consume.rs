@@ -136,7 +136,9 @@ fn next_step(error: &StoreError, count: usize, failures: u32) -> Step {
             failures >= if is_alone { MOST_FAILURES_ALONE } else { MOST_FAILURES }
         }
         // No event can be to blame for these.
-        StoreError::Full | StoreError::Wrong(_) | StoreError::Abandoned => false,
+        StoreError::Full | StoreError::Wrong(_) | StoreError::TooLong | StoreError::Abandoned => {
+            false
+        }
     };
     match (is_enough, is_alone) {
         (false, _) => Step::Wait,

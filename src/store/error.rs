@@ -23,6 +23,9 @@ pub enum StoreError {
     /// What it was given is nothing it can keep; trying again does not help, but anything else may.
     #[error("the store refuses what it was given: {0}")]
     Refused(String),
+    /// A search took longer than one may; a narrower one may do.
+    #[error("the search took too long; narrow it down")]
+    TooLong,
     /// Rolled back because the caller wanted it so.
     #[error("the transaction was rolled back on purpose")]
     Abandoned,
@@ -48,6 +51,7 @@ impl From<rusqlite::Error> for StoreError {
         let text = error.to_string();
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::OperationInterrupted) => Self::TooLong,
             Some(
                 ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::SystemIoFailure,
             ) => Self::Unreachable(text),

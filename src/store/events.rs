@@ -92,7 +92,7 @@ impl Store {
         after: Option<Cursor>,
         limit: u32,
     ) -> Result<Vec<EventRow>, StoreError> {
-        self.read(move |tx| {
+        self.search(move |tx| {
             Box::pin(async move {
                 let with_data = filter.loa_id.is_some();
                 let (sql, params) = list(&filter, after, limit);
@@ -125,7 +125,7 @@ impl Store {
         after: Option<Cursor>,
         limit: u32,
     ) -> Result<Vec<RejectedLine>, StoreError> {
-        self.read(move |tx| {
+        self.search(move |tx| {
             Box::pin(async move {
                 let (sql, params) = list_rejected(&filter, after, limit);
                 let rows = tx.query(&sql, &params).await?;

@@ -39,7 +39,7 @@ impl Store {
     /// # Errors
     /// When the store does not answer.
     pub async fn mailboxes(&self, limit: u32) -> Result<Vec<Mailbox>, StoreError> {
-        self.read(move |tx| {
+        self.search(move |tx| {
             Box::pin(async move {
                 let sql = "SELECT delivery.recipient_key, MAX(delivery.recipient), COUNT(*), \
                            MAX(captured.at) FROM captured \
@@ -62,7 +62,7 @@ impl Store {
         after: Option<Cursor>,
         limit: u32,
     ) -> Result<Vec<Captured>, StoreError> {
-        self.read(move |tx| {
+        self.search(move |tx| {
             Box::pin(async move {
                 let (at, id) = match after {
                     Some(after) => (after.at, after.id),

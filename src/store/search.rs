@@ -140,7 +140,7 @@ impl Store {
         after: Option<Cursor>,
         limit: u32,
     ) -> Result<Vec<Delivery>, StoreError> {
-        self.read(move |tx| {
+        self.search(move |tx| {
             Box::pin(async move {
                 let mut found = Vec::new();
                 for (sql, params) in lists(&filter, after, limit) {
@@ -163,7 +163,7 @@ impl Store {
     /// # Errors
     /// When the store does not answer.
     pub async fn count_deliveries(&self, filter: DeliveryFilter) -> Result<u64, StoreError> {
-        self.read(move |tx| {
+        self.search(move |tx| {
             Box::pin(async move {
                 let mut total = 0;
                 for source in Source::of(&filter) {
@@ -186,7 +186,7 @@ impl Store {
         filter: DeliveryFilter,
         by: Vec<Dimension>,
     ) -> Result<Vec<(Vec<String>, u64)>, StoreError> {
-        self.read(move |tx| {
+        self.search(move |tx| {
             Box::pin(async move {
                 let columns: Vec<&str> = by.iter().map(|by| by.column()).collect();
                 let columns = columns.join(", ");

@@ -75,6 +75,13 @@ impl From<StoreError> for Problem {
                 "the disk is full; nothing was accepted, so send it again later",
             );
         }
+        if matches!(error, StoreError::TooLong) {
+            return Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the search took too long",
+                "narrow it down, for example to a state, a type or a time",
+            );
+        }
         if error.is_temporary() {
             return Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,

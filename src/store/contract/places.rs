@@ -13,7 +13,7 @@ use super::stage::{Stage, on_postgres, postgres_url, settings};
 use crate::clock::Clock;
 use crate::model::id::RunId;
 use crate::store::engine::sqlite::READERS;
-use crate::store::{Acceptance, Onlooker, Place, Store, StoreError};
+use crate::store::{Onlooker, Place, Store, StoreError};
 
 on_both_stores!(
     a_newer_schema_is_refused_in_one_sentence,
@@ -25,14 +25,6 @@ on_both_stores!(
 async fn change(stage: &Stage, sql: &'static str) -> u64 {
     let change = stage.store.write(move |tx| Box::pin(async move { tx.execute(sql, &[]).await }));
     change.await.unwrap()
-}
-
-/// The number that a statement gives.
-async fn number(stage: &Stage, sql: &'static str) -> i64 {
-    let read = stage
-        .store
-        .read(move |tx| Box::pin(async move { tx.query_one(sql, &[]).await?.unwrap().int(0) }));
-    read.await.unwrap()
 }
 
 /// What migrating says of a schema that is wrong.
@@ -193,37 +185,6 @@ async fn every_sqlite_connection_waits_keeps_references_and_syncs() {
         Box::pin(async move { tx.query_one("PRAGMA journal_mode", &[]).await?.unwrap().text(0) })
     });
     assert_eq!(mode.await.unwrap(), "wal");
-}
-
-#[tokio::test]
-async fn a_full_disk_stops_a_sqlite_store_and_room_lets_it_go_on() {
-    let stage = Stage::sqlite().await;
-    stage.plan("before", 1).await;
-    let pages = number(&stage, "PRAGMA page_count").await;
-    pragma(&stage, format!("PRAGMA max_page_count = {pages}")).await;
-
-    let mut full = None;
-    for id in 0..200 {
-        let batch = vec![Acceptance::Planned(Box::new(stage.planned(&id.to_string(), 20)))];
-        if let Err(error) = stage.store.accept(batch).await {
-            full = Some((id, error));
-            break;
-        }
-    }
-    let Some((id, StoreError::Full)) = full else { panic!("{full:?}") };
-    stage.assert_closed().await;
-    pragma(&stage, "PRAGMA max_page_count = 1000000".to_owned()).await;
-
-    stage.plan(&id.to_string(), 20).await;
-    stage.assert_closed().await;
-}
-
-async fn pragma(stage: &Stage, sql: String) {
-    let set = stage.store.write(move |tx| {
-        let sql = sql.clone();
-        Box::pin(async move { tx.query(&sql, &[]).await })
-    });
-    set.await.unwrap();
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ impl Store {
         after: Option<ContactId>,
         limit: u32,
     ) -> Result<Vec<ContactId>, StoreError> {
-        self.read(move |tx| {
+        self.search(move |tx| {
             Box::pin(async move {
                 let mut params: Vec<Value> = vec![limit.into()];
                 let mut clauses = vec!["1 = 1".to_owned()];

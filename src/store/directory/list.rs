@@ -34,7 +34,7 @@ impl Store {
         after: Option<PartnerId>,
         limit: u32,
     ) -> Result<Vec<Partner>, StoreError> {
-        self.read(move |tx| {
+        self.search(move |tx| {
             Box::pin(async move {
                 let mut conditions = Conditions::default();
                 if let Some(text) = text {
@@ -74,7 +74,7 @@ impl Store {
     /// # Errors
     /// When the store does not answer.
     pub async fn teams(&self) -> Result<Vec<(TeamName, u64)>, StoreError> {
-        self.read(|tx| {
+        self.search(|tx| {
             Box::pin(async move {
                 let sql = "SELECT team, COUNT(*) FROM contact_team GROUP BY team ORDER BY team";
                 let rows = tx.query(sql, &[]).await?;
@@ -89,7 +89,7 @@ impl Store {
     /// # Errors
     /// When the store does not answer.
     pub async fn segments(&self) -> Result<Vec<Segment>, StoreError> {
-        self.read(|tx| {
+        self.search(|tx| {
             Box::pin(async move {
                 let sql = "SELECT name, filter FROM segment ORDER BY name";
                 let rows = tx.query(sql, &[]).await?;
@@ -111,7 +111,7 @@ impl Store {
         filter: SegmentFilter,
         limit: u32,
     ) -> Result<(u64, Vec<Contact>), StoreError> {
-        self.read(move |tx| {
+        self.search(move |tx| {
             Box::pin(async move {
                 let (count, ids): (u64, Vec<ContactId>) = members(tx, &filter, None, limit).await?;
                 Ok((count, contacts(tx, &ids).await?.into_values().collect()))
@@ -146,7 +146,7 @@ impl Store {
         skip: u32,
         limit: u32,
     ) -> Result<Vec<Suppression>, StoreError> {
-        self.read(move |tx| {
+        self.search(move |tx| {
             Box::pin(async move {
                 let mut conditions = Conditions::default();
                 conditions.compare("at >=", since);

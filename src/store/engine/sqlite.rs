@@ -1,17 +1,17 @@
 //! SQLite: one writer thread with group commit, a few read-only connections beside it.
 
+mod readers;
 mod writer;
 
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::Semaphore;
 
 use super::Tx;
 use super::dialect::{Dialect, Statements};
@@ -19,10 +19,15 @@ use super::value::{Row, Value};
 use crate::clock::Clock;
 use crate::store::StoreError;
 
+use readers::Readers;
 pub(in crate::store) use writer::Writer;
 
-/// How many reads run at once.
+/// How many reads of the work itself run at once, each for as long as it needs.
 pub(in crate::store) const READERS: usize = 4;
+/// How many searches run at once, and how long each may take: as long as a statement on PostgreSQL.
+const SEARCHERS: (usize, Option<Duration>) = (2, Some(Duration::from_secs(10)));
+/// How many counts of all rows run at once.
+const COUNTERS: (usize, Option<Duration>) = (1, None);
 /// The first SQLite without the WAL-reset bug (sqlite.org/wal.html, section 11).
 const LEAST_VERSION: i32 = 3_051_003;
 /// Statements that each connection keeps prepared.
@@ -32,10 +37,11 @@ const PREPARED: usize = 256;
 pub(in crate::store) struct Sqlite {
     pub(in crate::store) path: PathBuf,
     pub(in crate::store) writer: Writer,
-    readers: Mutex<Vec<Connection>>,
-    turns: Semaphore,
+    readers: Arc<Readers>,
+    searchers: Arc<Readers>,
+    counter: Arc<Readers>,
+    #[cfg(test)]
     statements: Arc<Statements>,
-    clock: Clock,
     /// Held as long as the store is open, so that no second process opens the file.
     _lock: std::fs::File,
 }
@@ -43,23 +49,21 @@ pub(in crate::store) struct Sqlite {
 impl Sqlite {
     /// Opens or makes the file at `path`, and takes the folder's lock.
     pub(in crate::store) fn open(path: &Path, clock: Clock) -> Result<Self, StoreError> {
-        if rusqlite::version_number() < LEAST_VERSION {
-            let version = rusqlite::version();
-            return Err(StoreError::Wrong(format!(
-                "SQLite {version} may lose committed data; build Loa with its bundled SQLite"
-            )));
-        }
+        check_version(rusqlite::version_number())?;
         let lock = take_lock(path)?;
         let statements = Arc::new(Statements::new(Dialect::Sqlite));
         let connection = connect(path, OpenFlags::default())?;
         let writer = Writer::start(connection, path, Arc::clone(&statements), clock.clone())?;
+        let readers =
+            |how| Arc::new(Readers::new(path, how, Arc::clone(&statements), clock.clone()));
         Ok(Self {
             path: path.to_owned(),
             writer,
-            readers: Mutex::default(),
-            turns: Semaphore::new(READERS),
-            statements,
-            clock,
+            readers: readers((READERS, None)),
+            searchers: readers(SEARCHERS),
+            counter: readers(COUNTERS),
+            #[cfg(test)]
+            statements: Arc::clone(&statements),
             _lock: lock,
         })
     }
@@ -70,35 +74,43 @@ impl Sqlite {
         self.statements.all()
     }
 
-    /// Runs `work` on a snapshot, on a thread for blocking work.
-    pub(in crate::store) async fn read<T, F>(self: &Arc<Self>, work: F) -> Result<T, StoreError>
+    /// Runs `work` on a snapshot.
+    pub(in crate::store) async fn read<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
-        let closed = |_| StoreError::Broken("the store is closed".to_owned());
-        let _turn = self.turns.acquire().await.map_err(closed)?;
-        let this = Arc::clone(self);
-        let read = tokio::task::spawn_blocking(move || this.read_blocking(work));
-        read.await.map_err(|error| StoreError::Broken(format!("a read was cut off: {error}")))?
+        self.readers.read(work).await
     }
 
-    fn read_blocking<T, F>(&self, work: F) -> Result<T, StoreError>
+    /// As [`Sqlite::read`], for what a person looks for: it keeps nothing else waiting, and ends.
+    pub(in crate::store) async fn search<T, F>(&self, work: F) -> Result<T, StoreError>
     where
-        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>>,
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
-        let free = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut connection = match free {
-            Some(connection) => connection,
-            None => connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
-        };
-        connection.execute_batch("BEGIN")?;
-        let now = self.clock.now();
-        let result = run(&mut connection, &self.statements, now, work);
-        connection.execute_batch("ROLLBACK")?;
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-        result
+        self.searchers.read(work).await
     }
+
+    /// As [`Sqlite::read`], one at a time and for as long as it needs.
+    pub(in crate::store) async fn read_at_length<T, F>(&self, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
+    {
+        self.counter.read(work).await
+    }
+}
+
+/// Refuses a SQLite that may lose what it has committed.
+fn check_version(version: i32) -> Result<(), StoreError> {
+    if version >= LEAST_VERSION {
+        return Ok(());
+    }
+    let (major, minor, patch) = (version / 1_000_000, version / 1000 % 1000, version % 1000);
+    Err(StoreError::Wrong(format!(
+        "SQLite {major}.{minor}.{patch} may lose committed data; build Loa with its bundled SQLite"
+    )))
 }
 
 /// The rows of a statement on a file that another process owns; no lock of theirs is taken.
@@ -220,5 +232,20 @@ impl SqliteTx<'_> {
     /// Runs statements of a migration.
     pub(in crate::store) fn run_script(&mut self, script: &str) -> Result<(), StoreError> {
         Ok(self.connection.execute_batch(script)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sqlite_that_may_lose_what_it_commits_is_refused_and_the_one_built_in_is_not() {
+        // sqlite.org/wal.html, section 11: corrected in 3.51.3.
+        let refused = check_version(3_051_002).unwrap_err().to_string();
+
+        assert!(refused.starts_with("SQLite 3.51.2 may lose committed data"), "{refused}");
+        assert!(check_version(3_051_003).is_ok());
+        assert!(check_version(rusqlite::version_number()).is_ok(), "{}", rusqlite::version());
     }
 }

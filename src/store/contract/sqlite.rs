@@ -1,0 +1,137 @@
+//! What only a SQLite store does: a disk that is full, and searches beside intake.
+
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, join_all};
+use futures_util::poll;
+
+use super::stage::Stage;
+use crate::model::audience::AudienceQuery;
+use crate::store::engine::Tx;
+use crate::store::{Acceptance, StoreError};
+
+#[tokio::test]
+async fn a_full_disk_stops_a_sqlite_store_and_room_lets_it_go_on() {
+    let stage = Stage::sqlite().await;
+    stage.plan("before", 1).await;
+    fill(&stage).await;
+
+    let mut full = None;
+    for id in 0..200 {
+        let batch = vec![Acceptance::Planned(Box::new(stage.planned(&id.to_string(), 20)))];
+        if let Err(error) = stage.store.accept(batch).await {
+            full = Some((id, error));
+            break;
+        }
+    }
+    let Some((id, StoreError::Full)) = full else { panic!("{full:?}") };
+    stage.assert_closed().await;
+    pragma(&stage, "PRAGMA max_page_count = 1000000".to_owned()).await;
+
+    stage.plan(&id.to_string(), 20).await;
+    stage.assert_closed().await;
+}
+
+async fn pragma(stage: &Stage, sql: String) {
+    let set = stage.store.write(move |tx| {
+        let sql = sql.clone();
+        Box::pin(async move { tx.query(&sql, &[]).await })
+    });
+    set.await.unwrap();
+}
+
+/// Lets the file grow no more.
+async fn fill(stage: &Stage) {
+    let pages = number(stage, "PRAGMA page_count").await;
+    pragma(stage, format!("PRAGMA max_page_count = {pages}")).await;
+}
+
+/// The number that a statement gives.
+async fn number(stage: &Stage, sql: &'static str) -> i64 {
+    let read = stage
+        .store
+        .read(move |tx| Box::pin(async move { tx.query_one(sql, &[]).await?.unwrap().int(0) }));
+    read.await.unwrap()
+}
+
+/// Runs one small statement, which needs no room.
+async fn mark(stage: &Stage, sql: &'static str) -> Result<u64, StoreError> {
+    stage.store.write(move |tx| Box::pin(async move { tx.execute(sql, &[]).await })).await
+}
+
+#[tokio::test]
+async fn all_that_share_the_sync_of_a_transaction_that_finds_the_disk_full_are_told_so() {
+    let stage = Stage::sqlite().await;
+    stage.plan("before", 1).await;
+    fill(&stage).await;
+    let ((entered, entry), (open, gate)) = (mpsc::channel(), mpsc::channel::<()>());
+    let gate = Arc::new(Mutex::new(gate));
+    let mut held = Box::pin(stage.store.write(move |_| {
+        // The writer stands here until all the others are queued.
+        entered.send(()).unwrap();
+        gate.lock().unwrap().recv().unwrap();
+        Box::pin(async { Ok(()) })
+    }));
+    assert!(poll!(&mut held).is_pending());
+    entry.recv().unwrap();
+    let big = vec![Acceptance::Planned(Box::new(stage.planned("big", 2000)))];
+    let mut first = Box::pin(mark(&stage, "UPDATE migration SET name = 'first' WHERE number = 1"));
+    let mut full = Box::pin(stage.store.accept(big));
+    let mut last = Box::pin(mark(&stage, "UPDATE migration SET name = 'last' WHERE number = 2"));
+    assert!(poll!(&mut first).is_pending());
+    assert!(poll!(&mut full).is_pending());
+    assert!(poll!(&mut last).is_pending());
+
+    open.send(()).unwrap();
+    held.await.unwrap();
+    let ends = [first.await.map(drop), full.await.map(drop), last.await.map(drop)];
+
+    assert!(ends.iter().all(|end| matches!(end, Err(StoreError::Full))), "{ends:?}");
+    let marked = "SELECT COUNT(*) FROM migration WHERE name IN ('first', 'last')";
+    assert_eq!(number(&stage, marked).await, 0);
+    stage.assert_closed().await;
+}
+
+/// A search that never ends by itself.
+fn endless<'t>(tx: &'t mut Tx<'_>) -> BoxFuture<'t, Result<i64, StoreError>> {
+    Box::pin(async move {
+        let sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) \
+                   SELECT COUNT(*) FROM n";
+        tx.query_one(sql, &[]).await?.unwrap().int(0)
+    })
+}
+
+#[tokio::test]
+async fn intake_waits_for_no_search_and_every_search_ends() {
+    let stage = Stage::sqlite().await;
+    let mut searches: Vec<_> = (0..6).map(|_| Box::pin(stage.store.search(endless))).collect();
+    for search in &mut searches {
+        assert!(poll!(search).is_pending());
+    }
+
+    let who = vec![AudienceQuery::Team("operators".into())];
+    let resolved =
+        tokio::time::timeout(Duration::from_secs(5), stage.store.resolve(who, None, 10)).await;
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    let ends = join_all(searches).await;
+
+    assert!(resolved.is_ok(), "intake waited for searches");
+    assert!(ends.iter().all(|end| matches!(end, Err(StoreError::TooLong))), "{ends:?}");
+}
+
+#[tokio::test]
+async fn a_search_ends_with_whoever_asked_for_it() {
+    let stage = Stage::sqlite().await;
+    let mut searches: Vec<_> = (0..2).map(|_| Box::pin(stage.store.search(endless))).collect();
+    for search in &mut searches {
+        assert!(poll!(search).is_pending());
+    }
+
+    drop(searches);
+    let next = stage.store.events(Default::default(), None, 10);
+
+    let in_time = tokio::time::timeout(Duration::from_secs(5), next).await;
+    assert_eq!(in_time.expect("the next search waited for nobody").unwrap().len(), 0);
+}
