@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::receiver::{Gateway, Relay};
 use crate::stage::{
     Heard, Proxy, Rabbit, Running, company, control, delayed, event, hooked, hurried, outside,
-    postgres, settings, with_catalogue,
+    postgres, service, settings, with_catalogue,
 };
 
 #[tokio::test]
@@ -158,6 +158,42 @@ async fn exclusive_a_postgres_restarted_under_load_loses_nothing_from_rabbitmq()
         assert!(times <= 1 + unknown.count(), "{key} was told {times} times: {story}");
     }
     rabbit.remove().await;
+}
+
+#[tokio::test]
+async fn exclusive_while_rabbitmq_takes_nothing_events_are_sent_and_told_of_afterwards() {
+    let (relay, gateway) = (Relay::start().await, Gateway::start().await);
+    let rabbit = Rabbit::corner().await;
+    let folder = TempDir::new().unwrap();
+    let settings = outside(&relay, &gateway, ("", &rabbit.settings()));
+    let loa = Running::start(&folder, &settings).await;
+    loa.ready().await;
+    loa.publish(&company()).await.unwrap();
+    let mut listener = rabbit.listen("status.chat.sent.#").await;
+    rabbit.publish_events(&[hooked(1)]).await;
+    gateway.requests.wait_for(1).await;
+    listener.until(|told| told.body["business_key"] == "DH-1").await;
+
+    memory_of_rabbitmq("0.00001").await;
+    loa.publish(&[hooked(2)]).await.unwrap();
+    gateway.requests.wait_for(2).await;
+    loa.wait_for_log("status events wait in the outbox", 1).await;
+    memory_of_rabbitmq("0.4").await;
+
+    listener.until(|told| told.body["business_key"] == "DH-2").await;
+    loa.ready().await;
+    loa.drain().await;
+    assert_told_once(&gateway, 2);
+    loa.closes().await;
+    rabbit.remove().await;
+}
+
+/// How much of the machine's memory RabbitMQ may use before it blocks whoever publishes.
+async fn memory_of_rabbitmq(share: &str) {
+    let set = ["ctl", "-q", "set_vm_memory_high_watermark", share];
+    let control = service("TEST_RABBITMQ_CONTROL");
+    let done = tokio::process::Command::new(control).args(set).status().await.unwrap();
+    assert!(done.success());
 }
 
 /// How often each order was told of.

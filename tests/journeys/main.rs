@@ -15,6 +15,7 @@ mod demo;
 mod directory;
 mod drill;
 mod events;
+mod fallback;
 mod flood;
 mod exit_codes;
 mod gates;

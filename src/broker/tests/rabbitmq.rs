@@ -1,6 +1,7 @@
 //! Needs a RabbitMQ; its name tells `./test fast` to leave it out.
 
 mod consuming;
+mod dropping;
 mod publishing;
 
 use crate::broker::BrokerState;

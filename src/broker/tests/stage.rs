@@ -24,7 +24,7 @@ use crate::lifecycle::Tasks;
 use crate::telemetry::Metrics;
 
 /// Nothing in these tests takes longer unless it fails.
-const PATIENCE: Duration = Duration::from_mins(1);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// One test's own corner of a broker.
 pub(super) struct Stage {

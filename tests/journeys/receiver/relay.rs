@@ -20,6 +20,8 @@ pub(crate) enum Manner {
     CutsAfterTheDot,
     /// Takes the whole message, and answers once [`Relay::release`] lets it.
     HoldsAfterTheDot,
+    /// The same, but answers that it should come again later.
+    PutsOffAfterTheDot,
 }
 
 /// A message as it arrived, headers and all.
@@ -118,9 +120,10 @@ async fn converse(stream: TcpStream, kept: Arrivals<Mail>, script: Arc<Script>) 
                 address.trim_end_matches('>').clone_into(&mut to);
                 match manner {
                     Manner::KnowsNobody => "550 5.1.1 no such user\r\n",
-                    Manner::Takes | Manner::CutsAfterTheDot | Manner::HoldsAfterTheDot => {
-                        "250 2.1.5 ok\r\n"
-                    }
+                    Manner::Takes
+                    | Manner::CutsAfterTheDot
+                    | Manner::HoldsAfterTheDot
+                    | Manner::PutsOffAfterTheDot => "250 2.1.5 ok\r\n",
                 }
             }
             "DATA" if manner == Manner::KnowsNobody => "554 5.5.1 no valid recipients\r\n",
@@ -130,10 +133,16 @@ async fn converse(stream: TcpStream, kept: Arrivals<Mail>, script: Arc<Script>) 
                 kept.put(Mail { to: to.clone(), text });
                 match manner {
                     Manner::CutsAfterTheDot => return None,
-                    Manner::HoldsAfterTheDot => script.gate.acquire().await.ok()?.forget(),
+                    Manner::HoldsAfterTheDot | Manner::PutsOffAfterTheDot => {
+                        script.gate.acquire().await.ok()?.forget();
+                    }
                     Manner::Takes | Manner::KnowsNobody => {}
                 }
-                "250 2.0.0 queued\r\n"
+                if manner == Manner::PutsOffAfterTheDot {
+                    "451 4.3.0 come again later\r\n"
+                } else {
+                    "250 2.0.0 queued\r\n"
+                }
             }
             "QUIT" => return None,
             _ => "250 2.0.0 ok\r\n",
