@@ -18,6 +18,7 @@ mod publisher;
 mod state;
 mod subscription;
 mod topology;
+mod unheard;
 mod window;
 
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use crate::telemetry::Metrics;
 pub use consumer::{Consumer, Delivered, Settler};
 pub use login::{Refused, try_login};
 pub use playground::{Heard, Playground};
-pub use publication::{Publication, PublishOutcome, PublishResult};
+pub use publication::{Publication, PublishOutcome, StatusOutcome};
 pub use publisher::Publisher;
 pub use state::BrokerState;
 pub use window::Link;

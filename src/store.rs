@@ -8,6 +8,7 @@ mod acceptance;
 mod anew;
 mod api_keys;
 mod audit;
+mod bundle;
 mod changes;
 mod claim;
 mod conditions;
@@ -49,6 +50,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use secrecy::SecretString;
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::model::id::RunId;
@@ -67,6 +69,7 @@ pub use events::{EventFilter, EventRow, RejectedFilter};
 pub use finish::{Finish, Finished};
 pub use holds::ProviderHold;
 pub use onlooker::Onlooker;
+pub use outbox::{Bundle, Taken};
 pub use pages::Page;
 pub use rejected::RejectedLine;
 pub use repair::{Repair, Repaired};
@@ -111,6 +114,8 @@ pub struct Store {
     clock: Clock,
     run: RunId,
     outbox: bool,
+    /// Rings when a transaction that tells something is about to be committed.
+    telling: Arc<Notify>,
     keys_last: Duration,
     derived_keys_last: Duration,
     #[cfg(test)]
@@ -150,6 +155,7 @@ impl Store {
             clock,
             run,
             outbox,
+            telling: Arc::default(),
             keys_last,
             derived_keys_last,
             #[cfg(test)]

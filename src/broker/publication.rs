@@ -29,7 +29,7 @@ impl Publication {
     ///
     /// It always is what AMQP can take: one that fails for ever would stay in the outbox for ever.
     /// A routing key is cut to its limit, a longer correlation id goes as header `correlationid`.
-    pub fn of_status(exchange: &str, event: StatusEvent) -> Self {
+    pub fn of_status(exchange: &str, event: &StatusEvent) -> Self {
         let mut properties = Properties {
             content_type: Some("application/json".to_owned()),
             kind: Some("loa.status".to_owned()),
@@ -38,16 +38,16 @@ impl Publication {
             timestamp: Some(event.at),
             ..Properties::default()
         };
-        match event.correlation_id {
-            Some(long) if long.len() > SHORT => {
+        match event.correlation_id.clone() {
+            Some(long) if has_header(event) => {
                 properties.headers.insert("correlationid".to_owned(), long);
             }
             short => properties.correlation_id = short,
         }
-        let end = event.routing_key.floor_char_boundary(SHORT);
-        let mut routing_key = event.routing_key;
-        routing_key.truncate(end);
-        Self { exchange: exchange.to_owned(), routing_key, properties, bytes: event.body.into() }
+        let mut routing_key = event.routing_key.clone();
+        routing_key.truncate(routing_key.floor_char_boundary(SHORT));
+        let (exchange, bytes) = (exchange.to_owned(), event.body.clone());
+        Self { exchange, routing_key, properties, bytes }
     }
 
     /// What tells it from others that are under way: two alike have the same fate.
@@ -55,6 +55,11 @@ impl Publication {
         let id = self.properties.message_id.clone().unwrap_or_default();
         (id, self.exchange.clone(), self.routing_key.clone())
     }
+}
+
+/// Whether a status event has a header, by which a broker may route too.
+pub(super) fn has_header(event: &StatusEvent) -> bool {
+    event.correlation_id.as_ref().is_some_and(|id| id.len() > SHORT)
 }
 
 /// Message id, exchange and routing key.
@@ -71,13 +76,27 @@ pub enum PublishOutcome {
     Failed(String),
 }
 
-/// What became of one status event.
+/// What became of a status event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublishResult {
-    /// The status event's id.
-    pub id: uuid::Uuid,
-    /// What became of it.
-    pub outcome: PublishOutcome,
+pub enum StatusOutcome {
+    /// The broker keeps it in every queue that is bound for it.
+    Confirmed,
+    /// No queue is bound for it; the broker sent it back.
+    Returned,
+    /// No queue is bound for it, as the broker said of another one of its key; it was not published.
+    LeftOut,
+    /// Not known to have arrived, or not tried: publish it again, with the same id.
+    Failed(String),
+}
+
+impl From<PublishOutcome> for StatusOutcome {
+    fn from(outcome: PublishOutcome) -> Self {
+        match outcome {
+            PublishOutcome::Confirmed => Self::Confirmed,
+            PublishOutcome::Unroutable => Self::Returned,
+            PublishOutcome::Failed(text) => Self::Failed(text),
+        }
+    }
 }
 
 /// The messages that the broker sent back.
@@ -116,10 +135,10 @@ mod tests {
             routing_key: format!("status.event.rejected.{}", "ớ".repeat(240)),
             correlation_id: Some("ớ".repeat(240)),
             at: Timestamp::UNIX_EPOCH,
-            body: String::new(),
+            body: Bytes::new(),
         };
 
-        let publication = Publication::of_status("loa.status", event);
+        let publication = Publication::of_status("loa.status", &event);
 
         assert!(short("routing key", &publication.routing_key).is_ok());
         assert!(publication.routing_key.starts_with("status.event.rejected.ớ"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{Stream, StreamExt};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Mutex, mpsc, oneshot, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,8 +17,9 @@ use super::arrival::{short, write};
 use super::backoff::Backoff;
 use super::fault::{Fault, bounded};
 use super::line::{self, STEP};
-use super::publication::{Publication, PublishOutcome, PublishResult, Returned};
+use super::publication::{Publication, PublishOutcome, Returned, StatusOutcome};
 use super::state::{Board, BrokerState};
+use super::unheard::Unheard;
 use super::{Parts, topology};
 
 /// How many messages may be under way unconfirmed.
@@ -40,6 +41,7 @@ const STOPPED: &str = "publishing to RabbitMQ has stopped";
 pub struct Publisher {
     jobs: mpsc::Sender<Job>,
     status_exchange: String,
+    unheard: Arc<Mutex<Unheard>>,
     state: watch::Receiver<BrokerState>,
 }
 
@@ -58,7 +60,7 @@ impl Publisher {
         let state = board.watch();
         parts.tasks.spawn(Supervisor { parts: parts.clone(), board, jobs }.run());
         let status_exchange = parts.settings.status_exchange.clone();
-        Self { jobs: sender, status_exchange, state }
+        Self { jobs: sender, status_exchange, unheard: Arc::default(), state }
     }
 
     /// How the connection stands, now and later.
@@ -66,14 +68,30 @@ impl Publisher {
         self.state.clone()
     }
 
-    /// Publishes status events; one result each, in their order.
-    pub async fn publish(&self, events: Vec<StatusEvent>) -> Vec<PublishResult> {
-        let ids: Vec<_> = events.iter().map(|event| event.id).collect();
-        let publications =
-            events.into_iter().map(|event| Publication::of_status(&self.status_exchange, event));
-        let outcomes = self.publish_all(publications.collect()).await;
-        let result = |(id, outcome)| PublishResult { id, outcome };
-        ids.into_iter().zip(outcomes).map(result).collect()
+    /// Publishes status events; one outcome each, in their order.
+    ///
+    /// For a key that nobody listened for last, one is published first; the others follow if that
+    /// one was heard. [`Unheard`] says why none is kept from a listener by it.
+    pub async fn publish(&self, events: &[StatusEvent]) -> Vec<StatusOutcome> {
+        // Held to the end, so that what comes later does not overtake what follows its first one.
+        let mut unheard = self.unheard.lock().await;
+        let mut outcomes: Vec<Option<StatusOutcome>> = vec![None; events.len()];
+        let mut round = unheard.first_round(events);
+        while !round.is_empty() {
+            let chosen = round.iter().filter_map(|at| events.get(*at));
+            let publications =
+                chosen.map(|event| Publication::of_status(&self.status_exchange, event));
+            let published = self.publish_all(publications.collect()).await;
+            for (at, outcome) in round.into_iter().zip(published) {
+                if let Some(place) = outcomes.get_mut(at) {
+                    *place = Some(outcome.into());
+                }
+            }
+            round = unheard.learn(events, &mut outcomes);
+        }
+        let outcome =
+            |known: Option<_>| known.unwrap_or_else(|| StatusOutcome::Failed(STOPPED.to_owned()));
+        outcomes.into_iter().map(outcome).collect()
     }
 
     /// Publishes one message.

@@ -1,11 +1,11 @@
 //! What Loa tells the world: one status event for each transition and each arrival.
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A status event, published to the exchange `loa.status` with its id as `message_id`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusEvent {
     /// Stable over repeated publishing, so that a listener can drop a repeat.
     pub id: Uuid,
@@ -16,5 +16,5 @@ pub struct StatusEvent {
     /// When it came about.
     pub at: Timestamp,
     /// The JSON text of the body.
-    pub body: String,
+    pub body: Bytes,
 }

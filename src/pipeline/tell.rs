@@ -5,119 +5,171 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use tokio::time::Instant;
 use tracing::warn;
 
-use crate::broker::{PublishOutcome, Publisher};
+use crate::broker::{Publisher, StatusOutcome};
 use crate::lifecycle::Tasks;
 use crate::model::status::StatusEvent;
-use crate::store::Store;
+use crate::store::{Bundle, Store};
 use crate::telemetry::Metrics;
 
 /// How many status events go at once.
-const BATCH: usize = 500;
+const BATCH: usize = 1_000;
 /// How many such batches are under way: while one is confirmed the next is read.
 const AT_ONCE: usize = 3;
-/// How long an empty outbox is left alone.
-const POLL: Duration = Duration::from_millis(200);
+/// How long bundles gather before they are looked for.
+const GATHER: Duration = Duration::from_millis(40);
+/// How long the outbox is left alone when nothing was written to it. It is looked into even then:
+/// what announced itself may have taken longer to be committed.
+const IDLE: Duration = Duration::from_secs(1);
+/// How often it is looked for what processes that are no longer alive have left.
+const ADOPT: Duration = Duration::from_secs(5);
 /// How long to wait after the broker or the store failed.
 const WAIT: Duration = Duration::from_secs(1);
 
 /// Publishes until the soft stop, and then what is left.
 pub(super) fn start(store: Store, publisher: Publisher, metrics: Arc<Metrics>, tasks: &Tasks) {
-    let soft = tasks.soft().clone();
-    tasks.spawn(async move {
+    let teller = Teller { store, publisher, metrics, tasks: tasks.clone() };
+    tasks.spawn(teller.run());
+}
+
+struct Teller {
+    store: Store,
+    publisher: Publisher,
+    metrics: Arc<Metrics>,
+    tasks: Tasks,
+}
+
+impl Teller {
+    async fn run(self) {
+        let soft = self.tasks.soft();
         let mut said: Option<String> = None;
+        let mut adopts_at = Instant::now();
+        let mut idle = GATHER;
+        // Said before anything is published, so that nobody takes this process for dead meanwhile. If it
+        // cannot be said, nothing can be read either; the pulse goes on saying it.
+        self.store.beat().await.ok();
         loop {
-            let wait = match walk(&store, &publisher, &metrics).await {
-                Ok(Walk::Long) => Duration::ZERO,
-                Ok(Walk::Short) => {
+            if adopts_at <= Instant::now() {
+                adopts_at = Instant::now() + ADOPT;
+                if let Err(error) = self.store.adopt_outbox().await {
+                    say_once(&mut said, &error.to_string());
+                }
+            }
+            let found = self.walk().await;
+            if soft.is_cancelled() && !matches!(found, Ok(Found::Something)) {
+                return;
+            }
+            match found {
+                Ok(found) => {
                     said = None;
-                    POLL
+                    idle = match found {
+                        Found::Something => GATHER,
+                        Found::Nothing => (idle * 2).min(IDLE),
+                    };
+                    idle = self.rest(idle).await;
                 }
                 Err(text) => {
                     say_once(&mut said, &text);
-                    WAIT
-                }
-            };
-            if soft.is_cancelled() && wait > Duration::ZERO {
-                return;
-            }
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = soft.cancelled(), if !soft.is_cancelled() => {}
-            }
-        }
-    });
-}
-
-/// How much one walk through the outbox found.
-enum Walk {
-    /// More than a batch: there may be more by now.
-    Long,
-    Short,
-}
-
-/// Walks through the outbox once, from its beginning to its end.
-///
-/// What is committed meanwhile with a smaller id is found by the next walk, which begins when
-/// nothing of this one is under way, so that nothing is published twice without need.
-async fn walk(store: &Store, publisher: &Publisher, metrics: &Metrics) -> Result<Walk, String> {
-    let mut rounds = FuturesUnordered::new();
-    let (mut after, mut is_at_end, mut length) = (None, false, Walk::Short);
-    let mut failure = None;
-    loop {
-        while !is_at_end && failure.is_none() && rounds.len() < AT_ONCE {
-            match store.take_outbox(after, BATCH).await {
-                Ok(events) => {
-                    is_at_end = events.len() < BATCH;
-                    after = events.last().map(|event| event.id).or(after);
-                    if !is_at_end {
-                        length = Walk::Long;
-                    }
-                    if !events.is_empty() {
-                        rounds.push(publish(events, store, publisher, metrics));
+                    tokio::select! {
+                        () = tokio::time::sleep(WAIT) => {}
+                        () = soft.cancelled() => {}
                     }
                 }
-                Err(error) => failure = Some(error.to_string()),
-            }
-        }
-        match rounds.next().await {
-            Some(Ok(())) => {}
-            Some(Err(text)) => failure = Some(text),
-            None => return failure.map_or(Ok(length), Err),
-        }
-    }
-}
-
-/// Publishes some status events, and forgets those that the broker took; says what failed.
-async fn publish(
-    events: Vec<StatusEvent>,
-    store: &Store,
-    publisher: &Publisher,
-    metrics: &Metrics,
-) -> Result<(), String> {
-    let results = publisher.publish(events).await;
-    let mut done = Vec::with_capacity(results.len());
-    let mut failure = None;
-    for result in results {
-        match result.outcome {
-            PublishOutcome::Confirmed => {
-                metrics.count_status_events("confirmed", 1);
-                done.push(result.id);
-            }
-            // Nobody listens for it: that is counted and done.
-            PublishOutcome::Unroutable => {
-                metrics.count_status_events("unroutable", 1);
-                done.push(result.id);
-            }
-            PublishOutcome::Failed(text) => {
-                metrics.count_status_events("failed", 1);
-                failure = Some(text);
             }
         }
     }
-    store.mark_published(done).await.map_err(|error| error.to_string())?;
-    failure.map_or(Ok(()), Err)
+
+    /// Leaves the outbox alone for so long, or until shortly after something announced itself; returns
+    /// for how long it was meant to be.
+    async fn rest(&self, idle: Duration) -> Duration {
+        let soft = self.tasks.soft();
+        tokio::select! {
+            () = tokio::time::sleep(idle) => return idle,
+            () = self.store.outbox_fills() => {}
+            () = soft.cancelled() => return GATHER,
+        }
+        tokio::select! {
+            () = tokio::time::sleep(GATHER) => {}
+            () = soft.cancelled() => {}
+        }
+        GATHER
+    }
+
+    /// Walks through the outbox once, from its beginning to its end.
+    ///
+    /// What is committed meanwhile with a smaller id is found by the next walk, which begins when
+    /// nothing of this one is under way, so that nothing is published twice without need.
+    async fn walk(&self) -> Result<Found, String> {
+        let mut rounds = FuturesUnordered::new();
+        let (mut after, mut is_at_end, mut found) = (None, false, Found::Nothing);
+        let mut failure = None;
+        loop {
+            while !is_at_end && failure.is_none() && rounds.len() < AT_ONCE {
+                match self.store.take_outbox(after, BATCH).await {
+                    Ok(taken) => {
+                        is_at_end = taken.is_all;
+                        after = taken.bundles.last().map(|bundle| bundle.id).or(after);
+                        if !taken.bundles.is_empty() {
+                            found = Found::Something;
+                            rounds.push(self.publish(taken.bundles));
+                        }
+                    }
+                    Err(error) => failure = Some(error.to_string()),
+                }
+            }
+            match rounds.next().await {
+                Some(Ok(())) => {}
+                Some(Err(text)) => failure = Some(text),
+                None => return failure.map_or(Ok(found), Err),
+            }
+        }
+    }
+
+    /// Publishes some bundles, and forgets what the broker took; says what failed.
+    async fn publish(&self, mut bundles: Vec<Bundle>) -> Result<(), String> {
+        let sizes: Vec<usize> = bundles.iter().map(|bundle| bundle.events.len()).collect();
+        let events: Vec<StatusEvent> =
+            bundles.iter_mut().flat_map(|bundle| std::mem::take(&mut bundle.events)).collect();
+        let outcomes = self.publisher.publish(&events).await;
+        let mut failure = None;
+        let mut counts = [("confirmed", 0), ("unroutable", 0), ("failed", 0)];
+        let mut told = events.into_iter().zip(outcomes);
+        let mut changed = Vec::with_capacity(bundles.len());
+        for (mut bundle, size) in bundles.into_iter().zip(sizes) {
+            for (event, outcome) in told.by_ref().take(size) {
+                let [confirmed, unroutable, failed] = &mut counts;
+                match outcome {
+                    StatusOutcome::Confirmed => confirmed.1 += 1,
+                    // Nobody listens for it: that is counted and done.
+                    StatusOutcome::Returned | StatusOutcome::LeftOut => unroutable.1 += 1,
+                    StatusOutcome::Failed(text) => {
+                        failed.1 += 1;
+                        failure = Some(text);
+                        bundle.events.push(event);
+                    }
+                }
+            }
+            if bundle.events.len() < size {
+                changed.push(bundle);
+            }
+        }
+        for (result, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+            self.metrics.count_status_events(result, count);
+        }
+        if !changed.is_empty() {
+            self.store.settle_outbox(changed).await.map_err(|error| error.to_string())?;
+        }
+        failure.map_or(Ok(()), Err)
+    }
+}
+
+/// What one walk through the outbox found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Something,
+    Nothing,
 }
 
 fn say_once(said: &mut Option<String>, text: &str) {

@@ -1,17 +1,21 @@
 //! What every transition writes beside its row: counters, and the status event.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use serde_json::json;
-use uuid::Uuid;
+use tokio::sync::Notify;
 
 use crate::model::address::Channel;
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::event::EventKey;
-use crate::model::id::{DeliveryId, EventId, EventTypeName, ProviderName, StepName};
-use crate::store::engine::{Tx, Value, Write};
+use crate::model::id::{
+    DeliveryId, EventId, EventTypeName, ProviderName, RejectedId, RunId, StepName,
+};
+use crate::store::bundle::Drafts;
+use crate::store::engine::{Tx, Write};
+use crate::store::outbox::INSERT_BUNDLE;
 use crate::store::{Store, StoreError};
 
 /// How many rows of counters one process writes to, so that its transactions seldom wait: with eight,
@@ -124,19 +128,58 @@ struct EventName<'a> {
     loa_id: EventId,
 }
 
+/// What a status event says of what became of an event.
+#[derive(Serialize)]
+struct EventBody<'a> {
+    event: PublishersName<'a>,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    result: &'static str,
+    at: Timestamp,
+    #[serde(flatten)]
+    details: &'a EventDetails<'a>,
+}
+
+/// What a publisher calls its event.
+#[derive(Serialize)]
+struct PublishersName<'a> {
+    id: Option<&'a str>,
+    source: Option<&'a str>,
+}
+
+/// What is said of an event beside its fate.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum EventDetails<'a> {
+    /// It is planned, or a big audience of it still is.
+    Planned {
+        loa_id: EventId,
+        deliveries: u64,
+        planning: bool,
+        /// How many recipients are planned in pages.
+        paged: u64,
+        business_key: Option<&'a str>,
+    },
+    /// It was accepted before.
+    Repeated { loa_id: EventId },
+    /// It cannot be planned.
+    Rejected { rejected: RejectedId, reason: &'a str, pointer: Option<&'a str>, message: &'a str },
+}
+
 /// The changes of one transaction, written at its end.
 pub(super) struct Changes {
-    counts: BTreeMap<(String, &'static str), i64>,
-    outbox: Vec<Vec<Value>>,
-    tells: bool,
-    slot: String,
+    counts: BTreeMap<String, BTreeMap<&'static str, i64>>,
+    outbox: Drafts,
+    telling: Option<Arc<Notify>>,
+    run: RunId,
     now: Timestamp,
 }
 
 impl Changes {
     pub(super) fn new(store: &Store, now: Timestamp) -> Self {
-        let slot = format!("{}-{}", store.run, fastrand::u8(..SLOTS));
-        Self { counts: BTreeMap::new(), outbox: Vec::new(), tells: store.outbox, slot, now }
+        let telling = store.outbox.then(|| Arc::clone(&store.telling));
+        let (counts, outbox) = (BTreeMap::new(), Drafts::default());
+        Self { counts, outbox, telling, run: store.run, now }
     }
 
     /// The time of the transaction.
@@ -146,11 +189,15 @@ impl Changes {
 
     /// Whether status events are wanted at all.
     pub(super) fn tells(&self) -> bool {
-        self.tells
+        self.telling.is_some()
     }
 
     pub(super) fn count(&mut self, event_type: &str, name: &'static str, by: i64) {
-        *self.counts.entry((event_type.to_owned(), name)).or_default() += by;
+        if let Some(counts) = self.counts.get_mut(event_type) {
+            *counts.entry(name).or_default() += by;
+            return;
+        }
+        self.counts.insert(event_type.to_owned(), BTreeMap::from([(name, by)]));
     }
 
     /// Counts a delivery that was just planned.
@@ -174,7 +221,7 @@ impl Changes {
         key: Option<&EventKey>,
         correlation: Option<&str>,
     ) {
-        if !self.tells {
+        if !self.tells() {
             return;
         }
         let (channel, state) = (told.channel.as_str(), told.state.as_str());
@@ -198,7 +245,7 @@ impl Changes {
             business_key: told.business_key,
             at: self.now,
         };
-        self.push(routing_key, correlation, &body);
+        self.push(&routing_key, correlation, &body);
     }
 
     /// Tells the publisher what became of an event.
@@ -207,53 +254,54 @@ impl Changes {
         fate: EventFate,
         event_type: &str,
         (key, correlation): (Option<&EventKey>, Option<&str>),
-        details: serde_json::Value,
+        details: &EventDetails<'_>,
     ) {
-        if !self.tells {
+        if !self.tells() {
             return;
         }
         let routing_key = format!("status.event.{}.{event_type}", fate.word());
-        let mut body = json!({
-            "event": { "id": key.map(|key| &key.id), "source": key.map(|key| &key.source) },
-            "type": event_type,
-            "result": fate.word(),
-            "at": self.now.to_string(),
-        });
-        if let (Some(body), serde_json::Value::Object(details)) = (body.as_object_mut(), details) {
-            body.extend(details);
-        }
-        self.push(routing_key, correlation, &body);
+        let body = EventBody {
+            event: PublishersName {
+                id: key.map(|key| key.id.as_str()),
+                source: key.map(|key| key.source.as_str()),
+            },
+            event_type,
+            result: fate.word(),
+            at: self.now,
+            details,
+        };
+        self.push(&routing_key, correlation, &body);
     }
 
-    fn push(&mut self, routing_key: String, correlation: Option<&str>, body: &impl Serialize) {
-        // Only maps with keys that are no texts, and numbers without a value, cannot be written.
-        let body = serde_json::to_string(body).unwrap_or_default();
-        // AMQP keeps routing keys in a short string of at most 255 bytes.
-        let routing_key: String = routing_key.chars().take(60 * 4).collect();
-        let id: Uuid = DeliveryId::new(self.now).0;
-        self.outbox.push(vec![
-            id.into(),
-            routing_key.into(),
-            correlation.into(),
-            self.now.into(),
-            body.into(),
-        ]);
+    fn push(&mut self, routing_key: &str, correlation: Option<&str>, body: &impl Serialize) {
+        let id = DeliveryId::new(self.now).0;
+        self.outbox.push(id, routing_key, correlation, body);
     }
 
     /// Counters and status events; the last writes of a transaction.
     pub(super) fn into_writes(self) -> [Write; 2] {
-        let outbox = "INSERT INTO outbox (id, routing_key, correlation_id, at, body) \
-                      VALUES ($1, $2, $3, $4, $5)";
+        let (run, now) = (self.run, self.now);
+        if let Some(telling) = self.telling.filter(|_| !self.outbox.is_empty()) {
+            telling.notify_one();
+        }
+        let bundles = self.outbox.into_bundles().map(|(text, count)| {
+            let id = DeliveryId::new(now).0;
+            vec![run.0.into(), id.into(), now.into(), count.into(), text.into()]
+        });
         // In the order of their keys, so that two transactions never wait for each other.
-        let counts = self.counts.into_iter().filter(|(_, by)| *by != 0);
-        let counts = counts.map(|((event_type, name), by)| {
-            vec![self.slot.as_str().into(), event_type.into(), name.into(), by.into()]
+        let counts = self.counts.into_iter().flat_map(|(event_type, counts)| {
+            let counts = counts.into_iter().filter(|(_, by)| *by != 0);
+            counts.map(move |(name, by)| (event_type.clone(), name, by))
+        });
+        let slot = format!("{run}-{}", fastrand::u8(..SLOTS));
+        let counts = counts.map(|(event_type, name, by)| {
+            vec![slot.as_str().into(), event_type.into(), name.into(), by.into()]
         });
         let counter = "INSERT INTO counter (slot, event_type, name, value) \
                        VALUES ($1, $2, $3, $4) \
                        ON CONFLICT (slot, event_type, name) \
                        DO UPDATE SET value = counter.value + excluded.value";
-        [Write::insert(outbox, self.outbox), Write::insert(counter, counts.collect())]
+        [Write::insert(INSERT_BUNDLE, bundles.collect()), Write::insert(counter, counts.collect())]
     }
 
     /// Writes them.

@@ -30,6 +30,7 @@ mod directory;
 mod disturbed;
 mod histories;
 mod late;
+mod outbox;
 mod pages;
 mod places;
 mod plans;

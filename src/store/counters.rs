@@ -141,7 +141,9 @@ async fn backlog(tx: &mut Tx<'_>) -> Result<Backlog, StoreError> {
     }
     let overdue = format!("SELECT COUNT(*) FROM waiting WHERE {CLAIMABLE} AND due_at <= $1");
     backlog.overdue = count(tx, &overdue, &[(now - OVERDUE_MICROS).into()]).await?;
-    backlog.outbox = count(tx, "SELECT COUNT(*) FROM outbox", &[]).await?;
+    let outbox = "SELECT (SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM outbox_bundle) \
+                  + (SELECT COUNT(*) FROM outbox)";
+    backlog.outbox = count(tx, outbox, &[]).await?;
     backlog.pages = count(tx, "SELECT COUNT(*) FROM page", &[]).await?;
     Ok(backlog)
 }

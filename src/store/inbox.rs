@@ -7,12 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::json;
 
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::event::{Event, RejectReason, RejectedEvent, Rejection};
 use crate::model::id::{DeliveryId, EventId, PartnerId, RejectedId};
-use crate::store::changes::{Changes, EventFate, Told};
+use crate::store::changes::{Changes, EventDetails, EventFate, Told};
 use crate::store::directory;
 use crate::store::engine::{Tx, Value, Write};
 use crate::store::gate::stopped_of;
@@ -172,8 +171,8 @@ fn repeat(changes: &mut Changes, planned: &PlannedEvent, first: EventId) {
     changes.count(event.event_type.as_str(), "event.received", 1);
     changes.count(event.event_type.as_str(), EventFate::Repeated.counter(), 1);
     let about = (Some(&event.key), event.correlation_id.as_deref());
-    let details = json!({ "loa_id": first });
-    changes.tell_event(EventFate::Repeated, event.event_type.as_str(), about, details);
+    let details = EventDetails::Repeated { loa_id: first };
+    changes.tell_event(EventFate::Repeated, event.event_type.as_str(), about, &details);
 }
 
 /// The rejected event of a key that came before with other bytes.
@@ -205,14 +204,14 @@ fn write_events(fresh: &[Fresh<'_>], changes: &mut Changes) -> Result<Write, Sto
         changes.count(event_type, "event.received", 1);
         changes.count(event_type, fate.counter(), 1);
         let about = (Some(&event.key), event.correlation_id.as_deref());
-        let details = json!({
-            "loa_id": event.id,
-            "deliveries": deliveries.len(),
-            "planning": fate == EventFate::Planning,
-            "paged": planned.paged(),
-            "business_key": event.business_key,
-        });
-        changes.tell_event(fate, event_type, about, details);
+        let details = EventDetails::Planned {
+            loa_id: event.id,
+            deliveries: deliveries.len() as u64,
+            planning: fate == EventFate::Planning,
+            paged: planned.paged(),
+            business_key: event.business_key.as_deref(),
+        };
+        changes.tell_event(fate, event_type, about, &details);
     }
     let insert = "INSERT INTO event (id, source, external_id, event_type, time, received_at, \
                   not_before, business_key, partner, correlation_id, traceparent, only_address, \

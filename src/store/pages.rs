@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use uuid::Uuid;
 
 use crate::model::audience::AudienceQuery;
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::event::{Digest, Event, EventKey};
 use crate::model::id::{ContactId, EventId, LeaseToken, StepName};
-use crate::store::changes::{Changes, EventFate, Told};
+use crate::store::changes::{Changes, EventDetails, EventFate, Told};
 use crate::store::engine::{Tx, Write};
 use crate::store::inbox::micros;
 use crate::store::overtake::{about, find_markers, is_overtaken};
@@ -199,14 +198,14 @@ async fn end_audience(
         changes.count(event_type, EventFate::Planning.counter(), -1);
         changes.count(event_type, EventFate::Planned.counter(), 1);
         let about = (Some(&event.key), event.correlation_id.as_deref());
-        let details = json!({
-            "loa_id": event.id,
-            "deliveries": deliveries,
-            "planning": false,
-            "paged": 0,
-            "business_key": event.business_key,
-        });
-        changes.tell_event(EventFate::Planned, event_type, about, details);
+        let details = EventDetails::Planned {
+            loa_id: event.id,
+            deliveries,
+            planning: false,
+            paged: 0,
+            business_key: event.business_key.as_deref(),
+        };
+        changes.tell_event(EventFate::Planned, event_type, about, &details);
     }
     Ok(())
 }

@@ -1,11 +1,10 @@
 //! Arrivals that could not be planned, kept whole until they are replayed or discarded.
 
 use jiff::Timestamp;
-use serde_json::json;
 
 use crate::model::event::{Arrival, EventKey, RejectReason, RejectedEvent, Rejection, Transport};
 use crate::model::id::RejectedId;
-use crate::store::changes::{Changes, EventFate};
+use crate::store::changes::{Changes, EventDetails, EventFate};
 use crate::store::engine::{Row, Value, Write};
 use crate::store::rows::{read_json, write_json};
 use crate::store::{Store, StoreError};
@@ -61,14 +60,14 @@ pub(super) fn keep(events: &[RejectedEvent], changes: &mut Changes) -> Result<Wr
         changes.count(counted, EventFate::Rejected.counter(), 1);
         let told_type = rejection.event_type.as_deref().filter(|kind| !kind.is_empty());
         let correlation = arrival.properties.correlation_id.as_deref();
-        let details = json!({
-            "rejected": event.id,
-            "reason": rejection.reason.as_str(),
-            "pointer": rejection.place,
-            "message": rejection.message,
-        });
+        let details = EventDetails::Rejected {
+            rejected: event.id,
+            reason: rejection.reason.as_str(),
+            pointer: rejection.place.as_deref(),
+            message: &rejection.message,
+        };
         let about = (rejection.key.as_ref(), correlation);
-        changes.tell_event(EventFate::Rejected, told_type.unwrap_or("unknown"), about, details);
+        changes.tell_event(EventFate::Rejected, told_type.unwrap_or("unknown"), about, &details);
     }
     let insert = "INSERT INTO rejected (id, reason, place, message, event_type, source, \
                   external_id, transport, at, properties, bytes) \

@@ -142,11 +142,7 @@ async fn outlive(store: &str) {
     let mut listener = rabbit.listen("status.email.sent.#").await;
 
     proxy.close();
-    let order = |number: usize| {
-        let number = number.to_string();
-        event("order.delayed", &number, delayed("an-cuong", &number))
-    };
-    let events: Vec<_> = (0..EVENTS).map(order).collect();
+    let events: Vec<_> = (0..EVENTS).map(|number| order(&number.to_string())).collect();
     loa.publish(&events).await.unwrap();
     loa.drain().await;
     loa.kill();
@@ -161,4 +157,78 @@ async fn outlive(store: &str) {
 
     loa.closes().await;
     rabbit.remove().await;
+}
+
+#[tokio::test]
+async fn two_processes_tell_each_status_event_once_by_rabbitmq_postgres() {
+    const EVENTS: usize = 60;
+    let rabbit = Rabbit::corner().await;
+    let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let settings =
+        settings(&format!("{}{}", rabbit.settings(), postgres("journey_told_once").await));
+    let one = Running::start(&folders[0], &settings).await;
+    let other = Running::start(&folders[1], &settings).await;
+    one.ready().await;
+    other.ready().await;
+    one.publish(&company()).await.unwrap();
+    let mut listener = rabbit.listen("#").await;
+
+    for number in 0..EVENTS {
+        let by = if number % 2 == 0 { &one } else { &other };
+        by.publish(&[order(&number.to_string())]).await.unwrap();
+    }
+    one.drain().await;
+    // Each process tells its own in their order, so that its last one ends them.
+    one.publish(&[order("last of one")]).await.unwrap();
+    other.publish(&[order("last of other")]).await.unwrap();
+    let mut last = BTreeSet::from(["last of one", "last of other"]);
+    let both = |heard: &Heard| {
+        last.remove(heard.body["event"]["id"].as_str().unwrap_or_default());
+        last.is_empty()
+    };
+    let heard = listener.until(both).await;
+
+    let mut times: BTreeMap<String, usize> = BTreeMap::new();
+    for heard in &heard {
+        *times.entry(format!("{} {}", heard.key, heard.body)).or_default() += 1;
+    }
+    let repeated: Vec<_> = times.iter().filter(|(_, times)| **times > 1).collect();
+    assert!(repeated.is_empty(), "{repeated:#?}");
+    let of = |key: &str| heard.iter().filter(|heard| heard.key == key).count();
+    assert!(of("status.event.planned.order.delayed") >= EVENTS + 2);
+    assert!(of("status.email.sent.order.delayed") >= EVENTS);
+    rabbit.remove().await;
+}
+
+#[tokio::test]
+async fn what_a_killed_process_has_not_told_another_one_tells_by_rabbitmq_postgres() {
+    const EVENTS: usize = 20;
+    let (rabbit, proxy) = (Rabbit::corner().await, Proxy::open_way().await);
+    let store = postgres("journey_heir").await;
+    let folders = [TempDir::new().unwrap(), TempDir::new().unwrap()];
+    let through = settings(&format!("{}{store}", rabbit.settings_through(&proxy.url)));
+    let one = Running::start(&folders[0], &through).await;
+    one.ready().await;
+    one.publish(&company()).await.unwrap();
+    let direct = settings(&format!("{}{store}", rabbit.settings()));
+    let heir = Running::start(&folders[1], &direct).await;
+    heir.ready().await;
+    let mut listener = rabbit.listen("status.event.planned.order.delayed").await;
+
+    proxy.close();
+    let events: Vec<_> = (0..EVENTS).map(|number| order(&number.to_string())).collect();
+    one.publish(&events).await.unwrap();
+    one.kill();
+    let mut told = BTreeSet::new();
+    let enough = |heard: &Heard| {
+        told.insert(heard.body["event"]["id"].to_string());
+        told.len() == EVENTS
+    };
+    listener.until(enough).await;
+
+    rabbit.remove().await;
+}
+
+fn order(number: &str) -> Value {
+    event("order.delayed", number, delayed("an-cuong", number))
 }

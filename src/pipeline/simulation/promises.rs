@@ -11,8 +11,11 @@ use crate::model::catalogue::Category;
 use crate::model::delivery::{Delivery, State};
 use crate::model::id::{DeliveryId, ProviderName};
 use crate::model::outcome::VerdictClass;
+use crate::model::status::StatusEvent;
 use crate::pipeline::Answer;
-use crate::store::{Claimed, DeliveryFilter, Finish, Finished, Repair, Repaired, Store};
+use crate::store::{
+    Claimed, DeliveryFilter, Finish, Finished, Repair, Repaired, Store, StoreError,
+};
 
 /// Everything that was seen.
 #[derive(Default)]
@@ -177,7 +180,7 @@ impl Book {
         store: &Store,
         (may_reopen, may_purge): (bool, bool),
     ) -> Result<(), String> {
-        let told = |error: crate::store::StoreError| error.to_string();
+        let told = |error: StoreError| error.to_string();
         let ledger = store.ledger().await.map_err(told)?;
         if !ledger.closes {
             return Err(format!("the ledger does not close: {ledger:?}"));
@@ -248,14 +251,13 @@ impl Book {
 
     /// What must hold once all is healed and done.
     pub(super) async fn close(&self, store: &Store) -> Result<(), String> {
-        let told = |error: crate::store::StoreError| error.to_string();
+        let told = |error: StoreError| error.to_string();
         if store.leased().await.map_err(told)? > 0 {
             return Err("something is still claimed".to_owned());
         }
-        let outbox = store.take_outbox(None, 10_000).await.map_err(told)?;
         let mut versions: HashMap<String, Vec<u32>> = HashMap::new();
-        for event in outbox {
-            let body: Value = serde_json::from_str(&event.body).unwrap();
+        for event in all_told(store).await.map_err(told)? {
+            let body: Value = serde_json::from_slice(&event.body).unwrap();
             if let (Some(id), Some(version)) = (body["delivery"].as_str(), body["version"].as_u64())
             {
                 versions.entry(id.to_owned()).or_default().push(u32::try_from(version).unwrap());
@@ -300,5 +302,19 @@ impl Book {
             return Err(format!("delivery {id} was accepted and did not arrive"));
         }
         Ok(())
+    }
+}
+
+/// Every status event that waits, whichever run wrote it.
+async fn all_told(store: &Store) -> Result<Vec<StatusEvent>, StoreError> {
+    store.adopt_outbox().await?;
+    let (mut told, mut after) = (Vec::new(), None);
+    loop {
+        let taken = store.take_outbox(after, 1_000).await?;
+        after = taken.bundles.last().map(|bundle| bundle.id);
+        told.extend(taken.bundles.into_iter().flat_map(|bundle| bundle.events));
+        if taken.is_all {
+            return Ok(told);
+        }
     }
 }

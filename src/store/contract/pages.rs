@@ -73,17 +73,16 @@ async fn what_a_page_decides_against_and_the_end_of_planning_are_told(stage: Sta
     first[1].delivery.state = State::Skipped;
     first[1].delivery.reason = Reason::SuppressedAddress;
     let last: Vec<_> = (2..4).map(|number| stage.delivery(&page.event, number)).collect();
-    let before = stage.store.take_outbox(None, 10).await.unwrap();
-    stage.store.mark_published(before.iter().map(|told| told.id).collect()).await.unwrap();
+    stage.told().await;
 
     stage.store.finish_page(page, first, Some("contact-2".into())).await.unwrap();
     let page = stage.store.claim_page(LEASE).await.unwrap().unwrap();
     stage.store.finish_page(page, last, None).await.unwrap();
 
-    let told = stage.store.take_outbox(None, 10).await.unwrap();
+    let told = stage.told().await;
     let keys: Vec<&str> = told.iter().map(|told| told.routing_key.as_str()).collect();
     assert_eq!(keys, ["status.email.skipped.order.delayed", "status.event.planned.order.delayed"]);
-    let end: serde_json::Value = serde_json::from_str(&told[1].body).unwrap();
+    let end: serde_json::Value = serde_json::from_slice(&told[1].body).unwrap();
     assert_eq!((&end["deliveries"], &end["planning"]), (&4.into(), &false.into()), "{end}");
 }
 

@@ -179,8 +179,8 @@ async fn deliver(stage: &Stage) {
     for claim in &again {
         stage.store.take_over_from(claim.delivery.id).await.unwrap();
     }
-    let told = stage.store.take_outbox(None, 100).await.unwrap();
-    stage.store.mark_published(told.iter().map(|told| told.id).collect()).await.unwrap();
+    stage.store.adopt_outbox().await.unwrap();
+    stage.told().await;
 }
 
 async fn look_after(stage: &Stage) {

@@ -15,6 +15,7 @@ use crate::model::delivery::{Delivery, Reason, RecipientFacts, Settlement, State
 use crate::model::event::{Arrival, Digest, Event, EventKey, Properties, Transport};
 use crate::model::id::{DeliveryId, EventId, ProviderName, RunId};
 use crate::model::outcome::{Answer, Attempt, VerdictClass};
+use crate::model::status::StatusEvent;
 use crate::store::{
     Acceptance, Accepted, Claimed, Finish, NewDelivery, Place, PlannedEvent, Settings, Store,
 };
@@ -216,6 +217,15 @@ impl Stage {
     /// Claims all that is due.
     pub(super) async fn claim(&self) -> Vec<Arc<Claimed>> {
         self.store.claim(&relay(), 100, LEASE).await.unwrap()
+    }
+
+    /// The status events that wait; they count as published from then on.
+    pub(super) async fn told(&self) -> Vec<StatusEvent> {
+        let mut taken = self.store.take_outbox(None, 10_000).await.unwrap().bundles;
+        let told = taken.iter_mut().flat_map(|bundle| std::mem::take(&mut bundle.events));
+        let told = told.collect();
+        self.store.settle_outbox(taken).await.unwrap();
+        told
     }
 
     /// Where one delivery stands.

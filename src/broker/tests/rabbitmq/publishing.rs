@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::{control, is_connected};
 use crate::broker::tests::stage::{Stage, await_fault, await_state, next, take_and_settle};
-use crate::broker::{Publication, PublishOutcome, PublishResult, Publisher};
+use crate::broker::{Publication, PublishOutcome, Publisher, StatusOutcome};
 use crate::model::event::Properties;
 use crate::model::status::StatusEvent;
 
@@ -18,7 +18,7 @@ fn status(routing_key: &str) -> StatusEvent {
         routing_key: routing_key.to_owned(),
         correlation_id: Some("c1".to_owned()),
         at: Timestamp::UNIX_EPOCH,
-        body: "{}".to_owned(),
+        body: Bytes::from_static(b"{}"),
     }
 }
 
@@ -36,15 +36,53 @@ async fn unroutable_messages_are_told_from_routable_ones_when_many_are_under_way
     stage.declare_queue(&queue, Some((&stage.settings.status_exchange, "status.email.#"))).await;
     let keys = ["status.email.sent.order.delayed", "status.sms.sent.order.delayed"];
     let events: Vec<_> = (0..2000).map(|at| status(keys[at % 2])).collect();
-    let ids: Vec<_> = events.iter().map(|event| event.id).collect();
 
-    let results = publisher.publish(events).await;
+    let first = publisher.publish(&events).await;
+    let second = publisher.publish(&events).await;
 
-    let outcomes = [PublishOutcome::Confirmed, PublishOutcome::Unroutable];
-    let wanted = ids.into_iter().enumerate();
-    let wanted: Vec<_> =
-        wanted.map(|(at, id)| PublishResult { id, outcome: outcomes[at % 2].clone() }).collect();
-    assert_eq!(results, wanted);
+    let wanted = |unheard: StatusOutcome| -> Vec<_> {
+        (0..2000)
+            .map(|at| if at % 2 == 0 { StatusOutcome::Confirmed } else { unheard.clone() })
+            .collect()
+    };
+    assert_eq!(first, wanted(StatusOutcome::Returned));
+    let mut asked = wanted(StatusOutcome::LeftOut);
+    asked[1] = StatusOutcome::Returned;
+    assert_eq!(second, asked);
+    stage.delete_queue(&queue).await;
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn whoever_binds_a_queue_gets_all_that_is_told_from_then_on_in_its_order() {
+    let stage = Stage::new().await;
+    let publisher = publisher(&stage).await;
+    let queue = format!("{}.listener", stage.settings.queue);
+    let keys = ["status.email.sent.order.delayed", "status.event.planned.order.delayed"];
+    let some = || -> Vec<_> { (0..400).map(|at| status(keys[at % 2])).collect() };
+    let count = |outcomes: &[StatusOutcome], wanted: &StatusOutcome| {
+        outcomes.iter().filter(|outcome| *outcome == wanted).count()
+    };
+
+    let first = publisher.publish(&some()).await;
+    let unheard = publisher.publish(&some()).await;
+    stage.declare_queue(&queue, Some((&stage.settings.status_exchange, "#"))).await;
+    let (bound, after) = (some(), some());
+    let heard = publisher.publish(&bound).await;
+    publisher.publish(&after).await;
+
+    assert_eq!(count(&first, &StatusOutcome::Returned), 400);
+    let (returned, left_out) =
+        (count(&unheard, &StatusOutcome::Returned), count(&unheard, &StatusOutcome::LeftOut));
+    assert_eq!((returned, left_out), (2, 398));
+    assert_eq!(count(&heard, &StatusOutcome::Confirmed), 400);
+    // The first of each key went before the others; here they are the first ones anyway.
+    for event in bound.iter().chain(&after) {
+        let message = stage.take(&queue).await.unwrap();
+        let id = message.properties.message_id().as_ref().unwrap();
+        assert_eq!(id.as_str(), event.id.to_string());
+    }
+    assert!(stage.take(&queue).await.is_none());
     stage.delete_queue(&queue).await;
     stage.end().await;
 }
@@ -58,7 +96,7 @@ async fn a_status_event_carries_its_id_and_is_persistent() {
     let event = status("status.email.sent.order.delayed");
     let id = event.id.to_string();
 
-    publisher.publish(vec![event]).await;
+    publisher.publish(&[event]).await;
     let message = stage.take(&queue).await.unwrap();
 
     let text = |text: &Option<lapin::types::ShortString>| text.as_ref().map(ToString::to_string);
@@ -75,15 +113,13 @@ async fn publishing_fails_at_once_without_a_broker_and_works_again_with_it() {
     let publisher = Publisher::start(&stage.parts());
     await_fault(&mut publisher.state()).await;
 
-    let without = publisher.publish(vec![status("status.email.sent.x")]).await;
+    let without = publisher.publish(&[status("status.email.sent.x")]).await;
     stage.proxy.open();
     await_state(&mut publisher.state(), is_connected).await;
-    let with = publisher.publish(vec![status("status.email.sent.x")]).await;
+    let with = publisher.publish(&[status("status.email.sent.x")]).await;
 
-    assert!(
-        matches!(&without[0].outcome, PublishOutcome::Failed(reason) if reason.contains("127.0.0.1"))
-    );
-    assert_eq!(with[0].outcome, PublishOutcome::Unroutable);
+    assert!(matches!(&without[0], StatusOutcome::Failed(reason) if reason.contains("127.0.0.1")));
+    assert_eq!(with[0], StatusOutcome::Returned);
     stage.end().await;
 }
 
@@ -138,23 +174,23 @@ async fn exclusive_a_blocked_publisher_says_so_fails_at_once_and_publishes_again
     let event = status("status.email.sent.x");
 
     alarm(true).await;
-    let blocked = publisher.publish(vec![event.clone()]).await;
+    let blocked = publisher.publish(std::slice::from_ref(&event)).await;
     let state = publisher.state().borrow().clone();
-    let again = publisher.publish(vec![event.clone()]).await;
+    let again = publisher.publish(std::slice::from_ref(&event)).await;
     let consumed = take_and_settle(&mut consumer, 1).await;
     alarm(false).await;
     await_state(&mut publisher.state(), is_connected).await;
-    let afterwards = publisher.publish(vec![event]).await;
+    let afterwards = publisher.publish(&[event]).await;
 
-    for outcome in [&blocked[0].outcome, &again[0].outcome] {
+    for outcome in [&blocked[0], &again[0]] {
         assert!(
-            matches!(outcome, PublishOutcome::Failed(reason) if reason.contains("for now")),
+            matches!(outcome, StatusOutcome::Failed(reason) if reason.contains("for now")),
             "{outcome:?}"
         );
     }
     assert!(state.is_connected() && state.fault().unwrap().contains("for now"), "{state:?}");
     assert_eq!(consumed, [1]);
-    assert_eq!(afterwards[0].outcome, PublishOutcome::Unroutable);
+    assert_eq!(afterwards[0], StatusOutcome::Returned);
     stage.end().await;
 }
 
@@ -172,10 +208,10 @@ async fn exclusive_a_restarted_broker_is_found_again_by_both_connections() {
     consumer.settler().settle([open.link]);
     stage.reconnect().await;
     let again = take_and_settle(&mut consumer, 2).await;
-    let published = publisher.publish(vec![status("status.email.sent.x")]).await;
+    let published = publisher.publish(&[status("status.email.sent.x")]).await;
 
     assert_eq!(BTreeSet::from_iter(again), BTreeSet::from([1, 2]));
-    assert_eq!(published[0].outcome, PublishOutcome::Unroutable);
+    assert_eq!(published[0], StatusOutcome::Returned);
     stage.end().await;
 }
 
