@@ -1,10 +1,10 @@
 //! Builds every part once and runs until stopped.
 
+mod checked;
 mod reload;
 pub mod server_file;
 mod template_place;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,21 +17,16 @@ use tracing::{info, warn};
 
 use crate::broker::{self, BrokerState, Consumer, Publisher};
 use crate::clock::Clock;
-use crate::config::{Config, Faults, KindFacts, Place, check_config};
-use crate::intake::Decoder;
+use crate::config::{Config, Faults};
 use crate::lifecycle::Tasks;
-use crate::model::address::Channel;
-use crate::model::catalogue::Catalogue;
-use crate::model::id::{ProviderName, RunId};
+use crate::model::id::RunId;
 use crate::pipeline::{Batching, Parts, Pipeline, Rulebook};
-use crate::plan::{Routes, Rules};
-use crate::provider::{self, KINDS, Surroundings};
-use crate::render::{Company, Letterhead, TemplateFault, Templates, Unsubscribe};
-use crate::send::Desk;
-use crate::send::only_to::OnlyTo;
+use crate::provider::Surroundings;
 use crate::store::{self, Ages, Store, StoreError};
 use crate::telemetry::Metrics;
-use crate::web;
+use crate::web::{self, Door};
+
+pub use checked::{Checked, check, desks, rulebook};
 
 /// The name of the SQLite file in the data folder.
 const DATABASE: &str = "loa.db";
@@ -68,7 +63,7 @@ pub struct App {
 pub enum StartError {
     /// Settings, catalogue or templates have faults; all of them are listed.
     #[error("{0}")]
-    Faults(Faults),
+    Faults(#[from] Faults),
     /// Nobody can reach this Loa.
     #[error("{0}; name another address with http.listen")]
     Serve(#[from] web::ServeError),
@@ -91,7 +86,19 @@ impl App {
     /// # Errors
     /// All faults of settings, catalogue and templates, or what is wrong with the store.
     pub async fn start(config: Config, clock: Clock, tasks: Tasks) -> Result<Self, StartError> {
-        let mut app = Self::build(config, clock, tasks).await?;
+        Self::start_behind(Checked::of(config, &clock)?, tasks, None).await
+    }
+
+    /// As [`App::start`], and says at the `door` what is waited for.
+    ///
+    /// # Errors
+    /// What is wrong with the store, or that the broker lets Loa in nowhere.
+    pub async fn start_behind(
+        checked: Checked,
+        tasks: Tasks,
+        door: Option<&Door>,
+    ) -> Result<Self, StartError> {
+        let mut app = Self::build_behind(checked, tasks, door).await?;
         app.connect();
         Ok(app)
     }
@@ -101,19 +108,19 @@ impl App {
     /// # Errors
     /// As [`App::start`].
     pub async fn build(config: Config, clock: Clock, tasks: Tasks) -> Result<Self, StartError> {
-        let config = Arc::new(config);
-        let surroundings = Surroundings::new(clock.clone(), &config);
-        let desks = desks(&config, &surroundings);
-        let rulebook = rulebook(&config);
-        check(&config);
-        if config.places.faults.has_errors() {
-            return Err(StartError::Faults(config.places.faults.clone()));
-        }
-        let Some(rulebook) = rulebook else {
-            return Err(StartError::Faults(config.places.faults.clone()));
-        };
+        Self::build_behind(Checked::of(config, &clock)?, tasks, None).await
+    }
+
+    async fn build_behind(
+        checked: Checked,
+        tasks: Tasks,
+        door: Option<&Door>,
+    ) -> Result<Self, StartError> {
+        let Checked { config, surroundings, desks, rulebook } = checked;
+        let clock = surroundings.clock.clone();
         let rulebook = Arc::new(ArcSwap::from_pointee(rulebook));
-        let (store, broker) = tokio::join!(open_store(&config, &clock), look_at_broker(&config));
+        let (store, broker) =
+            tokio::join!(open_store(&config, &clock, door), look_at_broker(&config));
         let store = store?;
         broker?;
         store.warn_of_replicas().await;
@@ -133,7 +140,6 @@ impl App {
             },
             alarms: config.alarms,
         });
-        info!("Loa is ready with {}", store.describe());
         let links = Vec::new();
         let app =
             Self { config, store, pipeline, rulebook, clock, tasks, metrics, surroundings, links };
@@ -169,12 +175,22 @@ impl App {
 
     /// Serves API and console where the settings say; returns the address.
     ///
+    /// # Errors
+    /// As [`App::open`], and when the address is taken.
+    pub async fn serve(&self) -> Result<SocketAddr, StartError> {
+        let door = Door::open(&self.config, &self.tasks).await?;
+        self.open(&door)?;
+        Ok(door.address())
+    }
+
+    /// Serves API and console at the `door`.
+    ///
     /// Leaves `server.json` in the data folder, readable by its owner alone, by which the command
     /// line finds this Loa.
     ///
     /// # Errors
-    /// When the address is taken, or the file cannot be written.
-    pub async fn serve(&self) -> Result<SocketAddr, StartError> {
+    /// When the file cannot be written.
+    pub fn open(&self, door: &Door) -> Result<(), StartError> {
         let token = web::random_secret()?;
         let surroundings = web::Surroundings {
             store: self.store.clone(),
@@ -186,9 +202,11 @@ impl App {
             rates: web::Rates::start(self.store.clone(), self.clock.clone(), &self.tasks),
             readiness: Arc::new(readiness(&self.links)),
         };
-        let address = web::serve(surroundings, &self.tasks).await?;
+        door.let_in(surroundings);
+        let address = door.address();
         server_file::write(&self.config.data_dir, (address, self.store.run()), &token)?;
-        Ok(address)
+        info!("Loa is ready with {} and listens on {address}", self.store.describe());
+        Ok(())
     }
 
     /// A new link by which whoever starts Loa signs in to its console, once and within minutes;
@@ -211,6 +229,7 @@ impl App {
 
     /// Takes no new work, finishes what is in flight within the grace, records the rest.
     pub async fn stop(self) {
+        server_file::remove(&self.config.data_dir, self.store.run());
         if !self.tasks.stop(self.config.send.grace).await {
             warn!("the stop cut off what was still being done; what was being sent is unknown");
         }
@@ -267,16 +286,24 @@ async fn look_at_broker(config: &Config) -> Result<(), broker::Refused> {
     }
 }
 
-async fn open_store(config: &Config, clock: &Clock) -> Result<Store, StoreError> {
+/// Opens the store, and waits for it where it is away.
+async fn open_store(
+    config: &Config,
+    clock: &Clock,
+    door: Option<&Door>,
+) -> Result<Store, StoreError> {
     let mut wait = Duration::from_millis(250);
     let mut said: Option<String> = None;
     let run = RunId::new(clock.now());
     loop {
         match Store::open(store_settings(config), clock.clone(), run).await {
             Err(error) if error.is_temporary() => {
-                let text = error.to_string();
+                let text = format!("{}: {error}", place(config).describe());
+                if let Some(door) = door {
+                    door.waits_for("store", &text);
+                }
                 if said.as_ref() != Some(&text) {
-                    warn!(error = %text, "waiting for the store: {text}");
+                    warn!(error = %text, "waiting for {text}");
                     said = Some(text);
                 }
                 tokio::time::sleep(wait).await;
@@ -285,105 +312,6 @@ async fn open_store(config: &Config, clock: &Clock) -> Result<Store, StoreError>
             result => return result,
         }
     }
-}
-
-/// Makes a desk for each provider; what is wrong with one goes to the config's faults.
-pub fn desks(config: &Config, surroundings: &Surroundings) -> Vec<Arc<Desk>> {
-    let only_to = OnlyTo::new(&config.send.only_to);
-    let desk = |settings: &crate::config::ProviderSettings| {
-        let provider = provider::build(settings, surroundings)?;
-        let kind = provider::find_kind(&settings.kind)?;
-        let clock = surroundings.clock.clone();
-        let way = (provider, kind.dialect);
-        Some(Arc::new(Desk::new(settings.clone(), way, only_to.clone(), clock)))
-    };
-    config.providers.values().filter_map(desk).collect()
-}
-
-/// Everything that can be checked without a store; faults go to the config's list.
-pub fn check(config: &Config) {
-    let kinds: Vec<KindFacts<'_>> = KINDS
-        .iter()
-        .map(|kind| KindFacts {
-            name: kind.name,
-            channels: kind.channels,
-            captures: kind.name == "sandbox",
-        })
-        .collect();
-    check_config(config, &kinds);
-}
-
-/// What the steps decide by; faults of templates and schemas go to the config's list.
-pub fn rulebook(config: &Config) -> Option<Rulebook> {
-    let faults = &config.places.faults;
-    let catalogue = Arc::new(config.catalogue.clone());
-    let note = |found: Vec<TemplateFault>| {
-        for fault in found {
-            let place = template_place::of_fault(config, &fault);
-            faults.error(place, fault.fault.message, "mend the template");
-        }
-    };
-    let templates = Templates::load(&config.templates, &config.defaults.locale).map_err(note).ok();
-    let letterhead = letterhead(config);
-    if let Some(templates) = &templates {
-        note(templates.check(&catalogue, &letterhead));
-    }
-    // After the templates, so that the faults of both are told at once.
-    let decoder = decoder(config, &catalogue)?;
-    let rules = Rules {
-        routes: routes(config),
-        locale: config.defaults.locale.clone(),
-        time_zone: config.defaults.time_zone.clone(),
-        region: config.defaults.region.clone(),
-    };
-    Some(Rulebook::new(catalogue, decoder, rules, (templates?, letterhead)))
-}
-
-/// What reads arrivals; none if a schema does not compile, which was told where it stands.
-fn decoder(config: &Config, catalogue: &Arc<Catalogue>) -> Option<Decoder> {
-    let faults = &config.places.faults;
-    let decoder = Decoder::new(Arc::clone(catalogue), config.intake.max_event_size);
-    let tell = |what: String| {
-        if !faults.has_errors() {
-            let place = Place::Named("catalogue".to_owned());
-            faults.error(place, what, "mend the schema of this event type");
-        }
-    };
-    decoder.map_err(tell).ok()
-}
-
-fn letterhead(config: &Config) -> Letterhead {
-    let company = config.company.clone();
-    let links = config.http.public_url.clone().zip(config.unsubscribe_secret.clone());
-    Letterhead {
-        company: Company {
-            name: company.name.unwrap_or_else(|| config.email.from_name.clone()),
-            address: company.address,
-            phone: company.phone,
-        },
-        email: config.email.clone(),
-        sms: config.sms.clone(),
-        unsubscribe: links.map(|(public_url, secret)| Unsubscribe { public_url, secret }),
-    }
-}
-
-/// The routes of `config`; a channel that only one provider serves goes that way.
-fn routes(config: &Config) -> Routes {
-    let serves = |settings: &crate::config::ProviderSettings| -> BTreeSet<Channel> {
-        provider::find_kind(&settings.kind)
-            .map(|kind| kind.channels.iter().copied().collect())
-            .unwrap_or_default()
-    };
-    let providers: BTreeMap<ProviderName, BTreeSet<Channel>> =
-        config.providers.iter().map(|(name, settings)| (name.clone(), serves(settings))).collect();
-    let mut defaults = config.routes.clone();
-    for channel in Channel::ALL {
-        let mut serving = providers.iter().filter(|(_, channels)| channels.contains(&channel));
-        if let (Some((only, _)), None) = (serving.next(), serving.next()) {
-            defaults.entry(channel).or_insert_with(|| only.clone());
-        }
-    }
-    Routes { providers, defaults }
 }
 
 #[cfg(test)]

@@ -10,17 +10,41 @@ pub mod post;
 pub mod proxy;
 mod story;
 
+use std::fmt;
+
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::id::RunId;
 use crate::store::{Place, Store, StoreError};
 
-/// Words for the store of `config`, if anything is in it.
+/// A store in which something is kept, whoever left it there: an earlier rehearsal too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreInUse(String);
+
+impl StoreInUse {
+    fn of(store: &Store) -> Self {
+        Self(store.describe())
+    }
+}
+
+impl fmt::Display for StoreInUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} is not empty: an earlier run or a Loa in use has left something there, and what you \
+             want begins with an empty store; name another one (--data-dir for SQLite, --store for \
+             PostgreSQL), or remove what is there if nobody needs it",
+            self.0
+        )
+    }
+}
+
+/// The store of `config`, if anything is in it.
 ///
 /// Asked before the app is built, which would migrate it, end leases in it, plan and send: a
 /// rehearsal must not touch what is not its own.
-async fn find_store_in_use(config: &Config) -> Result<Option<String>, StoreError> {
+async fn find_store_in_use(config: &Config) -> Result<Option<StoreInUse>, StoreError> {
     let settings = app::store_settings(config);
     if let Place::Sqlite(path) = &settings.place
         && !path.exists()
@@ -30,7 +54,7 @@ async fn find_store_in_use(config: &Config) -> Result<Option<String>, StoreError
     let clock = Clock::system();
     let run = RunId::new(clock.now());
     let store = Store::open_as_it_is(settings, clock, run)?;
-    Ok(if store.is_empty().await? { None } else { Some(store.describe()) })
+    Ok(if store.is_empty().await? { None } else { Some(StoreInUse::of(&store)) })
 }
 
 /// The number behind the first `mark` in what a receiver was sent.

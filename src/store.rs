@@ -107,6 +107,16 @@ pub enum Place {
     },
 }
 
+impl Place {
+    /// Where it is, for people, without a password.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Sqlite(path) => format!("SQLite in {}", path.display()),
+            Self::Postgres { url, .. } => engine::postgres::describe(url),
+        }
+    }
+}
+
 /// The store; clones share it.
 #[derive(Clone)]
 pub struct Store {
@@ -120,6 +130,8 @@ pub struct Store {
     derived_keys_last: Duration,
     #[cfg(test)]
     faults: faults::Faults,
+    /// Where it is, for people.
+    place: Arc<str>,
 }
 
 enum Engine {
@@ -143,6 +155,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn open_as_it_is(settings: Settings, clock: Clock, run: RunId) -> Result<Self, StoreError> {
+        let place = settings.place.describe().into();
         let engine = match settings.place {
             Place::Sqlite(path) => Engine::Sqlite(Arc::new(Sqlite::open(&path, clock.clone())?)),
             Place::Postgres { url, connections } => {
@@ -160,6 +173,7 @@ impl Store {
             derived_keys_last,
             #[cfg(test)]
             faults: faults::Faults::default(),
+            place,
         })
     }
 

@@ -3,6 +3,7 @@
 mod api;
 mod auth;
 mod console;
+mod door;
 mod edge;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
@@ -29,8 +30,9 @@ use crate::pipeline::Pipeline;
 use crate::store::Store;
 
 pub use auth::{Attempts, console_url, let_somebody_in, local_link, random_secret};
+pub use door::Door;
 pub use rates::{Rate, Rates};
-pub use server::{ServeError, serve};
+pub use server::ServeError;
 
 /// What every request may use.
 #[derive(Clone)]

@@ -33,7 +33,7 @@ pub(super) fn write(
     (address, run): (SocketAddr, RunId),
     token: &str,
 ) -> std::io::Result<()> {
-    let (url, token) = (format!("http://{address}"), token.to_owned());
+    let (url, token) = (format!("http://{}", reached_at(address)), token.to_owned());
     let file = ServerFile { url, token, run: Some(run) };
     std::fs::create_dir_all(folder)?;
     let path = folder.join(NAME);
@@ -42,6 +42,22 @@ pub(super) fn write(
     let mut out =
         std::fs::OpenOptions::new().create_new(true).write(true).mode(0o600).open(&path)?;
     out.write_all(serde_json::to_string_pretty(&file)?.as_bytes())
+}
+
+/// The address by which this machine reaches what listens on `address`.
+pub fn reached_at(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    address
+}
+
+/// Takes the file away if it is this run's; whoever looks for it then finds that none runs.
+pub(super) fn remove(folder: &Path, run: RunId) {
+    if read(folder).is_some_and(|file| file.run == Some(run)) {
+        // A folder that cannot be written any more is no reason not to end.
+        std::fs::remove_file(folder.join(NAME)).ok();
+    }
 }
 
 /// Reads the file that a running Loa left in `folder`, if there is one.

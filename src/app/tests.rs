@@ -13,6 +13,8 @@ use crate::model::message::{Dialect, Envelope};
 use crate::model::outcome::{Answer, Outcome, Verdict, VerdictClass};
 use crate::pipeline::{self, Acceptor, Deliverer, Desks, OnReject, Station};
 use crate::provider::Provider;
+use crate::send::Desk;
+use crate::send::only_to::OnlyTo;
 use crate::store::{DeliveryFilter, DeliveryStory};
 
 /// An event type that tells whomever an event names, by email, and holds what nobody knows of.
@@ -98,7 +100,7 @@ fn settings(folder: &TempDir, more: &str) -> Config {
 /// A pipeline over an empty store whose one provider is `provider`.
 async fn pipeline(config: &Config, provider: Arc<dyn Provider>) -> (Pipeline, Store) {
     let clock = Clock::manual("2026-11-23T02:00:00Z".parse().unwrap());
-    let store = open_store(config, &clock).await.unwrap();
+    let store = open_store(config, &clock, None).await.unwrap();
     let settings = config.providers[&"relay".into()].clone();
     let only_to = OnlyTo::new(&[]);
     let desk = Desk::new(settings, (provider, Dialect::CommonMark), only_to, clock.clone());

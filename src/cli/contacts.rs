@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::client::{Server, part};
 use super::import::Import;
 use super::{Failure, Output, cell};
+use crate::intake::roster::Kind;
 
 /// See and import the people whom Loa knows.
 #[derive(Debug, Args)]
@@ -58,7 +59,7 @@ enum Command {
 impl Contacts {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
-            Command::Import(import) => return import.run("/v1/contacts/import", "contacts").await,
+            Command::Import(import) => return import.run(Kind::Contact).await,
             Command::List { search, partner, team, limit, after, server } => {
                 let mut query = vec![("limit", limit.to_string())];
                 let given = [("q", search), ("partner", partner), ("team", team), ("after", after)];

@@ -8,11 +8,11 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::client::{Client, Server};
-use super::{Failure, Output, print, print_as};
-use crate::intake::roster::{Format, Row, rows};
+use super::{Failure, Output, counted, print, print_as};
+use crate::intake::roster::{Format, Kind, Row, rows};
 
-/// How many rows go in one request.
-const PART: usize = 2000;
+/// How many rows go in one request: no more than the faults that its answer tells one by one.
+const PART: usize = 1000;
 /// The most faults that are told to people one by one.
 const TOLD: usize = 20;
 
@@ -45,11 +45,15 @@ enum RowFormat {
 }
 
 impl Import {
-    /// Imports at `path`; `what` names the rows to people.
-    pub(super) async fn run(self, path: &str, what: &str) -> Result<ExitCode, Failure> {
+    /// Imports rows of this kind.
+    pub(super) async fn run(self, kind: Kind) -> Result<ExitCode, Failure> {
+        let (path, what) = match kind {
+            Kind::Contact => ("/v1/contacts/import", "contacts"),
+            Kind::Partner => ("/v1/partners/import", "partners"),
+        };
         let format = self.format()?;
         let bytes = read(&self.file)?;
-        let rows = rows(format, &bytes)
+        let rows = rows(kind, format, &bytes)
             .map_err(|misfit| Failure::Wrong(format!("{}: {misfit}", self.file)))?;
         let client = self.server.connect()?;
         let progress = match std::io::stderr().is_terminal() && rows.len() > PART {
@@ -60,9 +64,9 @@ impl Import {
         let is_refused = !checked.faults.is_empty() && !self.skip_faults;
         let mut done = checked;
         if !self.dry_run && !is_refused {
-            let faults = done.faults;
+            let Done { faults, warnings, .. } = done;
             done = hand_in(&client, path, &rows, false, &progress).await?;
-            done.faults = faults;
+            (done.faults, done.warnings) = (faults, warnings);
         }
         progress.finish_and_clear();
         self.tell(&done, rows.len(), what, is_refused);
@@ -85,25 +89,15 @@ impl Import {
     }
 
     fn tell(&self, done: &Done, count: usize, what: &str, is_refused: bool) {
-        let Done { applied, older, faults } = done;
+        let Done { applied, older, faults, warnings } = done;
         let value = json!({
             "rows": count, "fit": count - faults.len(), "unfit": faults.len(),
-            "applied": applied, "older": older, "faults": faults,
+            "applied": applied, "older": older, "faults": faults, "warnings": warnings,
             "dry_run": self.dry_run, "refused": is_refused && !self.dry_run,
         });
         if self.server.output == Output::Text {
-            for fault in faults.iter().take(TOLD) {
-                let place = match fault["pointer"].as_str().unwrap_or_default() {
-                    "" => String::new(),
-                    pointer => format!("{pointer}: "),
-                };
-                let message = fault["message"].as_str().unwrap_or_default();
-                print(&format!("{}:{}: {place}{message}", self.file, fault["line"]));
-            }
-            if faults.len() > TOLD {
-                let more = faults.len() - TOLD;
-                print(&format!("… and {more} more; --output json lists them all"));
-            }
+            self.tell_rows(faults, "");
+            self.tell_rows(warnings, "warning: ");
         }
         let unfit = faults.len();
         let fit = count - unfit;
@@ -120,7 +114,27 @@ impl Import {
                  had a fault"
             ),
         };
+        let text = match warnings.len() as u64 {
+            0 => text,
+            warned => format!("{text}; {}", counted(warned, "warning", "warnings")),
+        };
         print_as(self.server.output, &text, &value);
+    }
+
+    /// One line for each of the first rows of which there is something to say.
+    fn tell_rows(&self, said: &[Value], word: &str) {
+        for one in said.iter().take(TOLD) {
+            let place = match one["pointer"].as_str().unwrap_or_default() {
+                "" => String::new(),
+                pointer => format!("{pointer}: "),
+            };
+            let message = one["message"].as_str().unwrap_or_default();
+            print(&format!("{}:{}: {word}{place}{message}", self.file, one["line"]));
+        }
+        if said.len() > TOLD {
+            let more = said.len() - TOLD;
+            print(&format!("… and {more} more; --output json lists them all"));
+        }
     }
 }
 
@@ -130,6 +144,7 @@ struct Done {
     applied: u64,
     older: u64,
     faults: Vec<Value>,
+    warnings: Vec<Value>,
 }
 
 async fn hand_in(
@@ -158,17 +173,23 @@ async fn hand_in(
         let answer = client.post(path, &query, body).await?;
         done.applied += answer["applied"].as_u64().unwrap_or_default();
         done.older += answer["older"].as_u64().unwrap_or_default();
-        for fault in answer["faults"].as_array().into_iter().flatten() {
-            let place = fault["line"].as_u64().and_then(|place| usize::try_from(place).ok());
-            let line = place.and_then(|place| lines.get(place.checked_sub(1)?));
-            let mut fault = fault.clone();
-            fault["line"] = json!(line);
-            done.faults.push(fault);
-        }
+        done.faults.extend(in_file(&answer["faults"], &lines));
+        done.warnings.extend(in_file(&answer["warnings"], &lines));
         progress.inc(part.len() as u64);
     }
     done.faults.sort_by_key(|fault| fault["line"].as_u64());
     Ok(done)
+}
+
+/// What an answer says of the rows of one part, by their lines in the file.
+fn in_file<'a>(said: &'a Value, lines: &'a [u64]) -> impl Iterator<Item = Value> + 'a {
+    said.as_array().into_iter().flatten().map(|one| {
+        let place = one["line"].as_u64().and_then(|place| usize::try_from(place).ok());
+        let line = place.and_then(|place| lines.get(place.checked_sub(1)?));
+        let mut one = one.clone();
+        one["line"] = json!(line);
+        one
+    })
 }
 
 fn read(file: &str) -> Result<Vec<u8>, Failure> {

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::client::{Server, part};
 use super::import::Import;
 use super::{Failure, Output, cell};
+use crate::intake::roster::Kind;
 
 /// See and import the companies that are looked after.
 #[derive(Debug, Args)]
@@ -50,7 +51,7 @@ enum Command {
 impl Partners {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
-            Command::Import(import) => return import.run("/v1/partners/import", "partners").await,
+            Command::Import(import) => return import.run(Kind::Partner).await,
             Command::List { search, limit, after, server } => {
                 let mut query = vec![("limit", limit.to_string())];
                 let given = [("q", search), ("after", after)];

@@ -12,12 +12,12 @@ use serde_json::json;
 use tracing::warn;
 
 use super::{Failure, Output, Settings};
-use crate::app::{App, StartError};
+use crate::app::{App, Checked, StartError};
 use crate::clock::Clock;
-use crate::config::{Config, Sources};
+use crate::config::Sources;
 use crate::lifecycle::{Signals, Tasks, Wish};
 use crate::telemetry;
-use crate::web;
+use crate::web::{self, Door};
 
 /// How often a drill's file is read.
 const FOLLOW: Duration = Duration::from_millis(50);
@@ -45,16 +45,19 @@ impl Run {
         // From here on, so that a signal that comes early ends nothing by surprise.
         let mut signals = Signals::listen()?;
         let sources = self.settings.sources();
-        let config = prepare(&sources)?;
         let (clock, tasks) = (Clock::system(), Tasks::new());
+        let checked = prepare(&sources, &clock)?;
         if let Some(file) = &self.drill_clock {
             tasks.spawn(follow(clock.clone(), file.clone(), tasks.clone()));
         }
+        // Before the store is there, so that whoever looks after Loa hears what it waits for.
+        let door = Door::open(&checked.config, &tasks).await.map_err(StartError::from);
+        let door = door.map_err(super::wrong)?;
         let app = tokio::select! {
-            started = App::start(config, clock, tasks) => started.map_err(super::wrong)?,
+            started = App::start_behind(checked, tasks, Some(&door)) => started.map_err(super::wrong)?,
             () = signals.stop() => return Ok(ExitCode::SUCCESS),
         };
-        if let Err(failure) = self.serve(&app).await {
+        if let Err(failure) = self.serve(&app, &door).await {
             app.stop().await;
             return Err(failure);
         }
@@ -82,9 +85,10 @@ impl Run {
         }
     }
 
-    /// Listens, and says how to get in.
-    async fn serve(&self, app: &App) -> Result<(), Failure> {
-        let address = app.serve().await.map_err(super::wrong)?;
+    /// Opens the door, and says how to get in.
+    async fn serve(&self, app: &App, door: &Door) -> Result<(), Failure> {
+        app.open(door).map_err(super::wrong)?;
+        let address = door.address();
         let console = web::console_url(&app.config, address);
         // A store that is away just now is no reason to end: deliveries do not wait for a console.
         let login = self.login(app, address).await.unwrap_or_else(|error| {
@@ -121,12 +125,15 @@ async fn follow(clock: Clock, file: PathBuf, tasks: Tasks) {
     }
 }
 
-/// Reads the settings, and logs as they say from now on.
-fn prepare(sources: &Sources) -> Result<Config, Failure> {
+/// Reads and checks everything, and logs as the settings say from now on.
+fn prepare(sources: &Sources, clock: &Clock) -> Result<Checked, Failure> {
     let (config, faults) = crate::config::read(sources);
-    if faults.has_errors() {
-        return Err(Failure::Wrong(faults.to_string()));
+    let log = config.log.clone();
+    let checked =
+        Checked::of(config, clock).map_err(|faults| Failure::Wrong(faults.to_string()))?;
+    telemetry::init_logging(&log.level, log.format).map_err(super::wrong)?;
+    for fault in faults.sorted() {
+        warn!("{fault}");
     }
-    telemetry::init_logging(&config.log.level, config.log.format).map_err(super::wrong)?;
-    Ok(config)
+    Ok(checked)
 }

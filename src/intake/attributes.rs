@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::model::catalogue::Catalogue;
 use crate::model::event::{Arrival, Properties, Rejection};
@@ -26,6 +26,8 @@ pub(super) struct Attributes {
     pub(super) data_place: String,
     /// How attributes are written here: `/` for JSON members, `header ce-` and so on.
     pub(super) prefix: &'static str,
+    /// Whether the publisher has to give an id: CloudEvents say so.
+    pub(super) must_have_id: bool,
 }
 
 impl Attributes {
@@ -67,6 +69,9 @@ pub(super) fn read_attributes(
         false => plain(body, properties, catalogue),
     }
 }
+
+/// The source of an event whose publisher does not say who it is.
+const UNKNOWN: &str = "unknown";
 
 /// The media type of several events in one body.
 const BATCH: &str = "application/cloudevents-batch+json";
@@ -118,6 +123,7 @@ fn binary(
         data,
         data_place: "/data".to_owned(),
         prefix: place,
+        must_have_id: true,
     };
     expect_version(get("specversion").as_deref(), &attributes.place("specversion"))?;
     Ok(attributes)
@@ -143,9 +149,18 @@ fn percent_decoded(text: &str) -> String {
 }
 
 fn structured(body: Value) -> Result<Attributes, Box<Rejection>> {
-    let Value::Object(mut members) = body else {
+    let Value::Object(members) = body else {
         return Err(undecodable("/", "expected one JSON object: a CloudEvents 1.0 event"));
     };
+    let (attributes, version) = envelope(members)?;
+    expect_version(version.as_deref(), "/specversion")?;
+    Ok(attributes)
+}
+
+/// The attributes that stand beside the data, and the version of CloudEvents.
+fn envelope(
+    mut members: Map<String, Value>,
+) -> Result<(Attributes, Option<String>), Box<Rejection>> {
     if members.contains_key("data_base64") {
         let message = "binary data is not understood; write the data as JSON in `data`";
         return Err(undecodable("/data_base64", message));
@@ -171,8 +186,8 @@ fn structured(body: Value) -> Result<Attributes, Box<Rejection>> {
             Some(_) => return Err(undecodable(&format!("/{name}"), "expected a text")),
         }
     }
-    expect_version(texts.get("specversion").map(String::as_str), "/specversion")?;
-    Ok(Attributes {
+    let version = texts.remove("specversion");
+    let attributes = Attributes {
         event_type: texts.remove("type"),
         source: texts.remove("source"),
         id: texts.remove("id"),
@@ -184,7 +199,9 @@ fn structured(body: Value) -> Result<Attributes, Box<Rejection>> {
         data,
         data_place: "/data".to_owned(),
         prefix: "/",
-    })
+        must_have_id: true,
+    };
+    Ok((attributes, version))
 }
 
 fn expect_version(version: Option<&str>, place: &str) -> Result<(), Box<Rejection>> {
@@ -198,6 +215,30 @@ fn expect_version(version: Option<&str>, place: &str) -> Result<(), Box<Rejectio
     }
 }
 
+/// Whether a body is an envelope: an object with the text `type` beside `data`.
+pub(super) fn is_envelope(members: &Map<String, Value>) -> bool {
+    members.get("type").is_some_and(Value::is_string) && members.contains_key("data")
+}
+
+/// An envelope that is none of CloudEvents: what it leaves out stands in the properties, or is made up.
+fn plain_envelope(
+    members: Map<String, Value>,
+    properties: &Properties,
+) -> Result<Attributes, Box<Rejection>> {
+    let (mut attributes, _) = envelope(members)?;
+    attributes.source = attributes.source.or_else(|| Some(source(properties)));
+    attributes.id = attributes.id.or_else(|| properties.message_id.clone());
+    attributes.time = attributes.time.or(properties.timestamp.map(|time| time.to_string()));
+    attributes.must_have_id = false;
+    Ok(attributes)
+}
+
+/// Where an event comes from that does not say it itself.
+fn source(properties: &Properties) -> String {
+    let source = properties.app_id.as_ref().or(properties.exchange.as_ref());
+    source.filter(|source| !source.is_empty()).map_or_else(|| UNKNOWN.to_owned(), Clone::clone)
+}
+
 /// A plain JSON body: everything else stands in the properties, or where the catalogue maps it.
 fn plain(
     body: Value,
@@ -205,16 +246,19 @@ fn plain(
     catalogue: &Catalogue,
 ) -> Result<Attributes, Box<Rejection>> {
     let routing_key = properties.routing_key.as_deref().unwrap_or_default();
-    let says_nothing = properties.kind.is_none() && routing_key.is_empty();
-    if says_nothing && body.get("type").is_some() && body.get("data").is_some() {
-        expect_version(None, "/specversion")?;
-    }
     let known = properties.kind.as_deref().filter(|kind| catalogue.find(kind).is_some());
     let mapped = catalogue.find_mapped(routing_key).filter(|_| known.is_none());
-    let source = properties.app_id.clone().or_else(|| properties.exchange.clone());
+    let is_named = properties.kind.is_some() || catalogue.find(routing_key).is_some();
+    if let Value::Object(members) = &body
+        && !is_named
+        && mapped.is_none()
+        && is_envelope(members)
+    {
+        return plain_envelope(members.clone(), properties);
+    }
     let mut attributes = Attributes {
         event_type: properties.kind.clone().or_else(|| properties.routing_key.clone()),
-        source: Some(source.filter(|s| !s.is_empty()).unwrap_or_else(|| "unknown".to_owned())),
+        source: Some(source(properties)),
         id: properties.message_id.clone(),
         time: properties.timestamp.map(|time| time.to_string()),
         not_before: properties.headers.get("notbefore").cloned(),
@@ -224,6 +268,7 @@ fn plain(
         data: Value::Null,
         data_place: "/data".to_owned(),
         prefix: "property ",
+        must_have_id: false,
     };
     let Some((event_type, mapping)) =
         mapped.and_then(|found| Some((found, found.mapping.as_ref()?)))

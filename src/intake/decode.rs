@@ -97,7 +97,8 @@ impl Decoder {
     fn known_type(&self, attributes: &Attributes) -> Result<&EventType, Box<Rejection>> {
         let place = attributes.place("type");
         let Some(name) = attributes.event_type.as_deref().filter(|name| !name.is_empty()) else {
-            return Err(undecodable(&place, "missing; name a type of the catalogue"));
+            let message = "missing; name a type of the catalogue, here or as `type` beside `data` in the body";
+            return Err(undecodable(&place, message));
         };
         self.catalogue.find(name).ok_or_else(|| {
             let shown = name.chars().filter(|letter| !letter.is_control());
@@ -130,7 +131,7 @@ fn key(
     };
     let (id, is_derived) = match given.or_else(built) {
         Some(id) => (id, false),
-        None if attributes.prefix == "/" || attributes.prefix.starts_with("header") => {
+        None if attributes.must_have_id => {
             let place = attributes.place("id");
             return Err(undecodable(&place, "missing; give each event of a source its own id"));
         }

@@ -62,6 +62,44 @@ pub enum Kind {
     Partner,
 }
 
+impl Kind {
+    /// What a table may say of somebody of this kind.
+    fn columns(self) -> &'static [&'static str] {
+        match self {
+            Self::Contact => &[
+                "id",
+                "name",
+                "partner",
+                "duty",
+                "email",
+                "phone",
+                "chat",
+                "locale",
+                "time_zone",
+                "region",
+                "tags",
+                "teams",
+                "superior",
+                "signature",
+                "marketing",
+                "changed_at",
+            ],
+            Self::Partner => &[
+                "id",
+                "name",
+                "tier",
+                "manager",
+                "locale",
+                "time_zone",
+                "region",
+                "tags",
+                "channels",
+                "changed_at",
+            ],
+        }
+    }
+}
+
 /// Reads rows into changes of the directory.
 #[derive(Clone, Debug)]
 pub struct Roster {

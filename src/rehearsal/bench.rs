@@ -85,9 +85,9 @@ pub enum BenchError {
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store holds something that the benchmark did not make.
-    #[error("{0} holds events that the benchmark did not make; name an empty one")]
-    NotEmpty(String),
+    /// The store is not empty.
+    #[error("{0}")]
+    NotEmpty(super::StoreInUse),
     /// The broker or its virtual host cannot be used.
     #[error(transparent)]
     Refused(#[from] Refused),

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::post::{Courier, Post, PostError};
-use super::{company, story};
+use super::{StoreInUse, company, story};
 use crate::app::{App, StartError};
 use crate::broker::{Playground, Refused};
 use crate::clock::Clock;
@@ -53,9 +53,9 @@ pub enum DemoError {
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store holds something that the demo did not make.
-    #[error("{0} holds something that the demo did not make; name an empty one")]
-    NotEmpty(String),
+    /// The store is not empty.
+    #[error("{0}")]
+    NotEmpty(StoreInUse),
     /// The virtual host is not the demo's own, or cannot be used.
     #[error(transparent)]
     Broker(#[from] Refused),

@@ -111,9 +111,9 @@ pub enum DrillError {
     /// The store fails.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store holds something that the drill did not make.
-    #[error("{0} holds something that the drill did not make; name an empty one")]
-    NotEmpty(String),
+    /// The store is not empty.
+    #[error("{0}")]
+    NotEmpty(super::StoreInUse),
     /// The broker or its virtual host cannot be used.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -260,7 +260,7 @@ async fn describe_empty(ground: &Ground, clock: &Clock) -> Result<String, DrillE
     let store = Store::open_as_it_is(app::store_settings(&ground.own), clock.clone(), run)?;
     match store.is_empty().await? {
         true => store.migrate().await?,
-        false => return Err(DrillError::NotEmpty(store.describe())),
+        false => return Err(DrillError::NotEmpty(super::StoreInUse::of(&store))),
     };
     Ok(store.describe())
 }

@@ -101,12 +101,36 @@ pub(super) fn assemble(
     Ok(assembler.assembly)
 }
 
+/// Writes the partial `name` by itself, whether or not a message includes it.
+pub(super) fn try_partial(frame: &Frame<'_>, name: &str) -> Result<(), PlacedFault> {
+    let path = format!("partials/{name}.mjml");
+    let place = Place { path, line: 1, column: 1 };
+    let (path, text) = frame.file("partials", name).map_err(|message| place.fault(message))?;
+    let assembly = Assembly { mjml: String::new(), tags: Vec::new(), spans: Vec::new() };
+    let content = Source { path: &path, text: "", first_line: 1 };
+    let open = vec![(name.to_owned(), place)];
+    let mut assembler = Assembler { frame, content, assembly, open, has_content: false };
+    assembler.write(Source { path: &path, text, first_line: 1 })
+}
+
+/// The fault of partials that include each other, each with the place where that is done; one and the
+/// same wherever the circle is entered.
+fn fault_of_circle(mut circle: Vec<(String, Place)>) -> PlacedFault {
+    let least = (0..circle.len()).min_by_key(|index| circle[*index].0.clone()).unwrap_or_default();
+    circle.rotate_left(least);
+    let (first, place) = circle[0].clone();
+    let names: Vec<String> = circle.into_iter().map(|(name, _)| name).collect();
+    let names = names.join(" → ");
+    place.fault(format!("partials include each other in a circle: {names} → {first}"))
+}
+
 struct Assembler<'a> {
     frame: &'a Frame<'a>,
     content: Source<'a>,
     assembly: Assembly,
-    /// The partials that are being written, from the outermost to the innermost.
-    open: Vec<String>,
+    /// The partials that are being written, from the outermost to the innermost, and where each is
+    /// included.
+    open: Vec<(String, Place)>,
     has_content: bool,
 }
 
@@ -191,14 +215,15 @@ impl Assembler<'_> {
             self.has_content = true;
             return self.write(self.content);
         }
-        if self.open.iter().any(|open| open == name) {
-            let circle = [self.open.as_slice(), &[name.to_owned()]].concat().join(" → ");
-            let message = format!("partials include each other in a circle: {circle}");
-            return Err(source.place(at).fault(message));
+        let place = source.place(at);
+        if let Some(first) = self.open.iter().position(|(open, _)| open == name) {
+            let mut circle = self.open.split_off(first);
+            circle[0].1 = place;
+            return Err(fault_of_circle(circle));
         }
         let (path, text) =
-            self.frame.file("partials", name).map_err(|message| source.place(at).fault(message))?;
-        self.open.push(name.to_owned());
+            self.frame.file("partials", name).map_err(|message| place.fault(message))?;
+        self.open.push((name.to_owned(), place));
         self.write(Source { path: &path, text, first_line: 1 })?;
         self.open.pop();
         Ok(())

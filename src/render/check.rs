@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::letterhead::Letterhead;
 use super::presence::{Presence, presence};
-use super::{Preview, TemplateFault, Templates, key, part_key};
+use super::{Preview, RenderFault, TemplateFault, Templates, key, part_key};
 use crate::model::address::Channel;
 use crate::model::catalogue::{Catalogue, EventType};
 use crate::model::message::Dialect;
@@ -29,16 +29,22 @@ pub(super) fn path_of(name: &str, locale: &str, channel: Channel) -> String {
 impl Templates {
     /// Checks the templates that `catalogue` uses: that they are there, that they print nothing
     /// that an event may lack, and that each renders its sample in every language and channel.
-    pub fn check(&self, catalogue: &Catalogue, letterhead: &Letterhead) -> Vec<TemplateFault> {
+    ///
+    /// What is `known` already, from reading the files, is not told again.
+    pub fn check(
+        &self,
+        catalogue: &Catalogue,
+        letterhead: &Letterhead,
+        known: &[TemplateFault],
+    ) -> Vec<TemplateFault> {
         let mut faults = Vec::new();
         for event_type in catalogue.types.values() {
             for (name, channel) in used_by(event_type) {
-                let mut found = self.check_one(event_type, name, channel);
-                if found.is_empty() {
-                    found = self.try_sample(event_type, (name, channel), letterhead);
+                for fault in self.check_one(event_type, (name, channel), letterhead, known) {
+                    if !known.contains(&fault) && !faults.contains(&fault) {
+                        faults.push(fault);
+                    }
                 }
-                found.retain(|fault| !faults.contains(fault));
-                faults.extend(found);
             }
         }
         faults
@@ -54,21 +60,38 @@ impl Templates {
     fn check_one(
         &self,
         event_type: &EventType,
-        name: &str,
-        channel: Channel,
+        (name, channel): (&str, Channel),
+        letterhead: &Letterhead,
+        known: &[TemplateFault],
     ) -> Vec<TemplateFault> {
-        let mut faults = Vec::new();
         let locale = &self.default_locale;
-        if !self.has(name, locale, channel) {
+        let mut faults = Vec::new();
+        let path = path_of(name, locale, channel);
+        if !self.has(name, locale, channel) && !self.assets.files.contains_key(&path) {
             let what = format!("is missing; {} tells people by {channel}", event_type.name);
-            faults.push(self.fault((path_of(name, locale, channel), TextFault::new(what))));
+            faults.push(self.fault((path, TextFault::new(what))));
         }
+        let samples = self.check_sample(event_type, name);
+        let can_be_tried = samples.is_empty() && self.samples.contains_key(name);
+        faults.extend(samples);
         for locale in self.locales(name, channel) {
-            for fault in self.check_variables(event_type, &key(name, locale, channel), channel) {
-                if !faults.contains(&fault) {
-                    faults.push(fault);
-                }
+            let mut found = self.check_variables(event_type, &key(name, locale, channel), channel);
+            if found.is_empty() && can_be_tried {
+                let category = event_type.category;
+                let preview = |is_known| Preview {
+                    template: name,
+                    locale,
+                    channel,
+                    category,
+                    data: None,
+                    is_known,
+                };
+                let mut ways = [true, false].into_iter();
+                let tried = ways.find_map(|known| self.try_sample(&preview(known), letterhead));
+                // Of a fault that is known, what it leads to says nothing new.
+                found.extend(tried.filter(|tried| !known.iter().any(|told| told.is_where(tried))));
             }
+            faults.extend(found);
         }
         faults
     }
@@ -99,38 +122,27 @@ impl Templates {
         body.chain(parts).map(|fault| self.fault(fault)).collect()
     }
 
-    /// Renders the sample for someone of whom all is known, and for someone of whom nothing is.
-    fn try_sample(
-        &self,
-        event_type: &EventType,
-        (name, channel): (&str, Channel),
-        letterhead: &Letterhead,
-    ) -> Vec<TemplateFault> {
-        let Some(sample) = self.samples.get(name) else {
-            let path = format!("messages/{name}/sample.json");
-            let what = "is missing; put an example of the event's data there";
-            return vec![self.fault((path, TextFault::new(what)))];
-        };
-        let mut faults = Vec::new();
-        for what in against_schema(&event_type.schema, &sample.data) {
-            faults.push(self.fault((sample.path.clone(), TextFault::new(what))));
+    /// Whether a template has a sample, and one that its event could bring.
+    fn check_sample(&self, event_type: &EventType, name: &str) -> Vec<TemplateFault> {
+        if let Some(sample) = self.samples.get(name) {
+            let faults = against_schema(&event_type.schema, &sample.data).into_iter();
+            let placed = faults.map(|what| (sample.path.clone(), TextFault::new(what)));
+            return placed.map(|fault| self.fault(fault)).collect();
         }
-        for locale in self.locales(name, channel) {
-            for is_known in [true, false] {
-                let category = event_type.category;
-                let preview =
-                    Preview { template: name, locale, channel, category, data: None, is_known };
-                let rendered = self.preview(&preview, letterhead, (Dialect::CommonMark, ANY_TIME));
-                if let Err(fault) = rendered {
-                    let message = format!("with its sample: {}", fault.fault.message);
-                    let fault = TextFault { message, ..fault.fault };
-                    let file = path_of(name, locale, channel);
-                    faults.push(self.fault((file, fault)));
-                    break;
-                }
-            }
+        let path = format!("messages/{name}/sample.json");
+        if self.assets.files.contains_key(&path) {
+            return Vec::new();
         }
-        faults
+        let what = "is missing; put an example of the event's data there";
+        vec![self.fault((path, TextFault::new(what)))]
+    }
+
+    /// What keeps a sample from being rendered, if anything does.
+    fn try_sample(&self, preview: &Preview<'_>, letterhead: &Letterhead) -> Option<TemplateFault> {
+        let rendered = self.preview(preview, letterhead, (Dialect::CommonMark, ANY_TIME));
+        let RenderFault { file, fault, .. } = rendered.err()?;
+        let message = format!("with its sample: {}", fault.message);
+        Some(TemplateFault { file, fault: TextFault { message, ..fault } })
     }
 }
 

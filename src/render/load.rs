@@ -9,7 +9,7 @@ use std::thread;
 
 use serde_json::Value;
 
-use super::assembly::PlacedFault;
+use super::assembly::{self, PlacedFault};
 use super::email::{self, Frame};
 use super::helpers::{self, Words};
 use super::version::{Parts, Version};
@@ -25,6 +25,14 @@ pub struct TemplateFault {
     pub file: String,
     /// What is wrong, and where in the file.
     pub fault: TextFault,
+}
+
+impl TemplateFault {
+    /// Whether it stands where `other` does, or in the file of one that stands nowhere in it.
+    pub(super) fn is_where(&self, other: &Self) -> bool {
+        self.file == other.file
+            && (other.fault.line.is_none() || self.fault.line == other.fault.line)
+    }
 }
 
 impl fmt::Display for TemplateFault {
@@ -52,6 +60,12 @@ impl Templates {
     /// # Errors
     /// Every fault of every file.
     pub fn load(assets: &Assets, default_locale: &str) -> Result<Self, Vec<TemplateFault>> {
+        let (templates, faults) = Self::read(assets, default_locale);
+        if faults.is_empty() { Ok(templates) } else { Err(faults) }
+    }
+
+    /// As [`Templates::load`], but returns what could be read beside the faults of the rest.
+    pub fn read(assets: &Assets, default_locale: &str) -> (Self, Vec<TemplateFault>) {
         let mut all = Loading::new(assets, default_locale);
         let files: Vec<_> = assets.files.iter().collect();
         let readers = thread::available_parallelism().map_or(1, NonZero::get);
@@ -74,7 +88,7 @@ impl Templates {
                 }
             }
         });
-        if all.faults.is_empty() { Ok(all.templates) } else { Err(all.faults) }
+        (all.templates, all.faults)
     }
 
     /// Takes over the templates and samples of `other`.
@@ -171,6 +185,10 @@ impl<'a> Loading<'a> {
             for fault in words::missing(&self.words, &text) {
                 self.fault((path.to_owned(), fault));
             }
+        }
+        let partial = path.strip_prefix("partials/").and_then(|name| name.strip_suffix(".mjml"));
+        if let Some(Err(fault)) = partial.map(|name| assembly::try_partial(&self.frame, name)) {
+            self.fault(fault);
         }
         let Some(rest) = path.strip_prefix("messages/") else { return };
         match rest.split('/').collect::<Vec<_>>().as_slice() {

@@ -58,6 +58,21 @@ fn a_circle_of_partials_is_refused_where_it_closes() {
 }
 
 #[test]
+fn a_circle_of_partials_is_refused_once_though_no_template_or_several_enter_it() {
+    let circle = [("partials/a.mjml", "\n{{> b}}"), ("partials/b.mjml", " {{> a}}")];
+    let entered = email("{{> b}}");
+    let used = [circle.as_slice(), &[("messages/x/vi/email.mjml", entered.as_str())]].concat();
+
+    let unused = load(&circle);
+    let used = load(&used);
+
+    let expected =
+        "templates/partials/b.mjml:1:2: partials include each other in a circle: a → b → a";
+    assert_eq!(unused.err().unwrap(), [expected]);
+    assert_eq!(used.err().unwrap(), [expected]);
+}
+
+#[test]
 fn partials_that_multiply_are_cut_off() {
     let names: Vec<String> = (0..9).map(|n| format!("partials/p{n}.mjml")).collect();
     let texts: Vec<String> = (0..9).map(|n| format!("{{{{> p{}}}}}", n + 1).repeat(20)).collect();
@@ -173,7 +188,7 @@ fn what_a_type_does_not_require_is_found_before_anything_is_sent() {
     .map_err(|faults| faults.join("\n"))
     .unwrap_or_else(|faults| panic!("{faults}"));
 
-    let faults = templates.check(&catalogue, &tests::letterhead());
+    let faults = templates.check(&catalogue, &tests::letterhead(), &[]);
 
     let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
     insta::assert_snapshot!(faults.join("\n"));

@@ -182,7 +182,7 @@ fn every_delivered_template_can_do_with_what_its_schema_requires() {
 
     let letterhead = Letterhead { sms: config.sms.clone(), ..letterhead() };
 
-    let faults = templates().check(&config.catalogue, &letterhead);
+    let faults = templates().check(&config.catalogue, &letterhead, &[]);
 
     let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
     assert_eq!(faults, Vec::<String>::new());

@@ -61,7 +61,7 @@ impl From<rusqlite::Error> for StoreError {
                 | ErrorCode::NotADatabase
                 | ErrorCode::DatabaseCorrupt
                 | ErrorCode::PermissionDenied,
-            ) => Self::Wrong(format!("{text}; look at the data folder")),
+            ) => Self::Wrong(format!("{text}; look at the SQLite file in the data folder")),
             Some(ErrorCode::TooBig | ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch) => {
                 Self::Refused(text)
             }

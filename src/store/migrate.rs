@@ -5,7 +5,7 @@
 use ring::digest::{SHA256, digest};
 
 use crate::store::engine::{Tx, Value};
-use crate::store::{Engine, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 /// One step of the schema, as each database reads it.
 struct Migration {
@@ -44,12 +44,9 @@ impl Store {
         self.write_at_length(|tx| Box::pin(migrate(tx))).await
     }
 
-    /// What kind of database this is, in words.
+    /// Where it is, for people, without a password.
     pub fn describe(&self) -> String {
-        match &*self.engine {
-            Engine::Sqlite(sqlite) => format!("SQLite in {}", sqlite.path.display()),
-            Engine::Postgres(_) => "PostgreSQL".to_owned(),
-        }
+        self.place.to_string()
     }
 }
 

@@ -7,9 +7,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
+use axum::response::{IntoResponse, Response};
 use axum::{Json, Router};
 use hyper::Request;
 use hyper::body::Incoming;
@@ -25,12 +26,12 @@ use tracing::warn;
 
 use self::crowd::Crowd;
 use self::patient::Patient;
-use super::{Surroundings, router};
+use super::Surroundings;
 use crate::lifecycle::Tasks;
 
 /// What clients may take up.
 #[derive(Clone, Copy, Debug)]
-struct Limits {
+pub(super) struct Limits {
     /// The most connections at once; more wait in the system's queue.
     connections: usize,
     /// The most of one address; more are told to come again.
@@ -43,7 +44,7 @@ struct Limits {
     reading: Duration,
 }
 
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     connections: 1024,
     of_one: 512,
     head: Duration::from_secs(10),
@@ -55,25 +56,17 @@ const LIMITS: Limits = Limits {
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}")]
 pub struct ServeError {
-    address: SocketAddr,
-    source: std::io::Error,
+    pub(super) address: SocketAddr,
+    pub(super) source: std::io::Error,
 }
 
-/// Listens where the settings say, and serves until the soft stop; returns the address.
-///
-/// # Errors
-/// When the address is taken or not ours.
-pub async fn serve(surroundings: Surroundings, tasks: &Tasks) -> Result<SocketAddr, ServeError> {
-    let address = surroundings.config.http.listen;
-    let fault = |source| ServeError { address, source };
-    let listener = TcpListener::bind(address).await.map_err(fault)?;
-    let bound = listener.local_addr().map_err(fault)?;
-    tasks.spawn(accept(listener, router(surroundings), LIMITS, tasks.clone()));
-    Ok(bound)
-}
-
-async fn accept(listener: TcpListener, router: Router, limits: Limits, tasks: Tasks) {
-    let service = TowerToHyperService::new(router);
+/// Takes connections until the soft stop; each request meets the `router` of its moment.
+pub(super) async fn accept(
+    listener: TcpListener,
+    router: Arc<ArcSwap<Router>>,
+    limits: Limits,
+    tasks: Tasks,
+) {
     let connections = Arc::new(Semaphore::new(limits.connections));
     let crowd = Crowd::of(limits.of_one);
     let graceful = GracefulShutdown::new();
@@ -100,10 +93,11 @@ async fn accept(listener: TcpListener, router: Router, limits: Limits, tasks: Ta
             tasks.spawn(crowd::send_away(stream, turn));
             continue;
         };
-        let service = service.clone();
+        let router = Arc::clone(&router);
         let service = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(ConnectInfo(from));
-            service.call(request)
+            let router = Router::clone(&router.load());
+            TowerToHyperService::new(router).call(request)
         });
         let stream = Patient::new(stream, limits.reading);
         let connection = builder.serve_connection(TokioIo::new(stream), service);
@@ -133,19 +127,24 @@ pub(super) async fn healthz() -> &'static str {
 }
 
 /// Ready, or what is not.
-pub(super) async fn readyz(State(surroundings): State<Surroundings>) -> impl IntoResponse {
+pub(super) async fn readyz(State(surroundings): State<Surroundings>) -> Response {
     let mut missing = (surroundings.readiness)();
     // Anybody may ask, so this is the smallest table.
     if let Err(error) = surroundings.store.provider_holds().await {
-        missing.push(("store".to_owned(), error.to_string()));
+        missing.push(("store".to_owned(), format!("{}: {error}", surroundings.store.describe())));
     }
+    readiness(missing)
+}
+
+/// Whether anything is missing, and what.
+pub(super) fn readiness(missing: Vec<(String, String)>) -> Response {
     let status = match missing.is_empty() {
         true => StatusCode::OK,
         false => StatusCode::SERVICE_UNAVAILABLE,
     };
     let missing: Vec<_> =
         missing.into_iter().map(|(name, why)| json!({ "name": name, "why": why })).collect();
-    (status, Json(json!({ "ready": status == StatusCode::OK, "missing": missing })))
+    (status, Json(json!({ "ready": status == StatusCode::OK, "missing": missing }))).into_response()
 }
 
 /// Every metric as `OpenMetrics` text.
@@ -170,8 +169,13 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let tasks = Tasks::new();
         let router = Router::new().route("/", get(|| async { "here" }));
-        tasks.spawn(accept(listener, router, limits, tasks.clone()));
+        tasks.spawn(accept(listener, only(router), limits, tasks.clone()));
         (address, tasks)
+    }
+
+    /// A router that stays.
+    fn only(router: Router) -> Arc<ArcSwap<Router>> {
+        Arc::new(ArcSwap::from_pointee(router))
     }
 
     /// Sends bytes on a connection of their own, and leaves it open.
@@ -245,7 +249,7 @@ mod tests {
         let tasks = Tasks::new();
         let long = || async { "x".repeat(32 << 20) };
         let router = Router::new().route("/", get(|| async { "here" })).route("/long", get(long));
-        tasks.spawn(accept(listener, router, limits, tasks.clone()));
+        tasks.spawn(accept(listener, only(router), limits, tasks.clone()));
         let deaf = send(address, b"GET /long HTTP/1.1\r\nhost: a\r\n\r\n").await;
 
         let next = rest(send(address, b"GET / HTTP/1.0\r\nhost: a\r\n\r\n").await).await;

@@ -51,6 +51,64 @@ fn every_fault_of_every_file_is_told_at_once_with_its_place() {
     insta::assert_snapshot!(told);
 }
 
+/// A folder with one fault of each sort of template that is found by reading, by the schema and by trying.
+fn faulty_templates() -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    let settings = "catalogue_dir = \"types\"\ntemplates_dir = \"templates\"\nalarms = false\n\
+        [providers.play]\nkind = \"sandbox\"\n";
+    write("loa.toml", settings);
+    for (name, channel) in
+        [("visit.arranged", "sms"), ("visit.moved", "chat"), ("visit.over", "sms")]
+    {
+        let text = format!(
+            "description = \"A visit.\"\ncategory = \"transactional\"\nexpiry = \"1 day\"\n\
+             [[steps]]\nname = \"tell\"\nto = [\"recipients\"]\nchannels = [\"{channel}\"]\n\
+             [schema]\ntype = \"object\"\nrequired = [\"day\"]\n\
+             properties = {{ day = {{ type = \"string\" }}, room = {{ type = \"string\" }} }}\n"
+        );
+        write(&format!("types/{name}.toml"), &text);
+    }
+    let sample =
+        |name: &str, text: &str| write(&format!("templates/messages/{name}/sample.json"), text);
+    sample("visit.arranged", r#"{"day": "2026-12-04"}"#);
+    sample("visit.moved", r#"{"day": 4}"#);
+    sample("visit.over", r#"{"day": "soon"}"#);
+    write("templates/messages/visit.arranged/vi/sms.txt", "Visit {{#if data.room}}");
+    write("templates/messages/visit.moved/vi/chat.md", "Room {{data.room}}, {{data.dya}}");
+    write("templates/messages/visit.over/vi/sms.txt", "Over since {{date data.day}}");
+    write("templates/messages/visit.over/en/sms.txt", "Over {{t \"helo\"}}");
+    folder
+}
+
+#[test]
+fn faults_of_templates_are_told_all_at_once_each_once_and_by_a_start_too() {
+    let folder = faulty_templates();
+    let mut run = loa();
+    run.current_dir(folder.path()).args(["run", "--config", "loa.toml", "--data-dir", "data"]);
+
+    let (told, code) = check(&folder, &["--output", "json"]);
+    let started = run.output().unwrap();
+
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let faults: Vec<String> = told["faults"].as_array().unwrap().iter().map(line).collect();
+    assert_eq!((code, started.status.code()), (Some(2), Some(2)));
+    insta::assert_snapshot!(faults.join("\n"));
+    let started = String::from_utf8(started.stderr).unwrap();
+    assert_eq!(started.lines().collect::<Vec<_>>(), faults);
+}
+
+/// A fault as a log has it.
+fn line(fault: &Value) -> String {
+    let text = |key: &str| fault[key].as_str().unwrap();
+    let (line, column) = (&fault["line"], &fault["column"]);
+    format!("{}:{line}:{column}: {}; {}", text("place"), text("what"), text("help"))
+}
+
 #[test]
 fn programs_get_each_fault_with_file_line_and_column() {
     let (told, code) = check(&broken(), &["--output", "json"]);

@@ -41,6 +41,24 @@ fn the_demo_story_comes_out_as_told() {
 }
 
 #[test]
+fn a_folder_in_which_a_demo_was_is_refused_with_what_is_there_and_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    let play = || {
+        let mut demo = loa();
+        demo.args(["demo", "--once", "--output", "json", "--data-dir"]).arg(folder.path());
+        demo.output().unwrap()
+    };
+    assert!(play().status.success());
+
+    let again = play();
+
+    let told = String::from_utf8(again.stderr).unwrap();
+    assert_eq!(again.status.code(), Some(2), "{told}");
+    assert!(told.contains("loa.db is not empty: an earlier run"), "{told}");
+    assert!(told.contains("--data-dir") && told.contains("remove"), "{told}");
+}
+
+#[test]
 fn the_lines_to_paste_at_the_end_of_the_demo_work() {
     let folder = TempDir::new().unwrap();
     let mut demo = loa()

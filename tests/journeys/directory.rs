@@ -82,11 +82,16 @@ async fn a_table_is_imported_whole_or_not_at_all(stage: Stage) {
 
     let (_, dry) = stage.import("/v1/contacts/import?dry_run=true", "text/csv", &bad).await;
     assert_eq!((&dry["fit"], &dry["unfit"], &dry["applied"]), (&json!(2), &json!(2), &Value::Null));
+    assert_eq!(dry["warned"], 1, "{dry}");
+    let warning = &dry["warnings"][0];
+    assert_eq!((&warning["line"], &warning["pointer"]), (&json!(2), &json!("/partner")), "{dry}");
+    assert!(warning["message"].as_str().unwrap().contains("partner `mp` is not known"), "{dry}");
     assert_eq!(ids(&stage.read("/v1/contacts").await, "contacts"), [""; 0]);
 
     stage.settle().await;
     let (_, kept) = stage.import("/v1/contacts/import?on_fault=skip", "text/csv", &bad).await;
     assert_eq!((&kept["applied"], &kept["unfit"]), (&json!(2), &json!(2)), "{kept}");
+    assert_eq!(kept["warned"], 0, "its partner is known now: {kept}");
 
     assert_eq!(ids(&stage.read("/v1/partners?q=phat").await, "partners"), ["mp"]);
     let by_partner = stage.read("/v1/contacts?partner=mp").await;

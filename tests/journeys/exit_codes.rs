@@ -103,6 +103,26 @@ async fn the_environment_names_a_loa_elsewhere_and_its_token_goes_nowhere_else()
 }
 
 #[test]
+fn a_store_that_is_no_database_is_named_with_what_to_do() {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("loa.toml"), settings("")).unwrap();
+    let file = folder.path().join("data/loa.db");
+    std::fs::create_dir(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "no database, but long enough to hold the head of one".repeat(20))
+        .unwrap();
+
+    for command in ["run", "migrate"] {
+        let arguments = [command, "--config", "loa.toml", "--data-dir", "data"];
+        let output = loa().current_dir(folder.path()).args(arguments).output().unwrap();
+
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("data/loa.db is no SQLite database"), "{told}");
+        assert!(told.contains("loa backup") && told.contains("move it away"), "{told}");
+    }
+}
+
+#[test]
 fn a_schema_of_a_newer_loa_ends_with_2_and_says_so_in_one_line() {
     let folder = TempDir::new().unwrap();
     std::fs::write(folder.path().join("loa.toml"), settings("")).unwrap();

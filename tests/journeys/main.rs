@@ -42,4 +42,5 @@ mod stop;
 mod syncs;
 mod two;
 mod unsubscribe;
+mod waiting;
 mod ways;

@@ -40,11 +40,13 @@ async fn stop(store: &str) {
     gateway.release(SLOTS);
     let ended = loa.ended().await;
     let asked_before_the_end = gateway.requests.count();
+    let was_found = folder.path().join("data/server.json").exists();
     let loa = Running::start(&folder, &settings).await;
     loa.publish(&events).await.unwrap();
     loa.drain().await;
 
     assert!(ended.success(), "{ended}");
+    assert!(!was_found, "server.json names a Loa that has ended");
     assert_eq!(asked_before_the_end, SLOTS);
     let mut told = BTreeMap::new();
     for request in gateway.requests.all() {

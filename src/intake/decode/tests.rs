@@ -116,6 +116,41 @@ fn plain_json_takes_type_source_and_id_from_properties() {
 }
 
 #[test]
+fn an_envelope_needs_no_more_than_type_and_data() {
+    let properties = |routing_key: Option<&str>, app_id: Option<&str>| Properties {
+        routing_key: routing_key.map(str::to_owned),
+        app_id: app_id.map(str::to_owned),
+        ..Properties::default()
+    };
+    let full = r#"{"type": "order.delayed", "source": "shop", "id": "9",
+        "time": "2026-11-23T06:00:00Z", "data": {"order_id": "DH6"}}"#;
+    let bare = r#"{"type": "order.delayed", "data": {"order_id": "DH6"}}"#;
+    let wrong = r#"{"type": "order.delayed", "data": {"order_id": 6}}"#;
+
+    let full = decode(full, properties(None, None)).unwrap();
+    let read = decode(bare, properties(None, None)).unwrap();
+    let named = decode(bare, properties(Some("orders"), Some("erp"))).unwrap();
+
+    assert_eq!(full.key, EventKey { source: "shop".into(), id: "9".into() });
+    assert_eq!(full.time.to_string(), "2026-11-23T06:00:00Z");
+    assert_eq!((read.key.source.as_str(), read.key_is_derived), ("unknown", true));
+    assert_eq!(read.business_key.as_deref(), Some("DH6"));
+    assert_eq!(named.key.source, "erp");
+    assert_eq!(fault(wrong, properties(None, None)).1, "/data/order_id");
+}
+
+#[test]
+fn data_with_members_of_an_envelope_stays_data_where_the_type_is_said_elsewhere() {
+    let body = r#"{"type": "order.delayed", "data": {}, "order_id": "DH7"}"#;
+    let properties =
+        Properties { routing_key: Some("order.delayed".into()), ..Properties::default() };
+
+    let event = decode(body, properties).unwrap();
+
+    assert_eq!(event.business_key.as_deref(), Some("DH7"));
+}
+
+#[test]
 fn a_foreign_message_is_mapped_by_its_routing_key() {
     let properties = Properties {
         routing_key: Some("erp.late".into()),
@@ -177,7 +212,11 @@ fn every_fault_names_its_place() {
     assert_eq!(binary("id"), undecodable("header ce-specversion"));
     assert_eq!(binary("specversion"), undecodable("header ce-type"));
     assert_eq!(fault("[]", batch), undecodable("body"));
-    assert_eq!(fault(r#"{"type":"x","data":{}}"#, none()), undecodable("/specversion"));
+    let cloud_events =
+        || Properties { content_type: Some("application/cloudevents+json".into()), ..none() };
+    let plain = r#"{"type":"order.delayed","data":{}}"#;
+    assert_eq!(fault(plain, cloud_events()), undecodable("/specversion"));
+    assert_eq!(fault(r#"{"data":{}}"#, none()), undecodable("property type"));
     assert_eq!(fault("{\"a\":1,\n\"a\":2}", none()), undecodable("body line 2 column 3"));
     assert_eq!(
         fault(r#"{"a":18446744073709551616}"#, none()),

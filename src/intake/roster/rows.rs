@@ -5,7 +5,7 @@ use std::collections::hash_map::Entry;
 
 use serde_json::{Map, Value};
 
-use super::Misfit;
+use super::{Kind, Misfit};
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,17 +49,17 @@ pub struct Row {
     pub value: Result<Value, Misfit>,
 }
 
-/// The rows of `bytes`; empty lines are no rows.
+/// The rows of `bytes` about somebody of this `kind`; empty lines are no rows.
 ///
 /// # Errors
-/// When nothing of it can be read.
-pub fn rows(format: Format, bytes: &[u8]) -> Result<Vec<Row>, Misfit> {
+/// When nothing of it can be read, or the header of a table has other columns than there are.
+pub fn rows(kind: Kind, format: Format, bytes: &[u8]) -> Result<Vec<Row>, Misfit> {
     // Tables are often saved with a byte order mark.
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut rows = match format {
         Format::Json => array(bytes)?,
         Format::Ndjson => lines(bytes),
-        Format::Csv => table(bytes)?,
+        Format::Csv => table(kind, bytes)?,
     };
     refuse_twins(&mut rows);
     Ok(rows)
@@ -104,10 +104,11 @@ fn object(text: &[u8]) -> Result<Value, Misfit> {
     })
 }
 
-fn table(bytes: &[u8]) -> Result<Vec<Row>, Misfit> {
+fn table(kind: Kind, bytes: &[u8]) -> Result<Vec<Row>, Misfit> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
     let unreadable = |error: csv::Error| Misfit::new("", format!("no table: {error}"));
     let header = reader.headers().map_err(unreadable)?.clone();
+    check_header(kind, &header)?;
     let (mut rows, mut lines) = (Vec::new(), Lines { bytes, at: 0, line: 1 });
     for record in reader.records() {
         let position = match &record {
@@ -122,6 +123,34 @@ fn table(bytes: &[u8]) -> Result<Vec<Row>, Misfit> {
         rows.push(Row { line, value });
     }
     Ok(rows)
+}
+
+/// Refuses a header by which every row would be misread.
+fn check_header(kind: Kind, header: &csv::StringRecord) -> Result<(), Misfit> {
+    let known = kind.columns();
+    let quoted = |names: &[&str]| {
+        let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+        names.join(", ")
+    };
+    let mut faults = Vec::new();
+    let named: Vec<&str> = header.iter().filter(|name| !name.is_empty()).collect();
+    let unknown: Vec<&str> = named.iter().copied().filter(|name| !known.contains(name)).collect();
+    if !unknown.is_empty() {
+        let known = quoted(known);
+        faults.push(format!("{} is no column; the columns are {known}", quoted(&unknown)));
+    }
+    let twice = |column: &&&str| named.iter().filter(|name| *name == *column).count() > 1;
+    if let Some(column) = known.iter().find(twice) {
+        faults.push(format!("the column `{column}` stands there twice"));
+    }
+    let needed = ["id", "name"];
+    if let Some(column) = needed.iter().find(|column| !named.contains(column)) {
+        faults.push(format!("the column `{column}` is missing"));
+    }
+    match faults.is_empty() {
+        true => Ok(()),
+        false => Err(Misfit::new("", format!("line 1: {}", faults.join("; ")))),
+    }
 }
 
 /// Counts lines up to a place, going forward only; the reader's own count is behind by one where

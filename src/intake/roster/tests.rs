@@ -25,7 +25,7 @@ fn a_table_of_contacts_is_read_as_people_write_it() {
                  lan,Nguyễn Thị Lan,Lan@MinhPhat.example,090 123 4567,tea; coffee,yes,\r\n\
                  \"an\",\"Lê, An\",,,,,buyer\r\n";
 
-    let found = rows(Format::Csv, table.as_bytes()).unwrap();
+    let found = rows(Kind::Contact, Format::Csv, table.as_bytes()).unwrap();
 
     assert_eq!(found.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 3]);
     let (lan, consents) = contact(found[0].value.clone().unwrap());
@@ -43,7 +43,7 @@ fn a_table_of_contacts_is_read_as_people_write_it() {
 fn a_bad_row_of_a_table_names_its_line_and_the_others_stay() {
     let table = "id,name,marketing\nlan,Lan\nan,An,perhaps\nhoa,Hoa,no\n";
 
-    let found = rows(Format::Csv, table.as_bytes()).unwrap();
+    let found = rows(Kind::Contact, Format::Csv, table.as_bytes()).unwrap();
 
     let faults: Vec<_> = found.iter().map(|row| row.value.as_ref().err()).collect();
     let text = |at: usize| faults[at].unwrap().to_string();
@@ -57,8 +57,39 @@ fn a_bad_row_of_a_table_names_its_line_and_the_others_stay() {
 }
 
 #[test]
+fn a_table_with_a_column_that_there_is_not_is_refused_by_its_header() {
+    let said = |kind: Kind, table: &str| {
+        rows(kind, Format::Csv, table.as_bytes()).unwrap_err().to_string()
+    };
+
+    let unknown = said(Kind::Contact, "id,name,mail,fon\nlan,Lan,lan@minhphat.example,\n");
+    let twice = said(Kind::Contact, "id,name,email,email\n");
+    let missing = said(Kind::Partner, "id,tier\nmp,vip\n");
+
+    assert!(
+        unknown.starts_with("line 1: `mail`, `fon` is no column; the columns are `id`, `name`")
+    );
+    assert!(unknown.contains("`email`, `phone`") && !unknown.contains("lan@"), "{unknown}");
+    assert_eq!(twice, "line 1: the column `email` stands there twice");
+    assert_eq!(missing, "line 1: the column `name` is missing");
+    assert!(rows(Kind::Contact, Format::Csv, b"id,name,\nlan,Lan,\n").is_ok());
+}
+
+#[test]
+fn every_column_of_a_table_is_a_member_of_its_row() {
+    for kind in [Kind::Contact, Kind::Partner] {
+        for column in kind.columns() {
+            let misfit = roster().read(kind, json!({ (*column): [[]] })).unwrap_err();
+
+            assert!(!misfit.message.contains("unknown field"), "{column}: {}", misfit.message);
+        }
+    }
+}
+
+#[test]
 fn a_bad_line_of_ndjson_names_its_line_and_the_others_stay() {
-    let found = rows(Format::Ndjson, b"{\"id\":\"a\"}\n\n{oops\n{\"id\":\"b\"}").unwrap();
+    let found =
+        rows(Kind::Contact, Format::Ndjson, b"{\"id\":\"a\"}\n\n{oops\n{\"id\":\"b\"}").unwrap();
 
     let lines: Vec<_> = found.iter().map(|row| (row.line, row.value.is_ok())).collect();
     assert_eq!(lines, [(1, true), (3, false), (4, true)]);
@@ -66,7 +97,7 @@ fn a_bad_line_of_ndjson_names_its_line_and_the_others_stay() {
 
 #[test]
 fn of_two_rows_with_one_id_the_second_is_a_fault() {
-    let found = rows(Format::Csv, b"id,name\na,A\nb,B\na,Other\n").unwrap();
+    let found = rows(Kind::Contact, Format::Csv, b"id,name\na,A\nb,B\na,Other\n").unwrap();
 
     assert!(found[0].value.is_ok() && found[1].value.is_ok());
     let text = found[2].value.as_ref().unwrap_err().to_string();

@@ -1,5 +1,7 @@
 //! Lists partners, teams, segments and suppressed addresses for people who look after them.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::find::read_suppression;
@@ -10,6 +12,7 @@ use crate::model::fold::fold;
 use crate::model::id::{ContactId, PartnerId, SegmentName, TeamName};
 use crate::model::segment::SegmentFilter;
 use crate::store::conditions::Conditions;
+use crate::store::engine::Value;
 use crate::store::rows::read_json;
 use crate::store::{Store, StoreError};
 
@@ -49,6 +52,30 @@ impl Store {
                     format!("SELECT {PARTNER} FROM partner {wanted} ORDER BY id LIMIT {limit}");
                 let rows = tx.query(&sql, &conditions.params).await?;
                 rows.iter().map(read_partner).collect()
+            })
+        })
+        .await
+    }
+
+    /// Those of `named` that are no partner's id.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn unknown_partners(
+        &self,
+        mut named: BTreeSet<PartnerId>,
+    ) -> Result<BTreeSet<PartnerId>, StoreError> {
+        if named.is_empty() {
+            return Ok(named);
+        }
+        self.read(move |tx| {
+            Box::pin(async move {
+                let ids = Value::texts(named.iter().map(PartnerId::as_str));
+                let rows = tx.query("SELECT id FROM partner WHERE id {any $1}", &[ids]).await?;
+                for row in rows {
+                    named.remove(&row.text(0)?.into());
+                }
+                Ok(named)
             })
         })
         .await

@@ -1,6 +1,7 @@
 //! PostgreSQL: a pool of connections, every wait bounded, conflicts tried again in one place.
 
 mod arrays;
+mod place;
 
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +18,8 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{IsolationLevel, NoTls, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::warn;
+
+pub(in crate::store) use self::place::describe;
 
 use self::arrays::{Param, insert_of_arrays, update_of_arrays};
 use super::dialect::{Dialect, Statements};

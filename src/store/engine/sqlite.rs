@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::Tx;
 use super::dialect::{Dialect, Statements};
@@ -141,8 +141,7 @@ where
 
 /// Opens a connection and makes sure that it keeps what it commits.
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
-    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    let connection = open(path, flags).map_err(|error| unusable(path, error))?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
     connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;")?;
     let is_writer = !flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY);
@@ -157,6 +156,34 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
         connection.execute_batch("PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY;")?;
     }
     Ok(connection)
+}
+
+/// Opens the file and reads its head, without which nobody knows whether it is a database.
+fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
+    Ok(connection)
+}
+
+/// What is wrong with a file that cannot be opened, and what to do about it.
+fn unusable(path: &Path, error: rusqlite::Error) -> StoreError {
+    let path = path.display();
+    let is_broken = matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt)
+    );
+    if is_broken {
+        return StoreError::Wrong(format!(
+            "{path} is no SQLite database, or a damaged one; put a copy that `loa backup` made in its \
+             place, or move it away to begin with an empty store"
+        ));
+    }
+    let error = StoreError::from(error);
+    match error.is_for_somebody_to_mend() {
+        true => StoreError::Wrong(format!("cannot open {path}: {error}")),
+        false => error,
+    }
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's")]

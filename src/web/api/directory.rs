@@ -1,5 +1,7 @@
 //! Contacts and partners: read, put, imported.
 
+use std::collections::BTreeSet;
+
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
@@ -12,6 +14,8 @@ use utoipa::IntoParams;
 use crate::intake::roster::{Format, HIDDEN_TARGET, Kind, Misfit, Roster, rows};
 use crate::model::address::Address;
 use crate::model::contact::{Consent, Contact, DirectoryChange, Partner};
+use crate::model::id::PartnerId;
+use crate::store::StoreError;
 use crate::store::directory::ContactFilter;
 use crate::web::Surroundings;
 use crate::web::problem::Problem;
@@ -219,6 +223,7 @@ async fn import(
         return Err(problem.with(json!({ "faults": shown, "count": read.faults.len() })));
     }
     let fit = read.changes.len();
+    let warnings = read.warnings(surroundings).await?;
     let applied = match query.dry_run {
         true => None,
         false => Some(surroundings.store.change_directory(read.changes).await?),
@@ -227,6 +232,7 @@ async fn import(
     Ok(Json(json!({
         "rows": count, "fit": fit, "applied": applied, "older": older,
         "unfit": read.faults.len(), "faults": shown,
+        "warned": warnings.len(), "warnings": &warnings[..warnings.len().min(MAX_FAULTS)],
     })))
 }
 
@@ -234,21 +240,44 @@ async fn import(
 struct Import {
     changes: Vec<DirectoryChange>,
     faults: Vec<Value>,
+    /// Which partner the contact of which line belongs to.
+    partners: Vec<(u64, PartnerId)>,
 }
 
 impl Import {
     fn read(roster: &Roster, kind: Kind, format: Format, body: &[u8]) -> Result<Self, Misfit> {
-        let (mut changes, mut faults) = (Vec::new(), Vec::new());
-        for row in rows(format, body)? {
+        let (mut changes, mut faults, mut partners) = (Vec::new(), Vec::new(), Vec::new());
+        for row in rows(kind, format, body)? {
             let change = row.value.and_then(|value| roster.read(kind, value));
             match change {
-                Ok(change) => changes.push(change),
+                Ok(change) => {
+                    if let DirectoryChange::Contact { contact, .. } = &change {
+                        let partner = contact.partner.clone();
+                        partners.extend(partner.map(|partner| (row.line, partner)));
+                    }
+                    changes.push(change);
+                }
                 Err(misfit) => faults.push(json!({
                     "line": row.line, "pointer": misfit.pointer, "message": misfit.message,
                 })),
             }
         }
-        Ok(Self { changes, faults })
+        Ok(Self { changes, faults, partners })
+    }
+
+    /// A warning for each contact of a partner whom nobody knows; it may yet come.
+    async fn warnings(&self, surroundings: &Surroundings) -> Result<Vec<Value>, StoreError> {
+        let named: BTreeSet<PartnerId> =
+            self.partners.iter().map(|(_, partner)| partner.clone()).collect();
+        let unknown = surroundings.store.unknown_partners(named).await?;
+        let of_unknown = self.partners.iter().filter(|(_, partner)| unknown.contains(partner));
+        let warning = |(line, partner): &(u64, PartnerId)| {
+            let message = format!(
+                "the partner `{partner}` is not known; import it, or nothing of it reaches this contact"
+            );
+            json!({ "line": line, "pointer": "/partner", "message": message })
+        };
+        Ok(of_unknown.map(warning).collect())
     }
 }
 

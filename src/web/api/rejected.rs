@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use utoipa::IntoParams;
 
 use super::{PageQuery, next};
+use crate::intake::mended;
 use crate::model::event::{Arrival, RejectedEvent, Transport};
 use crate::model::id::RejectedId;
 use crate::pipeline::{Answer, OnReject};
@@ -62,7 +63,7 @@ pub(in crate::web) struct ReplayQuery {
     dry_run: bool,
 }
 
-/// Hands one in again, with the body of the request if there is one.
+/// Hands one in again, with the body of the request if there is one: the whole event, or its data.
 pub(in crate::web) async fn replay(
     State(surroundings): State<Surroundings>,
     Path(id): Path<String>,
@@ -80,7 +81,7 @@ pub(in crate::web) async fn replay(
         // What is mended says itself what it is: the content type may have been the fault.
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
         arrival.properties.content_type = content_type.map(str::to_owned);
-        arrival.bytes = body;
+        arrival.bytes = mended(&event.arrival.bytes, body);
     }
     if query.dry_run {
         return match surroundings.pipeline.acceptor().rehearse(arrival).await? {

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::rejected::{Checked, legible, rejection_page};
 use super::view::View;
+use crate::intake::mended;
 use crate::model::event::{Arrival, RejectedEvent, Rejection, Transport};
 use crate::pipeline::{Answer, OnReject};
 use crate::web::Surroundings;
@@ -28,7 +29,7 @@ impl Edited {
         let body = self.body.as_ref().map(|body| body.replace("\r\n", "\n"));
         match body {
             Some(body) if Some(unbroken(&body)) != legible(came).map(|text| unbroken(&text)) => {
-                Bytes::from(body)
+                mended(came, Bytes::from(body))
             }
             Some(_) | None => came.clone(),
         }

@@ -109,6 +109,8 @@ pub(in crate::web::api) const IMPORTED: &[Member] = &[
     ("older?", Count, "how many were not, since something newer is known"),
     ("unfit", Count, "how many have a fault"),
     ("faults", Many(&ROW_FAULT), "the first thousand of them"),
+    ("warned", Count, "how many fit and name a partner who is not known"),
+    ("warnings", Many(&ROW_FAULT), "the first thousand of them"),
 ];
 pub(in crate::web::api) const TEAMS: &[Member] = &[("teams", Many(&TEAM), "by name")];
 pub(in crate::web::api) const SEGMENTS: &[Member] = &[("segments", Many(&SEGMENT), "by name")];
