@@ -3,10 +3,12 @@
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 use super::client::{Server, part};
 use super::import::Import;
+use super::print::cell_in;
 use super::{Failure, Output, cell};
 use crate::intake::roster::Kind;
 
@@ -79,7 +81,7 @@ impl Contacts {
                 let answer = server.connect()?.get(&path, &[]).await?;
                 match server.output {
                     Output::Json => super::print_json(&answer),
-                    Output::Text => tell(&answer),
+                    Output::Text => tell(&answer, &server.zone()),
                 }
             }
         }
@@ -105,27 +107,27 @@ fn words(list: &Value) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-fn tell(answer: &Value) {
+fn tell(answer: &Value, zone: &TimeZone) {
     let contact = &answer["contact"];
     let mut rows = Vec::new();
     for key in ["id", "name", "partner", "duty", "locale", "time_zone", "region"] {
-        rows.push(vec![key.to_owned(), cell(contact, key)]);
+        rows.push(vec![key.to_owned(), cell_in(zone, contact, key)]);
     }
     rows.push(vec!["reached".to_owned(), reached(contact)]);
     rows.push(vec!["tags".to_owned(), words(&contact["tags"])]);
     rows.push(vec!["teams".to_owned(), words(&contact["teams"])]);
     for key in ["superior", "signature", "changed_at"] {
-        rows.push(vec![key.to_owned(), cell(contact, key)]);
+        rows.push(vec![key.to_owned(), cell_in(zone, contact, key)]);
     }
     rows.retain(|row| !row[1].is_empty());
     for one in answer["suppressed"].as_array().into_iter().flatten() {
-        let (reason, at) = (cell(one, "reason"), cell(one, "at"));
+        let (reason, at) = (cell(one, "reason"), cell_in(zone, one, "at"));
         let text = format!("{}: {reason}, since {at}", address(&one["address"]));
         rows.push(vec!["suppressed".to_owned(), text]);
     }
     for one in answer["consents"].as_array().into_iter().flatten() {
         let word = if one["granted"] == true { "granted" } else { "withdrawn" };
-        let (source, at) = (cell(one, "source"), cell(one, "at"));
+        let (source, at) = (cell(one, "source"), cell_in(zone, one, "at"));
         let text = format!("{}: {word} at {at} ({source})", address(&one["address"]));
         rows.push(vec!["marketing".to_owned(), text]);
     }

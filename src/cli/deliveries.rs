@@ -66,7 +66,7 @@ struct Filter {
     /// The contact's id.
     #[arg(long)]
     contact: Option<String>,
-    /// Part of the recipient's name, with or without accents.
+    /// Part of the recipient's or the partner's name, with or without accents.
     #[arg(long)]
     name: Option<String>,
     /// The address.

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::client::{Server, part};
-use super::{Failure, Output, cell};
+use super::{Failure, cell};
 use crate::model::access::Scope;
 
 /// Make and revoke keys by which programs use the API.
@@ -61,14 +61,8 @@ impl Keys {
             }
             Command::List { server } => {
                 let answer = server.connect()?.get("/v1/keys", &[]).await?;
-                if server.output == Output::Json {
-                    super::print_json(&answer);
-                } else {
-                    let columns = ["name", "id", "scopes", "created_at", "expires_at", "used_at"];
-                    let rows = answer["keys"].as_array().into_iter().flatten();
-                    let rows = rows.map(|row| columns.iter().map(|key| cell(row, key)).collect());
-                    super::print_table(&columns, rows.collect());
-                }
+                let columns = ["name", "id", "scopes", "created_at", "expires_at", "used_at"];
+                super::print_list(&server, &answer, "keys", &columns);
             }
             Command::Revoke { name, server } => {
                 server.connect()?.delete(&format!("/v1/keys/{}", part(&name))).await?;

@@ -6,7 +6,8 @@ use clap::{Args, Subcommand};
 
 use super::client::{Server, part};
 use super::import::Import;
-use super::{Failure, Output, cell};
+use super::print::cell_in;
+use super::{Failure, Output};
 use crate::intake::roster::Kind;
 
 /// See and import the companies that are looked after.
@@ -67,8 +68,10 @@ impl Partners {
                     Output::Json => super::print_json(&answer),
                     Output::Text => {
                         let members = answer.as_object().into_iter().flatten();
-                        let rows = members.map(|(key, _)| vec![key.clone(), cell(&answer, key)]);
-                        let rows = rows.filter(|row| !row[1].is_empty() && row[1] != "[]");
+                        let zone = server.zone();
+                        let row = |key: &String| vec![key.clone(), cell_in(&zone, &answer, key)];
+                        let rows = members.map(|(key, _)| row(key));
+                        let rows = rows.filter(|row| !row[1].is_empty());
                         super::print_table(&["field", "value"], rows.collect());
                     }
                 }

@@ -79,12 +79,22 @@ pub(super) fn print_table(titles: &[&str], rows: Vec<Vec<String>>) {
     print(&table.to_string());
 }
 
-/// A member of a JSON object as text for a table.
+/// A member of a JSON object as text for a table: what has parts is written as words.
 pub(super) fn cell(value: &Value, key: &str) -> String {
-    match value.get(key) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
+    value.get(key).map(in_words).unwrap_or_default()
+}
+
+fn in_words(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Array(values) => values.iter().map(in_words).collect::<Vec<_>>().join(", "),
+        Value::Object(members) => {
+            let members = members.iter().map(|(key, value)| (key, in_words(value)));
+            let said = members.filter(|(_, text)| !text.is_empty());
+            said.map(|(key, text)| format!("{key}: {text}")).collect::<Vec<_>>().join("; ")
+        }
     }
 }
 
@@ -135,6 +145,20 @@ mod tests {
     use super::*;
 
     const NASTY: &str = "a\u{1b}[2J\u{1b}]0;x\u{7}b\r\u{8}\u{9b}31m\u{7f}c\u{202e}d\te\nf";
+
+    #[test]
+    fn a_table_shows_words_and_times_of_the_company_but_no_json() {
+        let row = json!({
+            "filter": { "tags": ["tea", "coffee"], "tiers": [], "partner": null }, "ready": true,
+            "at": "2026-12-24T02:00:00Z", "none": null,
+        });
+        let zone = TimeZone::get("Asia/Ho_Chi_Minh").unwrap();
+
+        let cells =
+            ["filter", "ready", "at", "none", "missing"].map(|key| cell_in(&zone, &row, key));
+
+        assert_eq!(cells, ["tags: tea, coffee", "true", "2026-12-24 09:00:00 +07", "", ""]);
+    }
 
     #[test]
     fn nothing_steers_the_terminal_and_programs_get_every_letter() {

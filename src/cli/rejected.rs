@@ -4,11 +4,13 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use super::client::{Server, part};
+use super::print::cell_in;
 use super::publish::tell_rehearsal;
-use super::{Failure, Output, cell};
+use super::{Failure, Output};
 
 /// See, replay and discard events that could not be planned.
 #[derive(Debug, Args)]
@@ -81,11 +83,15 @@ impl Rejected {
                 super::print_list(&server, &answer, "rejected", &columns);
             }
             Command::Show { id, server } => {
-                let answer =
+                let mut answer =
                     server.connect()?.get(&format!("/v1/rejected/{}", part(&id)), &[]).await?;
                 match server.output {
                     Output::Json => super::print_json(&answer),
-                    Output::Text => tell_members(&answer),
+                    Output::Text => {
+                        let body = answer.as_object_mut().and_then(|event| event.remove("body"));
+                        tell_members(&answer, &server.zone());
+                        super::print(body.as_ref().and_then(Value::as_str).unwrap_or_default());
+                    }
                 }
             }
             Command::Replay { id, body, dry_run, yes, server } => {
@@ -136,7 +142,7 @@ async fn replay(
     let answer = hand_in(false).await?;
     match server.output {
         Output::Json => super::print_json(&answer),
-        Output::Text => tell_members(&answer),
+        Output::Text => tell_members(&answer, &server.zone()),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -157,8 +163,8 @@ fn is_agreed_to(id: &str) -> Result<bool, Failure> {
 }
 
 /// What is known, one line a member.
-fn tell_members(answer: &Value) {
+fn tell_members(answer: &Value, zone: &TimeZone) {
     let members = answer.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
-    let rows = members.map(|(key, _)| vec![key.clone(), cell(answer, key)]);
+    let rows = members.map(|(key, _)| vec![key.clone(), cell_in(zone, answer, key)]);
     super::print_table(&["field", "value"], rows.collect());
 }

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::client::{Server, part};
-use super::{Failure, Output, cell};
+use super::{Failure, cell};
 use crate::model::access::Role;
 
 /// Say who may sign in to the console, and make login links.
@@ -82,14 +82,8 @@ impl Users {
             }
             Command::List { server } => {
                 let answer = server.connect()?.get("/v1/users", &[]).await?;
-                if server.output == Output::Json {
-                    super::print_json(&answer);
-                } else {
-                    let columns = ["name", "role", "email", "created_at", "last_signed_in"];
-                    let rows = answer["users"].as_array().into_iter().flatten();
-                    let rows = rows.map(|row| columns.iter().map(|key| cell(row, key)).collect());
-                    super::print_table(&columns, rows.collect());
-                }
+                let columns = ["name", "role", "email", "created_at", "last_signed_in"];
+                super::print_list(&server, &answer, "users", &columns);
             }
             Command::Link { name, server } => {
                 let path = format!("/v1/users/{}/link", part(&name));

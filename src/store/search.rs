@@ -31,7 +31,7 @@ pub struct DeliveryFilter {
     pub partner: Option<String>,
     /// The contact's id, or the recipient's own.
     pub contact: Option<String>,
-    /// Part of the recipient's name, with or without accents.
+    /// Part of the recipient's or the partner's name, with or without accents.
     pub name: Option<String>,
     /// The address, as it is normalised.
     pub address: Option<String>,
@@ -391,8 +391,10 @@ fn conditions(filter: &DeliveryFilter) -> Conditions {
     if let Some(name) = &filter.name {
         let part = query.param(fold(name));
         query.add(format!(
-            "delivery.recipient_folded {{in_rows}} \
-             {NAMES} SELECT name FROM names WHERE {{contains name {part}}} {{end_rows}}"
+            "(delivery.recipient_folded {{in_rows}} \
+             {NAMES} SELECT name FROM names WHERE {{contains name {part}}} {{end_rows}} \
+             OR delivery.partner {{in_rows}} \
+             SELECT id FROM partner WHERE {{contains name_folded {part}}} {{end_rows}})"
         ));
     }
     query

@@ -3,6 +3,7 @@
 //! Every page works without JavaScript; with it, figures and lists keep themselves fresh.
 
 mod assets;
+mod bubble;
 mod deliveries;
 mod delivery;
 mod directory;

@@ -1,6 +1,7 @@
 //! What is looked for is found, page by page, and always by an index.
 
 use super::stage::{Stage, email};
+use crate::model::contact::{DirectoryChange, Partner, Tier};
 use crate::model::delivery::{Reason, State};
 use crate::model::event::RejectReason;
 use crate::model::id::EventId;
@@ -11,6 +12,7 @@ use crate::store::{Cursor, DeliveryFilter, Dimension, EventFilter, RejectedFilte
 on_both_stores!(
     a_list_is_walked_in_pages_without_gap_or_repeat,
     a_delivery_is_found_by_each_of_its_marks,
+    a_delivery_is_found_by_the_name_of_its_partner,
     every_single_filter_uses_an_index,
 );
 
@@ -66,6 +68,38 @@ async fn a_delivery_is_found_by_each_of_its_marks(stage: Stage) {
     let counts = stage.store.count_deliveries_by(DeliveryFilter::default(), by).await.unwrap();
     let words = |words: [&str; 2]| words.map(str::to_owned).to_vec();
     assert_eq!(counts, [(words(["sent", "250"]), 1), (words(["waiting", ""]), 1)]);
+}
+
+async fn a_delivery_is_found_by_the_name_of_its_partner(stage: Stage) {
+    let partner = |id: &str, name: &str| {
+        DirectoryChange::Partner(Partner {
+            id: id.into(),
+            name: name.to_owned(),
+            tier: Tier::Standard,
+            manager: None,
+            locale: None,
+            time_zone: None,
+            region: None,
+            tags: Vec::new(),
+            channels: Vec::new(),
+            changed_at: stage.now(),
+        })
+    };
+    let known = vec![partner("minh-phat", "Công ty Hạt Điều"), partner("other", "Gốm Sứ")];
+    stage.store.change_directory(known).await.unwrap();
+    let ids = stage.plan("1", 1).await;
+    let mut other = stage.planned("2", 1);
+    other.deliveries[0].delivery.partner = Some("other".into());
+    stage.accept(other).await;
+
+    for (name, count) in [("hat dieu", 1), ("HẠT ĐIỀU", 1), ("minh phat", 2), ("hat dieu x", 0)]
+    {
+        let filter = DeliveryFilter { name: Some(name.to_owned()), ..Default::default() };
+        assert_eq!(stage.store.count_deliveries(filter).await.unwrap(), count, "{name}");
+    }
+    let filter = DeliveryFilter { name: Some("hat dieu".to_owned()), ..Default::default() };
+    let found = stage.store.deliveries(filter, None, 10).await.unwrap();
+    assert_eq!(found.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), ids);
 }
 
 /// How the database would go about a statement.

@@ -34,7 +34,7 @@ pub(in crate::web) struct FilterQuery {
     pub(in crate::web) partner: Option<String>,
     /// A contact's id.
     pub(in crate::web) contact: Option<String>,
-    /// A part of a recipient's name; accents do not matter.
+    /// A part of a recipient's or a partner's name; accents do not matter.
     pub(in crate::web) name: Option<String>,
     /// A whole address.
     pub(in crate::web) address: Option<String>,

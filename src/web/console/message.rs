@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::bubble::html_of;
 use super::view::View;
 use crate::model::address::Channel;
 use crate::model::delivery::State as DeliveryState;
@@ -26,6 +27,8 @@ pub(super) struct Said {
     pub(super) text: String,
     /// How many parts of which encoding an SMS is, with the number of letters.
     pub(super) parts: String,
+    /// A chat message as HTML.
+    pub(super) bubble: Option<String>,
     html: Option<String>,
 }
 
@@ -55,6 +58,7 @@ impl Said {
                 .replace("{parts}", &view.number(parts))
                 .replace("{encoding}", text("encoding"))
                 .replace("{letters}", &view.number(letters)),
+            bubble: (channel == Channel::Chat.as_str()).then(|| html_of(text("text"))),
             html: message.get("html").and_then(Value::as_str).map(str::to_owned),
         }
     }
