@@ -34,12 +34,24 @@ impl Checked {
     /// All faults.
     pub fn of(config: Config, clock: &Clock) -> Result<Self, Faults> {
         let surroundings = Surroundings::new(clock.clone(), &config);
-        let desks = desks(&config, &surroundings);
+        let desks = match config.places.faults.has_errors() {
+            // What could not be read is empty there, and nothing to make a desk of.
+            true => find_provider_faults(&config, &surroundings),
+            false => desks(&config, &surroundings),
+        };
         check(&config);
         let rulebook = rulebook(&config).filter(|_| !config.places.faults.has_errors());
         let Some(rulebook) = rulebook else { return Err(config.places.faults.clone()) };
         Ok(Self { config: Arc::new(config), surroundings, desks, rulebook })
     }
+}
+
+/// Notes what is wrong with the settings of each provider; makes no desk.
+fn find_provider_faults(config: &Config, surroundings: &Surroundings) -> Vec<Arc<Desk>> {
+    for settings in config.providers.values() {
+        provider::build(settings, surroundings);
+    }
+    Vec::new()
 }
 
 /// Makes a desk for each provider; what is wrong with one goes to the config's faults.
