@@ -25,8 +25,8 @@ pub(super) fn html_of(markdown: &str) -> String {
                     html.push_str("</a>");
                 }
             }
-            Event::Start(tag) => element(&tag.to_end(), '<', &mut html),
-            Event::End(tag) => element(&tag, '/', &mut html),
+            Event::Start(tag) => element(tag.to_end(), '<', &mut html),
+            Event::End(tag) => element(tag, '/', &mut html),
             Event::Code(text) => html.push_str(&format!("<code>{}</code>", escaped(&text))),
             Event::SoftBreak | Event::HardBreak => html.push_str("<br>"),
             Event::Rule => html.push_str("<hr>"),
@@ -44,7 +44,7 @@ pub(super) fn html_of(markdown: &str) -> String {
 
 /// Begins or ends the element of a tag, if it has one.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's")]
-fn element(tag: &TagEnd, side: char, html: &mut String) {
+fn element(tag: TagEnd, side: char, html: &mut String) {
     let name = match tag {
         TagEnd::Paragraph => "p",
         TagEnd::Heading(_) | TagEnd::Strong => "strong",
