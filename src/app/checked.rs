@@ -94,7 +94,7 @@ pub fn rulebook(config: &Config) -> Option<Rulebook> {
     let letterhead = letterhead(config);
     // What cannot be read is told once, and the rest is tried all the same.
     let tried = templates.check(&catalogue, &letterhead, &found);
-    let is_sound = found.is_empty() && tried.is_empty();
+    let is_read = found.is_empty();
     note(found);
     note(tried);
     // After the templates, so that the faults of both are told at once.
@@ -105,7 +105,7 @@ pub fn rulebook(config: &Config) -> Option<Rulebook> {
         time_zone: config.defaults.time_zone.clone(),
         region: config.defaults.region.clone(),
     };
-    is_sound.then(|| Rulebook::new(catalogue, decoder, rules, (templates, letterhead)))
+    is_read.then(|| Rulebook::new(catalogue, decoder, rules, (templates, letterhead)))
 }
 
 /// What reads arrivals; none if a schema does not compile, which was told where it stands.
