@@ -303,7 +303,7 @@ async fn open_store(
                     door.waits_for("store", &text);
                 }
                 if said.as_ref() != Some(&text) {
-                    warn!(error = %text, "waiting for {text}");
+                    warn!(error = %text, "waiting for the store: {text}");
                     said = Some(text);
                 }
                 tokio::time::sleep(wait).await;

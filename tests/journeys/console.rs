@@ -130,7 +130,7 @@ async fn every_page_escapes_what_it_shows(person: Person) {
         (format!("/events/{event}"), "Data as it came"),
         ("/deliveries".to_owned(), "Lan &#34;&#39;&#62;&#60;script"),
         (format!("/deliveries?name={nasty}&type={nasty}&code={nasty}"), "No delivery fits"),
-        ("/deliveries?name=minh+PHAT".to_owned(), "No delivery fits"),
+        ("/deliveries?name=minh+PHAT".to_owned(), "accepted by the provider"),
         ("/deliveries?name=LAN".to_owned(), "accepted by the provider"),
         (format!("/deliveries/{delivery}"), "It went out to Lan"),
         ("/deliveries/repair?action=retry".to_owned(), "deliveries fit"),

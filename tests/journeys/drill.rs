@@ -67,5 +67,5 @@ async fn a_drill_refuses_a_postgres_that_holds_anything_else() {
 
     let told = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("did not make"), "{told}");
+    assert!(told.contains("is not empty"), "{told}");
 }

@@ -10,6 +10,7 @@ use crate::stage::{Running, loa, settings, wait_for};
 
 #[tokio::test]
 async fn while_the_store_is_away_health_answers_and_names_where_it_is() {
+    drop(rustls::crypto::ring::default_provider().install_default());
     let folder = TempDir::new().unwrap();
     let free = |()| TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let [database, door] = [(); 2].map(free);
@@ -46,7 +47,7 @@ async fn while_the_store_is_away_health_answers_and_names_where_it_is() {
     let told: Value = serde_json::from_str(&ready.1).unwrap();
     assert_eq!((&told["ready"], &told["missing"][0]["name"]), (&false.into(), &"store".into()));
     assert!(told["missing"][0]["why"].as_str().unwrap().contains(&place), "{told}");
-    assert!(logged().contains(&format!("waiting for {place}")), "{}", logged());
+    assert!(logged().contains(&format!("waiting for the store: {place}")), "{}", logged());
     assert!(!logged().contains("canary") && !ready.1.contains("canary"));
     assert!(!logged().contains("Loa is ready"), "{}", logged());
     assert!(health.status.success(), "{}", String::from_utf8_lossy(&health.stderr));
