@@ -199,7 +199,7 @@ async fn a_worker_that_wakes_after_its_lease_sends_nothing() {
     let folder = TempDir::new().unwrap();
     let config = settings(&folder, "");
     let clock = Clock::manual("2026-11-23T02:00:00Z".parse().unwrap());
-    let store = open_store(&config, &clock).await.unwrap();
+    let store = open_store(&config, &clock, None).await.unwrap();
     let rulebook = Arc::new(ArcSwap::from_pointee(rulebook(&config).unwrap()));
     let (tasks, metrics) = (Tasks::new(), Arc::new(Metrics::new("test")));
     let times = (clock.clone(), tasks.clone());

@@ -4,7 +4,7 @@ mod readers;
 mod writer;
 
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,7 +35,6 @@ const PREPARED: usize = 256;
 
 /// A SQLite file, opened by this process alone.
 pub(in crate::store) struct Sqlite {
-    pub(in crate::store) path: PathBuf,
     pub(in crate::store) writer: Writer,
     readers: Arc<Readers>,
     searchers: Arc<Readers>,
@@ -57,7 +56,6 @@ impl Sqlite {
         let readers =
             |how| Arc::new(Readers::new(path, how, Arc::clone(&statements), clock.clone()));
         Ok(Self {
-            path: path.to_owned(),
             writer,
             readers: readers((READERS, None)),
             searchers: readers(SEARCHERS),
