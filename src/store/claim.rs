@@ -178,6 +178,7 @@ async fn claim_expired(
     ours: &[(DeliveryId, LeaseToken)],
 ) -> Result<Vec<Arc<Claimed>>, StoreError> {
     let lease_now = store.lease_clock(tx);
+    tx.may_read_whole_tables().await?;
     let sql = "WITH lost AS (SELECT delivery FROM claimed WHERE {lease_over $1 $2} \
                AND NOT (lease_run = $1 AND lease_token {any_uuid $6} AND delivery {any_uuid $7}) \
                ORDER BY lease_until LIMIT $3 {skip_locked}) \

@@ -179,6 +179,18 @@ impl Tx<'_> {
         }
     }
 
+    /// Lets the rest of the transaction read whole tables: small ones whose rows come and go, where
+    /// PostgreSQL would walk through all that an index still holds of rows that are gone.
+    ///
+    /// # Errors
+    /// As [`Tx::query`].
+    pub async fn may_read_whole_tables(&mut self) -> Result<(), StoreError> {
+        if self.is_postgres() {
+            self.execute("SET LOCAL enable_seqscan = on", &[]).await?;
+        }
+        Ok(())
+    }
+
     /// The time in the store; the same for the whole transaction.
     pub fn now(&self) -> Timestamp {
         match self {

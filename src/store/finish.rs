@@ -1,6 +1,8 @@
 //! Ends claims: writes what became of each delivery, and everything that follows from it.
 
-use std::collections::{HashMap, HashSet};
+mod standing;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,18 +10,16 @@ use serde_json::Value as Json;
 
 use crate::model::address::{Address, Channel};
 use crate::model::delivery::{Delivery, Intent, Reason, Settlement, State, late_acceptance_wins};
-use crate::model::event::EventKey;
-use crate::model::id::{DeliveryId, EventId, LeaseToken};
+use crate::model::id::DeliveryId;
 use crate::model::outcome::{Attempt, VerdictClass};
 use crate::store::changes::{Changes, Told};
 use crate::store::claim::Claimed;
-use crate::store::engine::{Row, Tx, Value, Write};
-use crate::store::rows::DeliveryRow;
+use crate::store::engine::{Tx, Value, Write};
 use crate::store::waiting::{
-    Claim, Claims, INSERT_WAITING, LOCK_CLAIMS, end_claims, leave, lock_deliveries, read_claims,
-    waiting_params,
+    INSERT_WAITING, LOCK_CLAIMS, end_claims, leave, read_claims, waiting_params,
 };
 use crate::store::{Store, StoreError};
+use standing::{Others, Standing, is_of};
 
 /// The end of one claim.
 #[derive(Clone, Debug)]
@@ -99,102 +99,6 @@ async fn finish(
     writes.extend(changes.into_writes());
     tx.write_all(&writes).await?;
     Ok(finished)
-}
-
-fn is_of(claim: &Claim, finish: &Finish) -> bool {
-    claim.token == finish.claimed.token
-}
-
-/// Where a delivery stands while a batch of answers is entered; it meets each as the one before left it.
-struct Standing<'a> {
-    delivery: &'a Delivery,
-    /// What status events say of its event.
-    event: Option<(&'a EventKey, Option<&'a str>)>,
-    state: State,
-    reason: Reason,
-    attempts: u32,
-    version: u32,
-    token: Option<LeaseToken>,
-    intent: Option<Intent>,
-}
-
-impl<'a> Standing<'a> {
-    fn of(claimed: &'a Claimed, claim: &Claim) -> Self {
-        let correlation = claimed.event.correlation_id.as_deref();
-        Self::new(&claimed.delivery, Some((&claimed.event.key, correlation)), Some(claim))
-    }
-
-    fn new(
-        delivery: &'a Delivery,
-        event: Option<(&'a EventKey, Option<&'a str>)>,
-        claim: Option<&Claim>,
-    ) -> Self {
-        let Delivery { state, reason, attempts, version, .. } = *delivery;
-        let (token, intent) = (claim.map(|claim| claim.token), claim.and_then(|one| one.intent));
-        Self { delivery, event, state, reason, attempts, version, token, intent }
-    }
-}
-
-/// Deliveries whose claim was lost before their answer came: they stand as the store says.
-struct Others {
-    rows: Vec<DeliveryRow>,
-    claims: Claims,
-    events: HashMap<EventId, Named>,
-}
-
-impl Others {
-    async fn find(
-        tx: &mut Tx<'_>,
-        claims: &Claims,
-        finishes: &[Finish],
-        tells: bool,
-    ) -> Result<Self, StoreError> {
-        let is_claimed =
-            |finish: &&Finish| claims.get(&finish.id()).is_some_and(|claim| is_of(claim, finish));
-        let lost: HashSet<DeliveryId> =
-            finishes.iter().filter(|finish| !is_claimed(finish)).map(Finish::id).collect();
-        if lost.is_empty() {
-            return Ok(Self { rows: Vec::new(), claims: Claims::new(), events: HashMap::new() });
-        }
-        let (rows, claims) = lock_deliveries(tx, lost).await?;
-        let events = match tells {
-            true => events_told_of(tx, &rows).await?,
-            false => HashMap::new(),
-        };
-        Ok(Self { rows, claims, events })
-    }
-
-    fn standings(&self) -> HashMap<DeliveryId, Standing<'_>> {
-        let mut standings = HashMap::new();
-        for DeliveryRow { delivery, .. } in &self.rows {
-            let named = self.events.get(&delivery.event);
-            let event = named.map(|named| (&named.key, named.correlation.as_deref()));
-            let claim = self.claims.get(&delivery.id);
-            standings.insert(delivery.id, Standing::new(delivery, event, claim));
-        }
-        standings
-    }
-}
-
-/// What status events say of an event: its key, and what its publisher correlates by.
-struct Named {
-    key: EventKey,
-    correlation: Option<String>,
-}
-
-/// What is said of the events of these rows; their data, which is most of them, stays unread.
-async fn events_told_of(
-    tx: &mut Tx<'_>,
-    rows: &[DeliveryRow],
-) -> Result<HashMap<EventId, Named>, StoreError> {
-    let ids: HashSet<uuid::Uuid> = rows.iter().map(|row| row.delivery.event.0).collect();
-    let sql = "SELECT id, source, external_id, correlation_id FROM event WHERE id {any_uuid $1}";
-    let found = tx.query(sql, &[Value::uuids(ids)]).await?;
-    let read = |row: &Row| {
-        let key = EventKey { source: row.text(1)?, id: row.text(2)? };
-        Ok((EventId(row.uuid(0)?), Named { key, correlation: row.opt_text(3)? }))
-    };
-    found.iter().map(read).collect()
 }
 
 /// The rows to write at the end.

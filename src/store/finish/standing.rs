@@ -1,0 +1,109 @@
+//! Where deliveries stand while answers about them are entered.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::model::delivery::{Delivery, Intent, Reason, State};
+use crate::model::event::EventKey;
+use crate::model::id::{DeliveryId, EventId, LeaseToken};
+use crate::store::StoreError;
+use crate::store::claim::Claimed;
+use crate::store::engine::{Row, Tx, Value};
+use crate::store::finish::Finish;
+use crate::store::rows::DeliveryRow;
+use crate::store::waiting::{Claim, Claims, lock_deliveries};
+
+pub(super) fn is_of(claim: &Claim, finish: &Finish) -> bool {
+    claim.token == finish.claimed.token
+}
+
+/// Where a delivery stands while a batch of answers is entered; it meets each as the one before left it.
+pub(super) struct Standing<'a> {
+    pub(super) delivery: &'a Delivery,
+    /// What status events say of its event.
+    pub(super) event: Option<(&'a EventKey, Option<&'a str>)>,
+    pub(super) state: State,
+    pub(super) reason: Reason,
+    pub(super) attempts: u32,
+    pub(super) version: u32,
+    pub(super) token: Option<LeaseToken>,
+    pub(super) intent: Option<Intent>,
+}
+
+impl<'a> Standing<'a> {
+    pub(super) fn of(claimed: &'a Claimed, claim: &Claim) -> Self {
+        let correlation = claimed.event.correlation_id.as_deref();
+        Self::new(&claimed.delivery, Some((&claimed.event.key, correlation)), Some(claim))
+    }
+
+    fn new(
+        delivery: &'a Delivery,
+        event: Option<(&'a EventKey, Option<&'a str>)>,
+        claim: Option<&Claim>,
+    ) -> Self {
+        let Delivery { state, reason, attempts, version, .. } = *delivery;
+        let (token, intent) = (claim.map(|claim| claim.token), claim.and_then(|one| one.intent));
+        Self { delivery, event, state, reason, attempts, version, token, intent }
+    }
+}
+
+/// Deliveries whose claim was lost before their answer came: they stand as the store says.
+pub(super) struct Others {
+    rows: Vec<DeliveryRow>,
+    claims: Claims,
+    events: HashMap<EventId, Named>,
+}
+
+impl Others {
+    pub(super) async fn find(
+        tx: &mut Tx<'_>,
+        claims: &Claims,
+        finishes: &[Finish],
+        tells: bool,
+    ) -> Result<Self, StoreError> {
+        let is_claimed =
+            |finish: &&Finish| claims.get(&finish.id()).is_some_and(|claim| is_of(claim, finish));
+        let lost: HashSet<DeliveryId> =
+            finishes.iter().filter(|finish| !is_claimed(finish)).map(Finish::id).collect();
+        if lost.is_empty() {
+            return Ok(Self { rows: Vec::new(), claims: Claims::new(), events: HashMap::new() });
+        }
+        let (rows, claims) = lock_deliveries(tx, lost).await?;
+        let events = match tells {
+            true => events_told_of(tx, &rows).await?,
+            false => HashMap::new(),
+        };
+        Ok(Self { rows, claims, events })
+    }
+
+    pub(super) fn standings(&self) -> HashMap<DeliveryId, Standing<'_>> {
+        let mut standings = HashMap::new();
+        for DeliveryRow { delivery, .. } in &self.rows {
+            let named = self.events.get(&delivery.event);
+            let event = named.map(|named| (&named.key, named.correlation.as_deref()));
+            let claim = self.claims.get(&delivery.id);
+            standings.insert(delivery.id, Standing::new(delivery, event, claim));
+        }
+        standings
+    }
+}
+
+/// What status events say of an event: its key, and what its publisher correlates by.
+struct Named {
+    key: EventKey,
+    correlation: Option<String>,
+}
+
+/// What is said of the events of these rows; their data, which is most of them, stays unread.
+async fn events_told_of(
+    tx: &mut Tx<'_>,
+    rows: &[DeliveryRow],
+) -> Result<HashMap<EventId, Named>, StoreError> {
+    let ids: HashSet<uuid::Uuid> = rows.iter().map(|row| row.delivery.event.0).collect();
+    let sql = "SELECT id, source, external_id, correlation_id FROM event WHERE id {any_uuid $1}";
+    let found = tx.query(sql, &[Value::uuids(ids)]).await?;
+    let read = |row: &Row| {
+        let key = EventKey { source: row.text(1)?, id: row.text(2)? };
+        Ok((EventId(row.uuid(0)?), Named { key, correlation: row.opt_text(3)? }))
+    };
+    found.iter().map(read).collect()
+}
