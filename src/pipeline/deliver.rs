@@ -195,6 +195,9 @@ impl Inner {
             let (state, reason) = (State::Skipped, Reason::NoAddress);
             return Err(Settlement::uncounted(state, reason, delivery.due_at));
         };
+        if !self.still_holds(claimed) {
+            return Err(given_back(delivery));
+        }
         self.take_over(delivery).await?;
         if self.tasks.is_stopping() {
             return Err(given_back(delivery));
@@ -235,6 +238,12 @@ impl Inner {
         self.metrics.count_attempt(station.desk.name().as_str(), class, took);
         let tried = Tried { outcome, started_at, finished_at, template_version };
         record::outcome(claimed, tried, &rulebook.catalogue, fastrand::f64())
+    }
+
+    /// Whether the claim is still this process's, as far as it can know.
+    fn still_holds(&self, claimed: &Claimed) -> bool {
+        let in_flight = self.in_flight();
+        in_flight.get(&lease(claimed)).is_some_and(|entry| !entry.term.is_over(&self.clock))
     }
 
     /// Notes that the call begins, unless the claim is not this process's any more.

@@ -84,6 +84,20 @@ async fn find_stranded(tx: &mut Tx<'_>, found: &mut Counters) -> Result<(), Stor
     for row in tx.query(astray, &[]).await? {
         found.insert((row.text(0)?, "delivery.astray".to_owned()), row.int(1)?);
     }
+    let doubled =
+        "SELECT COUNT(*) FROM waiting JOIN claimed ON claimed.delivery = waiting.delivery";
+    let orphaned = "SELECT COUNT(*) FROM (SELECT delivery FROM waiting \
+                    UNION ALL SELECT delivery FROM claimed \
+                    UNION ALL SELECT delivery FROM notable) AS narrow \
+                    WHERE NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.id = narrow.delivery)";
+    for (name, sql) in [("delivery.doubled", doubled), ("delivery.orphaned", orphaned)] {
+        match tx.query_one(sql, &[]).await?.map(|row| row.int(0)).transpose()? {
+            None | Some(0) => {}
+            Some(count) => {
+                found.insert((String::new(), name.to_owned()), count);
+            }
+        }
+    }
     Ok(())
 }
 

@@ -178,7 +178,7 @@ async fn claim_expired(
     ours: &[(DeliveryId, LeaseToken)],
 ) -> Result<Vec<Arc<Claimed>>, StoreError> {
     let lease_now = store.lease_clock(tx);
-    tx.may_read_whole_tables().await?;
+    tx.read_whole_tables(true).await?;
     let sql = "WITH lost AS (SELECT delivery FROM claimed WHERE {lease_over $1 $2} \
                AND NOT (lease_run = $1 AND lease_token {any_uuid $6} AND delivery {any_uuid $7}) \
                ORDER BY lease_until LIMIT $3 {skip_locked}) \
@@ -195,6 +195,10 @@ async fn claim_expired(
         Value::uuids(ours.iter().map(|(id, _)| id.0)),
     ];
     let taken = tx.query(sql, &params).await?;
+    if taken.is_empty() {
+        return Ok(Vec::new());
+    }
+    tx.read_whole_tables(false).await?;
     let ids: Vec<uuid::Uuid> = taken.iter().map(|row| row.uuid(0)).collect::<Result<_, _>>()?;
     let rows = read_claimed(tx, Value::uuids(ids)).await?;
     complete(tx, rows, token).await

@@ -93,7 +93,7 @@ impl Store {
     pub async fn agenda(&self) -> Result<Agenda, StoreError> {
         self.read(|tx| {
             Box::pin(async move {
-                tx.may_read_whole_tables().await?;
+                tx.read_whole_tables(true).await?;
                 let sql = format!(
                     "SELECT (SELECT MIN(due_at) FROM waiting WHERE {CLAIMABLE}), \
                      (SELECT COUNT(*) FROM claimed)"
@@ -114,7 +114,7 @@ impl Store {
     pub async fn leased(&self) -> Result<u64, StoreError> {
         self.read(|tx| {
             Box::pin(async move {
-                tx.may_read_whole_tables().await?;
+                tx.read_whole_tables(true).await?;
                 count(tx, "SELECT COUNT(*) FROM claimed", &[]).await
             })
         })
@@ -123,7 +123,7 @@ impl Store {
 }
 
 pub(super) async fn counters(tx: &mut Tx<'_>) -> Result<Counters, StoreError> {
-    tx.may_read_whole_tables().await?;
+    tx.read_whole_tables(true).await?;
     let sql = "SELECT event_type, name, CAST(SUM(value) AS BIGINT) FROM counter \
                GROUP BY event_type, name";
     let rows = tx.query(sql, &[]).await?;
@@ -135,7 +135,7 @@ const CLAIMABLE: &str =
     "(provider IS NULL OR provider NOT IN (SELECT provider FROM provider_hold))";
 
 async fn backlog(tx: &mut Tx<'_>) -> Result<Backlog, StoreError> {
-    tx.may_read_whole_tables().await?;
+    tx.read_whole_tables(true).await?;
     let now = tx.now().as_microsecond();
     let mut backlog = Backlog::default();
     let oldest = format!(
@@ -163,7 +163,7 @@ pub(super) async fn count(
 }
 
 async fn fold_counters(tx: &mut Tx<'_>) -> Result<(), StoreError> {
-    tx.may_read_whole_tables().await?;
+    tx.read_whole_tables(true).await?;
     // Locked in the order in which transactions count, so that nobody waits in a circle.
     let lock = "SELECT 1 FROM counter WHERE slot <> 'all' \
                 ORDER BY slot, event_type {in_bytes}, name {in_bytes} {for_update}";

@@ -179,14 +179,17 @@ impl Tx<'_> {
         }
     }
 
-    /// Lets the rest of the transaction read whole tables: small ones whose rows come and go, where
-    /// PostgreSQL would walk through all that an index still holds of rows that are gone.
+    /// Lets what follows in the transaction read whole tables, or no longer: small ones whose rows come
+    /// and go, where PostgreSQL would walk through all that an index still holds of rows that are gone.
+    ///
+    /// A statement that others run too is to be kept out of it: its plan may outlast the transaction.
     ///
     /// # Errors
     /// As [`Tx::query`].
-    pub async fn may_read_whole_tables(&mut self) -> Result<(), StoreError> {
+    pub async fn read_whole_tables(&mut self, may: bool) -> Result<(), StoreError> {
         if self.is_postgres() {
-            self.execute("SET LOCAL enable_seqscan = on", &[]).await?;
+            let set = if may { "on" } else { "off" };
+            self.execute(&format!("SET LOCAL enable_seqscan = {set}"), &[]).await?;
         }
         Ok(())
     }

@@ -282,8 +282,9 @@ pub(super) fn call_fallbacks(ended: &[DeliveryId], now: Timestamp) -> [Write; 2]
                     AND EXISTS (SELECT 1 FROM waiting WHERE waiting.delivery = delivery.id)";
     let waiting = "UPDATE waiting SET due_at = $1 WHERE due_at > $1 \
                    AND delivery IN (SELECT id FROM delivery WHERE follows = $2)";
+    // The narrow row first, as everybody locks them.
     let rows: Vec<Vec<Value>> = ended.iter().map(|id| vec![now.into(), id.0.into()]).collect();
-    [Write::each(delivery, rows.clone()), Write::each(waiting, rows)]
+    [Write::each(waiting, rows.clone()), Write::each(delivery, rows)]
 }
 
 /// Splits moves so that each delivery moves once a round: a batch may hold two answers for one.

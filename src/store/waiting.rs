@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
+use tracing::error;
 
 use crate::model::delivery::{Delivery, Intent, State};
 use crate::model::id::{DeliveryId, LeaseToken, ProviderName};
@@ -114,14 +115,35 @@ pub(super) async fn lock_deliveries(
     let claims = read_claims(claims)?;
     let mut rows: Vec<DeliveryRow> =
         deliveries.iter().map(read_delivery).collect::<Result<_, _>>()?;
+    let mut nowhere = Vec::new();
     for DeliveryRow { delivery, .. } in &mut rows {
         let is_claimed = claims.contains_key(&delivery.id);
         if delivery.state == State::Waiting && !is_claimed && !waiting.contains(&delivery.id.0) {
-            return Err(StoreError::Conflict(format!("delivery {} is being moved", delivery.id)));
+            nowhere.push(delivery.id);
         }
         delivery.attempts += u32::from(is_claimed);
     }
+    look_again(tx, nowhere).await?;
     Ok((rows, claims))
+}
+
+/// Looks once more for what was found neither waiting nor claimed, now that the delivery is locked:
+/// either it was moved between two looks, or nobody will ever find it by itself. Such a one is as good
+/// as waiting, and whoever locked it moves it on.
+async fn look_again(tx: &mut Tx<'_>, nowhere: Vec<DeliveryId>) -> Result<(), StoreError> {
+    if nowhere.is_empty() {
+        return Ok(());
+    }
+    let open = "SELECT delivery FROM waiting WHERE delivery {any_uuid $1} \
+                UNION ALL SELECT delivery FROM claimed WHERE delivery {any_uuid $1}";
+    let ids = Value::uuids(nowhere.iter().map(|id| id.0));
+    if let Some(row) = tx.query_one(open, &[ids]).await? {
+        return Err(StoreError::Conflict(format!("delivery {} is being moved", row.uuid(0)?)));
+    }
+    for id in nowhere {
+        error!(delivery.id = %id, "delivery {id} waits where nobody looks for it; retry or cancel it");
+    }
+    Ok(())
 }
 
 /// Ids that a statement found.

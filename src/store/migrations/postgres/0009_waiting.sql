@@ -1,6 +1,9 @@
 -- What changes often stands in narrow tables of its own, so that a delivery's wide row is written when
 -- it is planned and when it ends, and no index of it with either.
 
+-- Whoever still runs the version before must not move a delivery between the steps of this.
+LOCK TABLE delivery IN ACCESS EXCLUSIVE MODE;
+
 -- A delivery in the state `waiting` has one row, in `waiting` or, while a worker holds it, in `claimed`.
 CREATE TABLE waiting (
     delivery   UUID PRIMARY KEY,
