@@ -7,6 +7,6 @@ mod metrics;
 
 pub use crate::telemetry::causes::with_causes;
 pub use crate::telemetry::logging::{
-    LogFormat, LoggingError, init_logging, keep_panics_quiet, subscriber, trace_id,
+    LogFormat, LoggingError, init_logging, keep_panics_quiet, read_filter, subscriber, trace_id,
 };
 pub use crate::telemetry::metrics::{BreakerState, EventResult, Link, Metrics};

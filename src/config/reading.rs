@@ -357,7 +357,7 @@ fn log(section: &Section) -> LogSettings {
     let level = section.required("level", |section, key| {
         let expected = "a filter such as \"info\" or \"loa=debug,lapin=warn\"";
         section.parsed_by(key, expected, |text| {
-            tracing_subscriber::EnvFilter::builder().parse(text).ok().map(|_| text.to_owned())
+            crate::telemetry::read_filter(text).ok().map(|_| text.to_owned())
         })
     });
     let format = section.required("format", |section, key| section.choice(key, &formats));

@@ -35,7 +35,9 @@ impl Schemas {
     pub(super) fn compile(catalogue: &Catalogue) -> Result<Self, String> {
         let compile = |(name, event_type): (&EventTypeName, &_)| {
             let event_type: &crate::model::catalogue::EventType = event_type;
+            // A date that is none would be found when the message is rendered, when it is too late.
             let validator = jsonschema::draft202012::options()
+                .should_validate_formats(true)
                 .build(&event_type.schema)
                 .map_err(|error| format!("the schema of {name} does not compile: {error}"))?;
             Ok((name.clone(), validator))

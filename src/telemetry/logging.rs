@@ -61,18 +61,25 @@ pub fn subscriber<W>(
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let is_word = filter.chars().all(|c| c.is_ascii_alphanumeric());
-    let directives =
-        if is_word { format!("warn,lapin=off,loa={filter}") } else { filter.to_owned() };
-    let filter = EnvFilter::builder()
-        .parse(directives)
-        .map_err(|error| LoggingError::Filter(filter.to_owned(), error))?;
+    let filter =
+        read_filter(filter).map_err(|error| LoggingError::Filter(filter.to_owned(), error))?;
     let writer = Inert { writer, keeps_colour: as_text && with_colour };
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     if as_text {
         return Ok(Box::new(lines.with_ansi(with_colour).with_target(false).finish()));
     }
     Ok(Box::new(lines.json().flatten_event(true).with_span_list(false).finish()))
+}
+
+/// Reads a filter as `log.level` and `--log` take it: one level for Loa itself, or directives.
+///
+/// # Errors
+/// What of it is no filter.
+pub fn read_filter(filter: &str) -> Result<EnvFilter, ParseError> {
+    let is_word = filter.chars().all(|c| c.is_ascii_alphanumeric());
+    let directives =
+        if is_word { format!("warn,lapin=off,loa={filter}") } else { filter.to_owned() };
+    EnvFilter::builder().parse(directives)
 }
 
 /// Lets a panic say where it happened and nothing else: its own words may quote a message.

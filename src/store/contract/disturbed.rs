@@ -26,6 +26,8 @@ async fn every_postgres_connection_keeps_what_it_commits_though_the_database_wou
         ("SHOW statement_timeout", "10s"),
         ("SHOW lock_timeout", "5s"),
         ("SHOW idle_in_transaction_session_timeout", "10s"),
+        ("SHOW enable_seqscan", "off"),
+        ("SHOW jit", "off"),
     ];
 
     for (setting, expected) in settings {
@@ -64,7 +66,7 @@ async fn accept_stubbornly(stage: &Stage, id: &str) -> usize {
 async fn a_store_goes_on_when_postgres_ends_its_connections() {
     let stage = Stage::postgres("cut_off").await;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-               WHERE datname = 'contract_cut_off'";
+               WHERE datname = 'contract_cut_off' AND usename = current_user";
 
     for id in 0..20 {
         on_postgres(&postgres_url(), &[end]).await;
@@ -80,7 +82,7 @@ async fn a_store_goes_on_when_postgres_ends_its_connections() {
 async fn while_postgres_ends_connections_all_the_time_no_event_is_lost_or_planned_twice() {
     let stage = Stage::postgres("cut_down").await;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-               WHERE datname = 'contract_cut_down'";
+               WHERE datname = 'contract_cut_down' AND usename = current_user";
     let ids: Vec<String> = (0..60).map(|id| id.to_string()).collect();
 
     let accept = join_all(ids.iter().map(|id| accept_stubbornly(&stage, id)));
@@ -151,7 +153,7 @@ async fn a_store_that_postgres_gives_few_connections_or_none_waits_and_goes_on()
     on_postgres(&postgres_url(), &[&limit(2)]).await;
     join_all(ids.iter().map(|id| accept_stubbornly(&stage, id))).await;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-               WHERE datname = 'contract_crowded'";
+               WHERE datname = 'contract_crowded' AND usename = current_user";
     on_postgres(&postgres_url(), &[&limit(0), end]).await;
     let shut_out = tokio::time::timeout(PATIENCE, async {
         loop {

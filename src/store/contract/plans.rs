@@ -88,8 +88,6 @@ async fn explain(stage: &Stage, sql: String) -> Result<String, StoreError> {
                 let nulls = vec![Value::from(None::<i64>); params];
                 return lines(tx.query(&format!("EXPLAIN QUERY PLAN {sql}"), &nulls).await?, 3);
             }
-            // Tables of a test are so small that looking at every row is the shortest way.
-            tx.query("SET LOCAL enable_seqscan = off", &[]).await?;
             tx.query("SET LOCAL plan_cache_mode = force_generic_plan", &[]).await?;
             tx.query(&format!("PREPARE explained AS {sql}"), &[]).await?;
             let nulls = vec!["NULL"; params].join(", ");

@@ -106,12 +106,7 @@ async fn a_delivery_is_found_by_the_name_of_its_partner(stage: Stage) {
 async fn explain(stage: &Stage, sql: String, params: Vec<Value>) -> String {
     let plan = stage.store.read(move |tx| {
         Box::pin(async move {
-            let explain = if tx.is_postgres() {
-                tx.query("SET LOCAL enable_seqscan = off", &[]).await?;
-                "EXPLAIN"
-            } else {
-                "EXPLAIN QUERY PLAN"
-            };
+            let explain = if tx.is_postgres() { "EXPLAIN" } else { "EXPLAIN QUERY PLAN" };
             let column = if tx.is_postgres() { 0 } else { 3 };
             let rows = tx.query(&format!("{explain} {sql}"), &params).await?;
             rows.iter().map(|row| row.text(column)).collect::<Result<Vec<_>, _>>()
