@@ -30,7 +30,7 @@ fn a_table_of_contacts_is_read_as_people_write_it() {
     assert_eq!(found.iter().map(|row| row.line).collect::<Vec<_>>(), [2, 3]);
     let (lan, consents) = contact(found[0].value.clone().unwrap());
     let values: Vec<_> = lan.addresses.iter().map(Address::value).collect();
-    assert_eq!(values, ["Lan@minhphat.example", "+84901234567"]);
+    assert_eq!(values, ["lan@minhphat.example", "+84901234567"]);
     assert_eq!(lan.tags, ["tea", "coffee"]);
     assert_eq!((lan.duty, lan.changed_at), (None, roster().now));
     assert!(consents.len() == 2 && consents.iter().all(|consent| consent.granted));

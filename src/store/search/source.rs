@@ -111,7 +111,12 @@ fn conditions(filter: &DeliveryFilter) -> Conditions {
     query.compare("delivery.business_key =", filter.business_key.clone());
     query.compare("delivery.partner =", filter.partner.clone());
     query.compare("delivery.recipient_key =", filter.contact.clone());
-    query.compare("delivery.address =", filter.address.clone());
+    // Stored in lower case, but for the targets of chats.
+    let address = filter.address.as_ref().map(|text| match text.contains('@') {
+        true => text.to_lowercase(),
+        false => text.clone(),
+    });
+    query.compare("delivery.address =", address);
     query.compare("delivery.event_type =", filter.event_type.clone());
     query.compare("delivery.step =", filter.step.clone());
     query.compare("delivery.channel =", filter.channel.map(Channel::as_str));
