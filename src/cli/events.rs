@@ -44,6 +44,21 @@ struct List {
     /// The event type.
     #[arg(long = "type")]
     kind: Option<String>,
+    /// The id of the partner it is about.
+    #[arg(long)]
+    partner: Option<String>,
+    /// planned, or planning while a big audience is planned.
+    #[arg(long)]
+    state: Option<String>,
+    /// Only those that came again.
+    #[arg(long)]
+    repeated: bool,
+    /// Arrived at this time or later.
+    #[arg(long)]
+    since: Option<String>,
+    /// Arrived before this time.
+    #[arg(long)]
+    until: Option<String>,
     /// How many at most.
     #[arg(long, default_value_t = 50)]
     limit: u32,
@@ -65,11 +80,27 @@ impl Events {
 }
 
 impl List {
+    fn pairs(&self) -> Vec<(&'static str, String)> {
+        let limit = Some(self.limit.to_string());
+        let repeated = self.repeated.then(|| "true".to_owned());
+        let all = [
+            ("limit", &limit),
+            ("id", &self.id),
+            ("business_key", &self.business_key),
+            ("type", &self.kind),
+            ("partner", &self.partner),
+            ("state", &self.state),
+            ("repeated", &repeated),
+            ("since", &self.since),
+            ("until", &self.until),
+            ("after", &self.after),
+        ];
+        all.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))).collect()
+    }
+
     async fn run(self) -> Result<(), Failure> {
-        let Self { id, business_key, kind, limit, after, server } = self;
-        let mut query = vec![("limit", limit.to_string())];
-        let given = [("id", id), ("business_key", business_key), ("type", kind), ("after", after)];
-        query.extend(given.into_iter().filter_map(|(key, value)| Some((key, value?))));
+        let query = self.pairs();
+        let server = self.server;
         let answer = server.connect()?.get("/v1/events", &query).await?;
         let columns = [
             "loa_id",

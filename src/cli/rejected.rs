@@ -24,8 +24,17 @@ pub(super) struct Rejected {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List rejected events, the newest first.
-    #[command(after_help = "Example:\n  loa rejected list")]
+    #[command(after_help = "Example:\n  loa rejected list --reason schema")]
     List {
+        /// The sort of fault, such as `schema` or `unknown_type`.
+        #[arg(long)]
+        reason: Option<String>,
+        /// The event type, as far as it could be read.
+        #[arg(long = "type")]
+        kind: Option<String>,
+        /// The publisher's id, as far as it could be read.
+        #[arg(long)]
+        id: Option<String>,
         /// How many at most.
         #[arg(long, default_value_t = 50)]
         limit: u32,
@@ -75,9 +84,10 @@ enum Command {
 impl Rejected {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         match self.command {
-            Command::List { limit, after, server } => {
+            Command::List { reason, kind, id, limit, after, server } => {
                 let mut query = vec![("limit", limit.to_string())];
-                query.extend(after.map(|after| ("after", after)));
+                let given = [("reason", reason), ("type", kind), ("id", id), ("after", after)];
+                query.extend(given.into_iter().filter_map(|(key, value)| Some((key, value?))));
                 let answer = server.connect()?.get("/v1/rejected", &query).await?;
                 let columns = ["id", "at", "type", "reason", "pointer", "message"];
                 super::print_list(&server, &answer, "rejected", &columns);

@@ -1,7 +1,7 @@
 //! Finds the word that someone probably meant.
 
 /// What to do about a word that is none of `words`.
-pub(super) fn expected(found: &str, words: &[&str]) -> String {
+pub(crate) fn expected(found: &str, words: &[&str]) -> String {
     let list = words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
     match nearest(found, words) {
         Some(word) => format!("did you mean `{word}`? expected one of {list}"),

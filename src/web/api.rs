@@ -8,6 +8,7 @@ pub(super) mod events;
 pub(super) mod keys;
 pub(super) mod ledger;
 pub(super) mod providers;
+mod query;
 pub(super) mod rejected;
 pub(super) mod routes;
 mod shapes;
@@ -64,10 +65,12 @@ fn messages(routes: Routes) -> Routes {
         .get("/v1/events", Scope::EventsRead, events::list)
         .says("Lists events, the newest first", (200, shapes::EVENTS))
         .query::<events::ListQuery>()
+        .query::<PageQuery>()
         .get("/v1/events/{id}", Scope::EventsRead, events::show)
         .says("Shows an event, by Loa's id or the publisher's", (200, shapes::ONE_EVENT))
         .get("/v1/rejected", Scope::EventsRead, rejected::list)
         .says("Lists rejected events, the newest first", (200, shapes::REJECTIONS))
+        .query::<rejected::ListQuery>()
         .query::<PageQuery>()
         .get("/v1/rejected/{id}", Scope::EventsRead, rejected::show)
         .says("Shows a rejected event whole", (200, &shapes::REJECTED_WHOLE))

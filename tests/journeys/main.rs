@@ -23,6 +23,7 @@ mod inside;
 mod keys;
 mod kill;
 mod lanes;
+mod lists;
 mod openapi;
 mod orders;
 mod pages;

@@ -1,7 +1,5 @@
 //! Deliveries: found, counted, told of, repaired.
 
-use std::str::FromStr;
-
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use jiff::Timestamp;
@@ -10,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
 
+use super::query::{said, time, word};
 use super::{PageQuery, next};
 use crate::config::suggestion::unknown;
 use crate::model::address::{Address, Channel};
@@ -62,44 +61,33 @@ pub(in crate::web) struct FilterQuery {
 impl FilterQuery {
     /// The filter; texts that are empty filter nothing.
     pub(in crate::web) fn read(self) -> Result<DeliveryFilter, Problem> {
-        let some = |text: Option<String>| text.filter(|text| !text.is_empty());
-        let time = |name: &str, text: Option<String>| {
-            some(text).map(|text| Timestamp::from_str(&text)).transpose().map_err(|_| {
-                Problem::bad_request(name, "expected a time such as 2026-12-24T09:00:00Z")
-            })
-        };
         let mut states = Vec::new();
-        for word in some(self.state).iter().flat_map(|text| text.split(',')) {
-            let known = DeliveryState::from_word(word.trim());
-            states.push(known.ok_or_else(|| Problem::bad_request("?state", "no such state"))?);
+        for text in said(self.state).iter().flat_map(|text| text.split(',')) {
+            states.push(word("state", text.trim(), &DeliveryState::ALL, DeliveryState::as_str)?);
         }
-        let reason = some(self.reason)
-            .map(|word| Reason::from_word(&word).ok_or("no such reason"))
-            .transpose()
-            .map_err(|text| Problem::bad_request("?reason", text))?;
-        let channel = some(self.channel)
-            .map(|word| Channel::from_str(&word))
-            .transpose()
-            .map_err(|error| Problem::bad_request("?channel", error.to_string()))?;
-        let event = some(self.event);
+        let reason =
+            said(self.reason).map(|text| word("reason", &text, &Reason::ALL, Reason::as_str));
+        let channel =
+            said(self.channel).map(|text| word("channel", &text, &Channel::ALL, Channel::as_str));
+        let event = said(self.event);
         let loa_id = event.as_deref().and_then(|text| text.parse().ok());
         Ok(DeliveryFilter {
             event: loa_id,
             event_id: event.filter(|_| loa_id.is_none()),
-            business_key: some(self.business_key),
-            partner: some(self.partner),
-            contact: some(self.contact),
-            name: some(self.name),
-            address: some(self.address),
-            event_type: some(self.kind),
-            step: some(self.step),
-            channel,
-            provider: some(self.provider),
+            business_key: said(self.business_key),
+            partner: said(self.partner),
+            contact: said(self.contact),
+            name: said(self.name),
+            address: said(self.address),
+            event_type: said(self.kind),
+            step: said(self.step),
+            channel: channel.transpose()?,
+            provider: said(self.provider),
             states,
-            reason,
-            code: some(self.code),
-            since: time("?since", self.since)?,
-            until: time("?until", self.until)?,
+            reason: reason.transpose()?,
+            code: said(self.code),
+            since: time("since", self.since)?,
+            until: time("until", self.until)?,
         })
     }
 }
@@ -204,8 +192,7 @@ pub(in crate::web) struct RepairBody {
     action: String,
     /// Which deliveries.
     #[serde(default)]
-    #[schema(value_type = Vec<String>)]
-    ids: Vec<DeliveryId>,
+    ids: Vec<String>,
     /// Which more deliveries, of those in a state that the action is for; at least one field is
     /// needed.
     #[serde(default, deserialize_with = "known_fields")]
@@ -252,7 +239,7 @@ pub(in crate::web) async fn repair(
             return Err(Problem::bad_request("/action", text));
         }
     };
-    let mut ids = body.ids;
+    let mut ids = delivery_ids(&body.ids)?;
     let mut fitting = 0;
     if let Some(filter) = body.filter {
         let mut filter = filter.read()?;
@@ -283,6 +270,20 @@ pub(in crate::web) async fn repair(
     };
     let rows: Vec<Value> = ids.into_iter().zip(results).map(row).collect();
     Ok(Json(json!({ "moved": moved, "more": more, "results": rows })))
+}
+
+/// Reads the ids of a repair; of one that is none it says which.
+fn delivery_ids(texts: &[String]) -> Result<Vec<DeliveryId>, Problem> {
+    let read = |(index, text): (usize, &String)| {
+        text.parse().map_err(|_| {
+            let help = format!(
+                "`{text}` is not the id of a delivery; take `id` from a list of deliveries, or \
+                 filter by `event` or `business_key`"
+            );
+            Problem::bad_request(&format!("/ids/{index}"), help)
+        })
+    };
+    texts.iter().enumerate().map(read).collect()
 }
 
 /// How many of those that fit a filter one repair leaves for the next.

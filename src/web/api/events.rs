@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
+use super::query::{said, time, word};
 use super::{PageQuery, next};
 use crate::intake::split_batch;
 use crate::model::event::{Arrival, Properties, Rejection, Transport};
@@ -159,26 +160,48 @@ pub(in crate::web) struct ListQuery {
     /// An event type.
     #[serde(rename = "type")]
     kind: Option<String>,
-    /// How many rows at most: 50 if not given, 500 if more.
-    limit: Option<u32>,
-    /// `next` of the page before.
-    after: Option<String>,
+    /// The id of the partner it is about.
+    partner: Option<String>,
+    /// `planned`, or `planning` while a big audience is planned.
+    state: Option<String>,
+    /// `true`: only those that came again.
+    #[serde(default)]
+    repeated: bool,
+    /// Arrived at this time or later, such as `2026-12-24T09:00:00Z`.
+    since: Option<String>,
+    /// Arrived before this time.
+    until: Option<String>,
+}
+
+/// The states of an event, in the order in which it has them.
+const STATES: [&str; 2] = ["planning", "planned"];
+
+impl ListQuery {
+    /// The filter; texts that are empty filter nothing.
+    fn read(self) -> Result<EventFilter, Problem> {
+        let state = said(self.state).map(|text| word("state", &text, &STATES, |state| state));
+        Ok(EventFilter {
+            loa_id: None,
+            id: said(self.id),
+            business_key: said(self.business_key),
+            event_type: said(self.kind),
+            partner: said(self.partner),
+            state: state.transpose()?.map(str::to_owned),
+            repeated: self.repeated,
+            since: time("since", self.since)?,
+            until: time("until", self.until)?,
+        })
+    }
 }
 
 /// Events, the newest first.
 pub(in crate::web) async fn list(
     State(surroundings): State<Surroundings>,
     Query(query): Query<ListQuery>,
+    Query(page): Query<PageQuery>,
 ) -> Result<Json<Value>, Problem> {
-    let page = PageQuery { limit: query.limit, after: query.after };
-    let filter = EventFilter {
-        id: query.id,
-        business_key: query.business_key,
-        event_type: query.kind,
-        ..EventFilter::default()
-    };
     let limit = page.limit();
-    let events = surroundings.store.events(filter, page.cursor()?, limit).await?;
+    let events = surroundings.store.events(query.read()?, page.cursor()?, limit).await?;
     let is_full = events.len() == limit as usize;
     let next = events.last().and_then(|last| next(is_full, last.received_at, last.loa_id.0));
     Ok(Json(json!({ "events": events, "next": next })))

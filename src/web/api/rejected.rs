@@ -10,22 +10,51 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
+use super::query::{said, word};
 use super::{PageQuery, next};
 use crate::intake::mended;
-use crate::model::event::{Arrival, RejectedEvent, Transport};
+use crate::model::event::{Arrival, RejectReason, RejectedEvent, Transport};
 use crate::model::id::RejectedId;
 use crate::pipeline::{Answer, OnReject};
-use crate::store::RejectedLine;
+use crate::store::{RejectedFilter, RejectedLine};
 use crate::web::Surroundings;
 use crate::web::problem::{self, Problem};
+
+/// Which rejected events are wanted.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(in crate::web) struct ListQuery {
+    /// The sort of fault, such as `schema`.
+    reason: Option<String>,
+    /// An event type, as far as it could be read.
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    /// The publisher's id, as far as it could be read.
+    id: Option<String>,
+}
+
+impl ListQuery {
+    /// The filter; texts that are empty filter nothing.
+    fn read(self) -> Result<RejectedFilter, Problem> {
+        let reason = said(self.reason)
+            .map(|text| word("reason", &text, &RejectReason::ALL, RejectReason::as_str));
+        Ok(RejectedFilter {
+            reason: reason.transpose()?,
+            event_type: said(self.kind),
+            id: said(self.id),
+        })
+    }
+}
 
 /// Rejected events, the newest first.
 pub(in crate::web) async fn list(
     State(surroundings): State<Surroundings>,
+    Query(query): Query<ListQuery>,
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Value>, Problem> {
     let limit = page.limit();
-    let found = surroundings.store.rejected_events(page.cursor()?, limit).await?;
+    let store = &surroundings.store;
+    let found = store.find_rejected_events(query.read()?, page.cursor()?, limit).await?;
     let is_full = found.len() == limit as usize;
     let next = found.last().and_then(|last| next(is_full, last.at, last.id.0));
     let rows: Vec<Value> = found.iter().map(summary).collect();
