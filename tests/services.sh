@@ -174,8 +174,8 @@ rabbitmq4_build() {
   [ -n "${http_proxy:-}" ] || { eval "$(apt-config shell http_proxy Acquire::http::Proxy)"; export http_proxy; }
   # By https, the apt inside needs to know whom to trust.
   [ "${mirror#https:}" = "$mirror" ] || more=(--include=ca-certificates)
-  debootstrap --variant=minbase "${more[@]}" trixie "$root.part" "${mirror:-http://deb.debian.org/debian}" ||
-    return
+  # Without a mirror of this machine's own, debootstrap takes Debian's.
+  debootstrap --variant=minbase "${more[@]}" trixie "$root.part" ${mirror:+"$mirror"} || return
   printf '#!/bin/sh\nexit 101\n' >"$root.part/usr/sbin/policy-rc.d"
   chmod 755 "$root.part/usr/sbin/policy-rc.d"
   cp /etc/resolv.conf "$root.part/etc/resolv.conf"
