@@ -252,12 +252,6 @@ async fn complete(
 /// Events by their ids.
 pub(super) type Events = HashMap<EventId, Arc<EventFacts>>;
 
-/// The events of these rows, each read once.
-pub(super) async fn events_of(tx: &mut Tx<'_>, rows: &[DeliveryRow]) -> Result<Events, StoreError> {
-    let found = tx.query(&select_events(), &[event_ids(rows)]).await?;
-    read_events(&found)
-}
-
 pub(super) fn select_events() -> String {
     format!("SELECT {FACTS} FROM event WHERE id {{any_uuid $1}}")
 }

@@ -3,17 +3,17 @@
 //! Such an event leaves a marker: its type, business key and time. It cancels what events that are
 //! not later than it have waiting, and what such events plan when they come after it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use jiff::Timestamp;
 
 use crate::model::delivery::{Intent, Reason, State};
 use crate::model::event::Event;
-use crate::model::id::{DeliveryId, EventId, EventTypeName, StepName};
+use crate::model::id::{DeliveryId, EventTypeName, StepName};
 use crate::store::changes::{Changes, Told};
 use crate::store::engine::{Row, Tx, Value, Write};
 use crate::store::inbox::Fresh;
-use crate::store::rows::{DeliveryRow, EventFacts, FACTS, read_facts};
+use crate::store::rows::named_events;
 use crate::store::waiting::{intend, leave, lock_deliveries, read_ids};
 use crate::store::{Store, StoreError};
 
@@ -109,32 +109,17 @@ async fn cancel(
         ),
     ];
     tx.write_all(&writes).await?;
-    let facts = facts_of(tx, &found, changes.tells()).await?;
+    let events = named_events(tx, &found, changes.tells()).await?;
     for mut row in found {
         let delivery = &mut row.delivery;
         changes.moved(&delivery.event_type, delivery.state, State::Cancelled);
         (delivery.state, delivery.reason) = (State::Cancelled, Reason::Overtaken);
         delivery.version += 1;
-        let facts = facts.get(&delivery.event);
-        let correlation = facts.and_then(|facts| facts.correlation_id.as_deref());
-        changes.tell(&Told::of(delivery), facts.map(|facts| &facts.key), correlation);
+        let event = events.get(&delivery.event);
+        let correlation = event.and_then(|event| event.correlation.as_deref());
+        changes.tell(&Told::of(delivery), event.map(|event| &event.key), correlation);
     }
     Ok(())
-}
-
-/// The facts of the events of `rows`, if anybody is to be told.
-async fn facts_of(
-    tx: &mut Tx<'_>,
-    rows: &[DeliveryRow],
-    tells: bool,
-) -> Result<HashMap<EventId, EventFacts>, StoreError> {
-    let events: BTreeSet<EventId> = rows.iter().map(|row| row.delivery.event).collect();
-    if events.is_empty() || !tells {
-        return Ok(HashMap::new());
-    }
-    let sql = format!("SELECT {FACTS} FROM event WHERE id {{any_uuid $1}}");
-    let found = tx.query(&sql, &[Value::uuids(events.into_iter().map(|id| id.0))]).await?;
-    found.iter().map(|row| read_facts(row).map(|facts| (facts.id, facts))).collect()
 }
 
 /// The markers that may concern the deliveries of `fresh` events.

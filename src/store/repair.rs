@@ -7,11 +7,10 @@ use jiff::Timestamp;
 use crate::model::delivery::{Intent, Reason, State};
 use crate::model::id::DeliveryId;
 use crate::store::changes::{Changes, Told};
-use crate::store::claim::events_of;
 use crate::store::engine::{Tx, Value, Write};
 use crate::store::finish::call_fallbacks;
 use crate::store::gate::CHAINS;
-use crate::store::rows::DeliveryRow;
+use crate::store::rows::{DeliveryRow, named_events};
 use crate::store::waiting::{
     INSERT_WAITING, intend, leave, lock_deliveries, read_ids, waiting_params,
 };
@@ -283,10 +282,7 @@ async fn move_all(
     let now = tx.now();
     let mut changes = Changes::new(store, now);
     let rows: Vec<DeliveryRow> = moves.iter().map(|(row, _)| row.clone()).collect();
-    let events = match changes.tells() {
-        true => events_of(tx, &rows).await?,
-        false => Default::default(),
-    };
+    let events = named_events(tx, &rows, changes.tells()).await?;
     let mut params = Vec::with_capacity(moves.len());
     let (mut left, mut waiting) = (Vec::new(), Vec::new());
     let mut ended: Vec<DeliveryId> = Vec::new();
@@ -300,7 +296,7 @@ async fn move_all(
             version: delivery.version + 1,
             ..Told::of(delivery)
         };
-        let correlation = event.and_then(|event| event.correlation_id.as_deref());
+        let correlation = event.and_then(|event| event.correlation.as_deref());
         changes.tell(&told, event.map(|event| &event.key), correlation);
         if to.state.calls_fallback() {
             ended.push(delivery.id);

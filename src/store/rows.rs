@@ -1,5 +1,6 @@
 //! Deliveries and events as rows.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use serde_json::Value as Json;
@@ -12,7 +13,7 @@ use crate::model::fold::fold;
 use crate::model::id::{ContactId, DeliveryId, EventId, EventTypeName, PartnerId, ProviderName};
 use crate::model::window::Window;
 use crate::store::StoreError;
-use crate::store::engine::{Row, Value};
+use crate::store::engine::{Row, Tx, Value};
 
 /// The columns of a delivery, in the order in which [`read_delivery`] reads them.
 pub(super) const DELIVERY: &str = "delivery.id, delivery.event, delivery.event_type, \
@@ -171,6 +172,35 @@ pub(super) fn read_facts(row: &Row) -> Result<EventFacts, StoreError> {
         traceparent: row.opt_text(6)?,
         data: Arc::new(read_json(&row.text(7)?)?),
     })
+}
+
+/// What status events say of an event: its key, and what its publisher correlates by.
+pub(super) struct Named {
+    pub(super) key: EventKey,
+    pub(super) correlation: Option<String>,
+}
+
+/// What is said of events, by their ids.
+pub(super) type NamedEvents = HashMap<EventId, Named>;
+
+/// What is said of the events of these rows, if anybody is told; their data, which is most of them,
+/// stays unread.
+pub(super) async fn named_events(
+    tx: &mut Tx<'_>,
+    rows: &[DeliveryRow],
+    tells: bool,
+) -> Result<NamedEvents, StoreError> {
+    if rows.is_empty() || !tells {
+        return Ok(NamedEvents::new());
+    }
+    let ids: HashSet<uuid::Uuid> = rows.iter().map(|row| row.delivery.event.0).collect();
+    let sql = "SELECT id, source, external_id, correlation_id FROM event WHERE id {any_uuid $1}";
+    let found = tx.query(sql, &[Value::uuids(ids)]).await?;
+    let read = |row: &Row| {
+        let key = EventKey { source: row.text(1)?, id: row.text(2)? };
+        Ok((EventId(row.uuid(0)?), Named { key, correlation: row.opt_text(3)? }))
+    };
+    found.iter().map(read).collect()
 }
 
 /// The statement that writes one delivery, its parameters as [`delivery_params`] makes them.

@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use crate::model::delivery::{Delivery, Intent, Reason, State};
 use crate::model::event::EventKey;
-use crate::model::id::{DeliveryId, EventId, LeaseToken};
+use crate::model::id::{DeliveryId, LeaseToken};
 use crate::store::StoreError;
 use crate::store::claim::Claimed;
-use crate::store::engine::{Row, Tx, Value};
+use crate::store::engine::Tx;
 use crate::store::finish::Finish;
-use crate::store::rows::DeliveryRow;
+use crate::store::rows::{DeliveryRow, NamedEvents, named_events};
 use crate::store::waiting::{Claim, Claims, lock_deliveries};
 
 pub(super) fn is_of(claim: &Claim, finish: &Finish) -> bool {
@@ -50,7 +50,7 @@ impl<'a> Standing<'a> {
 pub(super) struct Others {
     rows: Vec<DeliveryRow>,
     claims: Claims,
-    events: HashMap<EventId, Named>,
+    events: NamedEvents,
 }
 
 impl Others {
@@ -68,10 +68,7 @@ impl Others {
             return Ok(Self { rows: Vec::new(), claims: Claims::new(), events: HashMap::new() });
         }
         let (rows, claims) = lock_deliveries(tx, lost).await?;
-        let events = match tells {
-            true => events_told_of(tx, &rows).await?,
-            false => HashMap::new(),
-        };
+        let events = named_events(tx, &rows, tells).await?;
         Ok(Self { rows, claims, events })
     }
 
@@ -85,25 +82,4 @@ impl Others {
         }
         standings
     }
-}
-
-/// What status events say of an event: its key, and what its publisher correlates by.
-struct Named {
-    key: EventKey,
-    correlation: Option<String>,
-}
-
-/// What is said of the events of these rows; their data, which is most of them, stays unread.
-async fn events_told_of(
-    tx: &mut Tx<'_>,
-    rows: &[DeliveryRow],
-) -> Result<HashMap<EventId, Named>, StoreError> {
-    let ids: HashSet<uuid::Uuid> = rows.iter().map(|row| row.delivery.event.0).collect();
-    let sql = "SELECT id, source, external_id, correlation_id FROM event WHERE id {any_uuid $1}";
-    let found = tx.query(sql, &[Value::uuids(ids)]).await?;
-    let read = |row: &Row| {
-        let key = EventKey { source: row.text(1)?, id: row.text(2)? };
-        Ok((EventId(row.uuid(0)?), Named { key, correlation: row.opt_text(3)? }))
-    };
-    found.iter().map(read).collect()
 }
