@@ -17,6 +17,7 @@ mod press;
 mod receivers;
 mod report;
 mod run;
+mod story;
 mod tally;
 mod work;
 

@@ -37,6 +37,8 @@ pub struct Proxy {
     /// The port of loopback that it listens on.
     pub port: u16,
     state: Arc<watch::Sender<State>>,
+    /// How many connections pass bytes on.
+    passing: Arc<watch::Sender<usize>>,
     tasks: Tasks,
 }
 
@@ -49,10 +51,12 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let state = Arc::new(watch::Sender::new(State { mode: Mode::Open, cuts: 0 }));
+        let passing = Arc::new(watch::Sender::new(0));
         let (switch, tasks) = (Arc::clone(&state), Tasks::new());
-        let gate = Gate { address, target, switch, carriers: tasks.clone() };
+        let (carriers, counted) = (tasks.clone(), Arc::clone(&passing));
+        let gate = Gate { address, target, switch, passing: counted, carriers };
         tasks.spawn(gate.keep(listener));
-        Ok(Self { port: address.port(), state, tasks })
+        Ok(Self { port: address.port(), state, passing, tasks })
     }
 
     /// Passes everything on again.
@@ -60,9 +64,11 @@ impl Proxy {
         self.state.send_modify(|state| state.mode = Mode::Open);
     }
 
-    /// Keeps connections and passes nothing on.
-    pub fn freeze(&self) {
+    /// Keeps connections and passes nothing on; returns once nothing comes through any more.
+    pub async fn freeze(&self) {
         self.state.send_modify(|state| state.mode = Mode::Frozen);
+        // The sender is this proxy's own, so that the wait ends only as it should.
+        self.passing.subscribe().wait_for(|passing| *passing == 0).await.ok();
     }
 
     /// Ends every connection; new ones are refused until [`Proxy::open`].
@@ -82,6 +88,7 @@ struct Gate {
     address: SocketAddr,
     target: String,
     switch: Arc<watch::Sender<State>>,
+    passing: Arc<watch::Sender<usize>>,
     carriers: Tasks,
 }
 
@@ -106,30 +113,105 @@ impl Gate {
             tokio::select! {
                 _ = state.changed() => {}
                 accepted = listener.accept() => if let Ok((client, _)) = accepted {
-                    self.carriers.spawn(carry(client, self.target.clone(), self.switch.subscribe()));
+                    let passing = Arc::clone(&self.passing);
+                    let carrier = Carrier { passing, state: self.switch.subscribe() };
+                    self.carriers.spawn(carrier.carry(client, self.target.clone()));
                 }
             }
         }
     }
 }
 
-async fn carry(mut client: TcpStream, target: String, mut state: watch::Receiver<State>) {
-    let born = *state.borrow_and_update();
-    // A service that is away shows as a connection that ends at once.
-    let Ok(mut server) = TcpStream::connect(&target).await else { return };
-    if client.set_nodelay(true).and_then(|()| server.set_nodelay(true)).is_err() {
-        return;
+/// What passes on the bytes of one connection.
+struct Carrier {
+    passing: Arc<watch::Sender<usize>>,
+    state: watch::Receiver<State>,
+}
+
+/// Counts a connection among those that pass bytes on, for as long as it lives.
+struct Passing<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Passing<'a> {
+    fn begin(passing: &'a watch::Sender<usize>) -> Self {
+        passing.send_modify(|count| *count += 1);
+        Self(passing)
     }
-    if born.mode == Mode::Open {
-        tokio::select! {
-            _ = state.changed() => {}
-            _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,
+}
+
+impl Drop for Passing<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Carrier {
+    async fn carry(mut self, mut client: TcpStream, target: String) {
+        let born = *self.state.borrow_and_update();
+        // A service that is away shows as a connection that ends at once.
+        let Ok(mut server) = TcpStream::connect(&target).await else { return };
+        if client.set_nodelay(true).and_then(|()| server.set_nodelay(true)).is_err() {
+            return;
+        }
+        if self.pass_while_open(&mut client, &mut server).await {
+            return;
+        }
+        // What was under way when it froze is lost, so it goes on only to be cut.
+        while *self.state.borrow_and_update() == (State { mode: Mode::Frozen, ..born }) {
+            if self.state.changed().await.is_err() {
+                return;
+            }
         }
     }
-    // What was under way when it froze is lost, so it goes on only to be cut.
-    while *state.borrow_and_update() == (State { mode: Mode::Frozen, ..born }) {
-        if state.changed().await.is_err() {
-            return;
+
+    /// Passes bytes on until the way changes; whether the connection ended before that.
+    async fn pass_while_open(&mut self, client: &mut TcpStream, server: &mut TcpStream) -> bool {
+        // Counted before it looks, so that whoever freezes the way either is seen or waits for it.
+        let passing = Passing::begin(&self.passing);
+        if self.state.borrow_and_update().mode != Mode::Open {
+            return false;
+        }
+        let has_ended = tokio::select! {
+            biased;
+            _ = self.state.changed() => false,
+            _ = tokio::io::copy_bidirectional(client, server) => true,
+        };
+        drop(passing);
+        has_ended
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_sent_after_a_way_froze_never_arrives() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = listener.local_addr().unwrap().to_string();
+        let way = Proxy::open_way(target).await.unwrap();
+
+        for _ in 0..200 {
+            let mut client = TcpStream::connect(("127.0.0.1", way.port)).await.unwrap();
+            client.set_nodelay(true).unwrap();
+            let (mut server, _) = listener.accept().await.unwrap();
+            client.write_all(b"before").await.unwrap();
+            let mut first = [0; 6];
+            server.read_exact(&mut first).await.unwrap();
+
+            // The connection passes bytes on at the very moment.
+            client.write_all(b"meanwhile").await.unwrap();
+            way.freeze().await;
+            client.write_all(b"after").await.unwrap();
+            way.close();
+            way.open();
+
+            let mut rest = Vec::new();
+            // A cut connection may end with an error; what came before it is what counts.
+            server.read_to_end(&mut rest).await.ok();
+            let text = String::from_utf8_lossy(&rest);
+            assert!(!text.contains("after"), "{text}");
         }
     }
 }

@@ -39,7 +39,7 @@ async fn disturb(store: &str) {
     proxy.open();
     rabbit.publish_events(&events[40..60]).await;
     loa.ready().await;
-    proxy.freeze();
+    proxy.freeze().await;
     rabbit.publish_events(&events[60..80]).await;
     loa.unready().await;
     proxy.open();

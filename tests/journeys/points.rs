@@ -38,7 +38,7 @@ impl House {
         let url = gateway.url("");
         let target = url.trim_start_matches("http://").trim_end_matches('/').to_owned();
         let way = Proxy::open_way(target).await.unwrap();
-        way.freeze();
+        way.freeze().await;
         let away = format!("http://127.0.0.1:{}/hook", way.port);
         let settings = self.settings.replace(&gateway.url("/hook"), &away);
         (Running::start(&self.folder, &settings).await, way)

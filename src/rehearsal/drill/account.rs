@@ -23,6 +23,13 @@ pub(super) struct Entry {
     pub(super) reason: Reason,
 }
 
+impl Entry {
+    /// Whether its event type holds what has an unknown outcome.
+    fn is_held_when_unknown(&self) -> bool {
+        self.number.map(Sort::of) == Some(Sort::Hold)
+    }
+}
+
 impl From<&Delivery> for Entry {
     fn from(delivery: &Delivery) -> Self {
         let provider = delivery.provider.as_ref().map(ToString::to_string);
@@ -56,14 +63,25 @@ pub(super) struct Account {
     pub(super) lost: Vec<String>,
     /// Messages that came once more, by what had kept Loa from knowing that they came before.
     pub(super) duplicates: BTreeMap<&'static str, u64>,
-    /// How often each delivery was taken that was taken more than once.
-    pub(super) repeated: BTreeMap<DeliveryId, u64>,
+    /// What was taken more than once.
+    pub(super) repeated: BTreeMap<DeliveryId, Repeated>,
     /// Messages that no delivery explains.
     pub(super) orphans: Vec<String>,
     /// Whatever else must not be.
     pub(super) broken: Vec<String>,
     /// How many deliveries were in flight, over all faults: the bound on duplicates.
     pub(super) in_flight: u64,
+}
+
+/// A delivery that was taken more than once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Repeated {
+    /// The provider that it went to.
+    pub(super) provider: String,
+    /// Each time that it came.
+    pub(super) taken: Vec<Taken>,
+    /// Whether a fault explains every repetition, and none was promised not to be.
+    pub(super) is_explained: bool,
 }
 
 /// How much later than a fault a receiver may read what was on its way when the fault struck.
@@ -122,7 +140,7 @@ impl Account {
     /// Asks of one delivery whether it stands where it may stand.
     fn judge(&mut self, entry: &Entry, taken: &[Taken], evidence: &Evidence<'_>) {
         let (id, state) = (entry.id, entry.state.as_str());
-        let may_be_held = entry.number.map(Sort::of) == Some(Sort::Hold);
+        let may_be_held = entry.is_held_when_unknown();
         let is_refused = evidence.book.refused.contains(&mark_of(entry));
         match entry.state {
             State::Sent if taken.is_empty() => {
@@ -144,20 +162,30 @@ impl Account {
             }
         }
         if taken.len() > 1 {
-            self.repeated.insert(id, taken.len() as u64);
-            if may_be_held {
-                let text = format!("delivery {id}: repeated, although an unknown outcome holds it");
-                self.broken.push(text);
-            }
+            self.judge_repeated(entry, taken, evidence);
+        }
+    }
+
+    /// Asks of one delivery why it came again.
+    fn judge_repeated(&mut self, entry: &Entry, taken: &[Taken], evidence: &Evidence<'_>) {
+        let id = entry.id;
+        let mut is_explained = true;
+        if entry.is_held_when_unknown() {
+            is_explained = false;
+            let text = format!("delivery {id}: repeated, although an unknown outcome holds it");
+            self.broken.push(text);
         }
         for pair in taken.windows(2) {
             let [before, after] = pair else { continue };
             let cause = cause(id, (before, after), evidence.struck);
             *self.duplicates.entry(cause).or_default() += 1;
             if cause == UNEXPLAINED {
+                is_explained = false;
                 self.broken.push(format!("delivery {id}: repeated for no reason of ours"));
             }
         }
+        let (provider, taken) = (entry.provider.clone(), taken.to_vec());
+        self.repeated.insert(id, Repeated { provider, taken, is_explained });
     }
 
     fn count_in_flight(&mut self, evidence: &Evidence<'_>) {

@@ -21,6 +21,8 @@ use crate::store::Onlooker;
 
 /// How long what was under way in the database when a process stopped may take to end.
 const SETTLE: Duration = Duration::from_millis(100);
+/// How often it is looked at what a worker does while it ends.
+const GLANCE: Duration = Duration::from_millis(20);
 /// How far a clock jumps, in seconds.
 const HOUR: i64 = 3600;
 /// How many events come again at once.
@@ -149,13 +151,21 @@ impl Attack<'_> {
         self.crew.signal(worker, "CONT").await
     }
 
+    /// Until it has ended it claims and sends, and what it stops waiting for is unknown: it is looked
+    /// at all the time.
     async fn terminate(&self, worker: usize, struck: &mut Struck) -> Result<(), DrillError> {
         let run = self.crew.door(worker).and_then(|door| door.run);
         self.crew.signal(worker, "TERM").await?;
-        self.look_at(run, struck).await?;
-        tokio::time::sleep(SETTLE).await;
-        self.look_at(run, struck).await?;
-        if !self.crew.ended(worker).await? {
+        let ended = self.crew.ended(worker);
+        tokio::pin!(ended);
+        let has_ended_well = loop {
+            self.look_at(run, struck).await?;
+            tokio::select! {
+                ended = &mut ended => break ended?,
+                () = tokio::time::sleep(GLANCE) => {}
+            }
+        };
+        if !has_ended_well {
             struck.broke = Some("a worker did not end well after SIGTERM".to_owned());
         }
         self.look_at(run, struck).await?;
@@ -164,8 +174,8 @@ impl Attack<'_> {
 
     /// Nothing comes through any more when it is looked at what is in flight.
     async fn close(&self, lasts: Duration, struck: &mut Struck) -> Result<(), DrillError> {
-        self.receivers.http.freeze();
-        self.receivers.smtp.freeze();
+        self.receivers.http.freeze().await;
+        self.receivers.smtp.freeze().await;
         self.look(None, struck).await?;
         self.receivers.close();
         tokio::time::sleep(lasts).await;
@@ -242,7 +252,7 @@ async fn cut(proxy: Option<&Proxy>, lasts: Duration) {
 
 async fn silence(proxy: Option<&Proxy>, lasts: Duration) {
     let Some(proxy) = proxy else { return };
-    proxy.freeze();
+    proxy.freeze().await;
     tokio::time::sleep(lasts).await;
     proxy.close();
     proxy.open();

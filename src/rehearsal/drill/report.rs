@@ -29,10 +29,14 @@ pub struct Report {
     pub(super) took: Duration,
     /// Promises that were broken, beside what the account names.
     pub(super) broken: Vec<String>,
+    /// What is known of the deliveries that broke a promise by coming again.
+    pub(super) stories: Vec<String>,
 }
 
 /// The most deliveries and events that are named to people, of each sort.
 const NAMED: usize = 20;
+/// The most deliveries whose stories are told to people.
+const TOLD: usize = 5;
 
 impl Report {
     /// Every promise that was broken, in a sentence with the delivery or event.
@@ -90,7 +94,7 @@ impl Report {
             "orphans": account.orphans.len(), "faults": faults.collect::<Vec<_>>(),
             "kills_and_cuts": self.kills_and_cuts(), "ledger": self.ledger, "audit": self.audit,
             "drain_seconds": self.drained.map(|time| time.as_secs_f64()),
-            "took_seconds": self.took.as_secs_f64(),
+            "took_seconds": self.took.as_secs_f64(), "stories": self.stories,
         })
     }
 
@@ -163,6 +167,7 @@ impl Report {
         if broken.len() > NAMED {
             lines.push(format!("  … and {} more; --output json names all", broken.len() - NAMED));
         }
+        lines.extend(self.stories.iter().take(TOLD).map(|story| format!("  {story}")));
         lines
     }
 }

@@ -8,10 +8,11 @@ use super::account::{Account, Entry, Evidence};
 use super::attack::{Attack, Struck};
 use super::fault::{self, Kind};
 use super::report::Report;
+use super::story::Story;
 use super::{Drill, DrillError, Extent, Progress, clear, open, work};
 use crate::broker::Playground;
 use crate::config::RabbitSettings;
-use crate::model::outcome::VerdictClass;
+use crate::model::outcome::{Attempt, VerdictClass};
 use crate::store::{Cursor, DeliveryFilter, Store, StoreError};
 
 /// No fault waits longer than this for what goes on beside it.
@@ -153,7 +154,7 @@ impl Run<'_> {
         let accepted = self.attack.press.taken();
         let (entries, struck) = (&entries, self.struck.as_slice());
         let account = Account::of(&Evidence { accepted, entries, book: &book, struck });
-        self.look_for_unknown_attempts(&store, &account).await?;
+        let stories = self.look_for_unknown_attempts(&store, &account).await?;
         let rejected = self.attack.press.rejected();
         self.broken.extend(rejected.iter().map(|text| format!("rejected: {text}")));
         if ledger.events.rejected != 0 {
@@ -173,27 +174,45 @@ impl Run<'_> {
             drained,
             took: self.attack.clock.monotonic().saturating_sub(self.began),
             broken: std::mem::take(&mut self.broken),
+            stories,
         })
     }
 
-    /// Each repetition must be on record as an attempt of which nobody knew what came of it.
+    /// Each repetition must be on record as an attempt of which nobody knew what came of it; the
+    /// stories of those that broke a promise by coming again.
     async fn look_for_unknown_attempts(
         &mut self,
         store: &Store,
         account: &Account,
-    ) -> Result<(), DrillError> {
-        for (id, taken) in &account.repeated {
-            let story = store.find_delivery(*id).await?;
-            let attempts = story.map(|story| story.attempts).unwrap_or_default();
-            let unknown =
-                attempts.iter().filter(|attempt| attempt.class == VerdictClass::Unknown).count();
-            if (unknown as u64) < taken - 1 {
+    ) -> Result<Vec<String>, DrillError> {
+        let zero = self.attack.clock.now() - self.attack.clock.monotonic();
+        let mut stories = Vec::new();
+        for (id, repeated) in &account.repeated {
+            let Some(found) = store.find_delivery(*id).await? else { continue };
+            let unknown = |attempt: &&Attempt| attempt.class == VerdictClass::Unknown;
+            let unknown = found.attempts.iter().filter(unknown).count();
+            let taken = repeated.taken.len();
+            let is_on_record = unknown + 1 >= taken;
+            if !is_on_record {
                 self.broken.push(format!(
                     "delivery {id}: came {taken} times, with {unknown} attempts unknown"
                 ));
             }
+            if repeated.is_explained && is_on_record {
+                continue;
+            }
+            let story = Story {
+                id: *id,
+                provider: &repeated.provider,
+                taken: &repeated.taken,
+                attempts: &found.attempts,
+                struck: &self.struck,
+                zero,
+                began: self.began,
+            };
+            stories.push(story.tell());
         }
-        Ok(())
+        Ok(stories)
     }
 }
 
