@@ -311,9 +311,9 @@ fn provider(
     Some((name, settings))
 }
 
-/// What one second of the rate allows.
+/// What a tenth of a second of the rate allows: no second has many more calls than the rate.
 fn default_burst(rate: Option<f64>) -> u32 {
-    let rate = rate.unwrap_or(1.0).ceil().clamp(1.0, 1_000_000.0);
+    let rate = (rate.unwrap_or(1.0) / 10.0).ceil().clamp(1.0, 1_000_000.0);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,

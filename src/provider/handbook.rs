@@ -18,9 +18,9 @@ labelled message by it and shows what was answered.
 kind = \"smtp\"
 concurrency = 8          # calls at once
 rate = \"14/s\"            # calls over all processes
-burst = 14               # calls at once after a pause, within the rate
+burst = 2                # calls at once after a pause, within the rate; a tenth of it if not given
 timeout = \"30s\"          # of one call
-breaker.open_for = \"1 min\"
+breaker.open_for = \"1 min\" # without calls after failures; twice as long if a probe fails
 ```
 
 Any value may come from the environment (`LOA__PROVIDERS__NAME__KEY`) and any text from a file

@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use crate::config::BreakerSettings;
 use crate::model::outcome::{Obstacle, Verdict};
 
-/// How long it stays open at most, however often probes fail.
-const LONGEST_PAUSE: Duration = Duration::from_mins(10);
+/// How many times the first pause it stays open at most, however often probes fail: what is new waits no
+/// longer than this after the provider came back. A probe costs one call.
+const LONGEST_PAUSE: u32 = 2;
 
 /// What the breaker thinks of its provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +133,7 @@ impl Breaker {
         let jitter = 0.5 + random.clamp(0.0, 1.0) / 2.0;
         self.close_for(self.pause.mul_f64(jitter), now);
         self.state = BreakerState::Open;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        self.pause = self.settings.open_for * LONGEST_PAUSE;
         self.answers.clear();
     }
 
@@ -210,6 +211,20 @@ mod tests {
 
         assert_eq!(breaker.allowance(at(44)), 0);
         assert_eq!(breaker.allowance(at(45)), 1);
+    }
+
+    #[test]
+    fn a_provider_that_was_away_for_long_is_asked_as_often_as_one_that_was_not() {
+        let mut breaker = opened();
+        let mut now = 15;
+        for _ in 0..20 {
+            assert_eq!(breaker.allowance(at(now)), 1);
+            breaker.learn(&Verdict::Unknown, at(now), 1.0);
+            now += 30;
+        }
+
+        assert_eq!(breaker.allowance(at(now - 1)), 0);
+        assert_eq!(breaker.allowance(at(now)), 1);
     }
 
     #[test]
