@@ -1,7 +1,8 @@
 //! Starts, counts and stops everything that runs in the background.
 //!
 //! A stop has two steps. *Soft*: take no new work, finish what is in flight. *Hard*: the grace is
-//! over, drop what you hold.
+//! over, drop what you hold. What tells of the work of others hears of the soft stop *last*, once they
+//! have ended.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -17,7 +18,9 @@ use tracing::error;
 #[derive(Clone, Debug, Default)]
 pub struct Tasks {
     tracker: TaskTracker,
+    last_tracker: TaskTracker,
     soft: CancellationToken,
+    last: CancellationToken,
     hard: CancellationToken,
     broken: CancellationToken,
 }
@@ -36,8 +39,23 @@ impl Tasks {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        self.spawn_in(&self.tracker, task);
+    }
+
+    /// The same for a task that goes on until all those of [`Tasks::spawn`] have ended.
+    pub fn spawn_last<F>(&self, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.spawn_in(&self.last_tracker, task);
+    }
+
+    fn spawn_in<F>(&self, tracker: &TaskTracker, task: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let (hard, broken) = (self.hard.clone(), self.broken.clone());
-        self.tracker.spawn(async move {
+        tracker.spawn(async move {
             tokio::select! {
                 biased;
                 ended = AssertUnwindSafe(task).catch_unwind() => {
@@ -61,6 +79,11 @@ impl Tasks {
         &self.soft
     }
 
+    /// The signal that a stop was asked for and all tasks but the last ones have ended.
+    pub fn last(&self) -> &CancellationToken {
+        &self.last
+    }
+
     /// The signal that the grace period is over.
     pub fn hard(&self) -> &CancellationToken {
         &self.hard
@@ -71,20 +94,27 @@ impl Tasks {
         self.soft.is_cancelled()
     }
 
-    /// Asks every task to finish, waits for them up to `grace`, then drops the rest; the hard signal
-    /// ends the wait early.
+    /// Asks every task to finish, the last ones after the others, waits for them up to `grace`, then
+    /// drops the rest; the hard signal ends the wait early.
     ///
     /// Returns whether all of them finished by themselves.
     pub async fn stop(&self, grace: Duration) -> bool {
         self.soft.cancel();
         self.tracker.close();
-        let waited = tokio::time::timeout(grace, self.tracker.wait()).await;
+        self.last_tracker.close();
+        let waited = tokio::time::timeout(grace, self.all_ended()).await;
         let finished = waited.is_ok() && !self.hard.is_cancelled();
         self.hard.cancel();
         if !finished {
-            self.tracker.wait().await;
+            self.all_ended().await;
         }
         finished
+    }
+
+    async fn all_ended(&self) {
+        self.tracker.wait().await;
+        self.last.cancel();
+        self.last_tracker.wait().await;
     }
 }
 
@@ -186,5 +216,25 @@ mod tests {
         let finished = tasks.stop(Duration::from_secs(10)).await;
 
         assert!(finished);
+    }
+
+    #[tokio::test]
+    async fn a_last_task_hears_of_the_stop_once_the_others_have_ended() {
+        let (tasks, (done, mut seen)) = (Tasks::new(), tokio::sync::mpsc::unbounded_channel());
+        let (soft, last, others) = (tasks.soft().clone(), tasks.last().clone(), done.clone());
+        tasks.spawn(async move {
+            soft.cancelled().await;
+            tokio::task::yield_now().await;
+            others.send("others").unwrap();
+        });
+        tasks.spawn_last(async move {
+            last.cancelled().await;
+            done.send("last").unwrap();
+        });
+
+        let finished = tasks.stop(Duration::from_secs(10)).await;
+
+        assert!(finished);
+        assert_eq!((seen.recv().await, seen.recv().await), (Some("others"), Some("last")));
     }
 }

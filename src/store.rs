@@ -36,6 +36,7 @@ mod pages;
 mod rejected;
 mod repair;
 mod replicas;
+mod room;
 mod rows;
 mod sandbox;
 mod search;
@@ -72,7 +73,7 @@ pub use onlooker::Onlooker;
 pub use outbox::{Bundle, Taken};
 pub use pages::Page;
 pub use rejected::RejectedLine;
-pub use repair::{Repair, Repaired};
+pub use repair::{Repair, Repaired, TakenOver};
 pub use rows::EventFacts;
 pub use sandbox::{Captured, Mailbox};
 pub use search::{Cursor, DeliveryFilter, DeliveryStory, Dimension};
@@ -132,6 +133,7 @@ pub struct Store {
     faults: faults::Faults,
     /// Where it is, for people.
     place: Arc<str>,
+    room: Arc<room::Room>,
 }
 
 enum Engine {
@@ -174,6 +176,7 @@ impl Store {
             #[cfg(test)]
             faults: faults::Faults::default(),
             place,
+            room: Arc::default(),
         })
     }
 
@@ -213,10 +216,12 @@ impl Store {
             + Sync
             + 'static,
     {
-        match &*self.engine {
+        let done = match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.writer.write(work).await,
             Engine::Postgres(postgres) => postgres.write(work).await,
-        }
+        };
+        self.note_room(&done);
+        done
     }
 
     /// Runs `work` on a snapshot.

@@ -28,7 +28,7 @@ const WINDOW: usize = 512;
 const CONFIRM: Duration = Duration::from_secs(15);
 /// How many callers may wait for their turn.
 const CALLERS: usize = 16;
-/// After a stop is asked for, publishing goes on until nobody has published for so long.
+/// Once all others have stopped, publishing goes on until nobody has published for so long.
 const LINGER: Duration = Duration::from_secs(1);
 
 const STOPPED: &str = "publishing to RabbitMQ has stopped";
@@ -58,7 +58,7 @@ impl Publisher {
         let (sender, jobs) = mpsc::channel(CALLERS);
         let board = Board::new(telemetry::Link::Publish, Arc::clone(&parts.metrics));
         let state = board.watch();
-        parts.tasks.spawn(Supervisor { parts: parts.clone(), board, jobs }.run());
+        parts.tasks.spawn_last(Supervisor { parts: parts.clone(), board, jobs }.run());
         let status_exchange = parts.settings.status_exchange.clone();
         Self { jobs: sender, status_exchange, unheard: Arc::default(), state }
     }
@@ -138,7 +138,7 @@ enum End {
 
 impl Supervisor {
     async fn run(mut self) {
-        let stop = self.parts.tasks.soft().clone();
+        let stop = self.parts.tasks.last().clone();
         let mut backoff = Backoff::default();
         loop {
             let began = Instant::now();
@@ -229,7 +229,7 @@ impl Supervisor {
                     blocked = None;
                 }
                 News::Blocked(fault) => {
-                    self.board.show(BrokerState::Impaired(fault.clone()));
+                    self.board.show(BrokerState::Blocked(fault.clone()));
                     blocked = Some(fault);
                 }
             }

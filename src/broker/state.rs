@@ -14,6 +14,8 @@ pub enum BrokerState {
     Connected,
     /// It works, but something is missing; the sentence says what and what to do.
     Impaired(String),
+    /// It stands, but nothing gets through; the sentence says why.
+    Blocked(String),
     /// It does not work; the sentence says why.
     Down(String),
     /// It was ended on purpose.
@@ -29,7 +31,7 @@ impl BrokerState {
     /// What is wrong, in a sentence without a full stop.
     pub fn fault(&self) -> Option<&str> {
         match self {
-            Self::Impaired(fault) | Self::Down(fault) => Some(fault),
+            Self::Impaired(fault) | Self::Blocked(fault) | Self::Down(fault) => Some(fault),
             Self::Connecting => Some("RabbitMQ is not connected yet"),
             Self::Connected | Self::Stopped => None,
         }
@@ -72,6 +74,7 @@ impl Board {
             BrokerState::Connecting => {}
             BrokerState::Connected => info!("{what}"),
             BrokerState::Impaired(fault) => warn!(error = fault, "{what}, but: {fault}"),
+            BrokerState::Blocked(fault) => warn!(error = fault, "{what} stands still: {fault}"),
             BrokerState::Down(fault) => warn!(error = fault, "not {what}: {fault}; trying again"),
             BrokerState::Stopped => info!("stopped {what}"),
         }

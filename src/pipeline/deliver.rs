@@ -22,7 +22,7 @@ use crate::pipeline::term::Term;
 use crate::record::{self, Recorder, Tried};
 use crate::render::Rendered;
 use crate::send::Slot;
-use crate::store::{Claimed, Finish, Store};
+use crate::store::{Claimed, Finish, Store, TakenOver};
 use crate::telemetry::{Metrics, trace_id};
 
 /// Delivers what is claimed, each delivery in a task of its own.
@@ -198,7 +198,7 @@ impl Inner {
         if !self.still_holds(claimed) {
             return Err(given_back(delivery));
         }
-        self.take_over(delivery).await?;
+        self.take_over(claimed).await?;
         if self.tasks.is_stopping() {
             return Err(given_back(delivery));
         }
@@ -293,12 +293,17 @@ impl Inner {
 
     /// A fallback whose time has come replaces the channels before it, unless one of them was sent
     /// meanwhile. Without the store's word nothing is sent: both might be.
-    async fn take_over(&self, delivery: &Delivery) -> Result<(), Settlement> {
+    async fn take_over(&self, claimed: &Claimed) -> Result<(), Settlement> {
+        let delivery = &claimed.delivery;
         let Some(before) = delivery.after else { return Ok(()) };
         let id = delivery.id;
-        match self.store.take_over_from(before).await {
-            Ok(true) => Ok(()),
-            Ok(false) => {
+        match self.store.take_over_from(before, lease(claimed)).await {
+            Ok(TakenOver::Done) => Ok(()),
+            Ok(TakenOver::Lost) => {
+                warn!(delivery.id = %id, "gave delivery {id} up: another one has claimed it");
+                Err(given_back(delivery))
+            }
+            Ok(TakenOver::NotNeeded) => {
                 let (state, reason) = (State::Cancelled, Reason::FallbackNotNeeded);
                 Err(Settlement::uncounted(state, reason, delivery.due_at))
             }

@@ -47,6 +47,7 @@ impl Figures {
         let backlog = self.store.backlog().await?;
         let now = self.clock.now();
         self.metrics.show_overdue(backlog.overdue);
+        self.metrics.show_outbox(backlog.outbox);
         for lane in Lane::ALL {
             let oldest = backlog.oldest_due.get(lane.as_str());
             let age = oldest.map_or(Duration::ZERO, |due| now.duration_since(*due).unsigned_abs());

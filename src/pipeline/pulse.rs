@@ -1,6 +1,7 @@
 //! Says that this process lives, and splits the rates of providers among those that do.
 //!
-//! Beside the sweep and not in it: however long the sweep takes, a process that lives says so in time.
+//! Beside the sweep and not in it: however long the sweep takes, a process that lives says so in time,
+//! and does so until it has ended.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ pub(super) fn start(pipeline: &Pipeline, parts: &Parts) {
         tasks: parts.tasks.clone(),
         metrics: Arc::clone(&parts.metrics),
     };
-    parts.tasks.spawn(pulse.run());
+    parts.tasks.spawn_last(pulse.run());
 }
 
 struct Pulse {
@@ -54,7 +55,7 @@ impl Pulse {
                 Err(_) => {}
             }
             tokio::select! {
-                () = self.tasks.soft().cancelled() => return,
+                () = self.tasks.last().cancelled() => return,
                 () = self.clock.sleep(BEAT) => {}
             }
         }

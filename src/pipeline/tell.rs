@@ -28,10 +28,10 @@ const ADOPT: Duration = Duration::from_secs(5);
 /// How long to wait after the broker or the store failed.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// Publishes until the soft stop, and then what is left.
+/// Publishes until all others have stopped, and then what is left.
 pub(super) fn start(store: Store, publisher: Publisher, metrics: Arc<Metrics>, tasks: &Tasks) {
     let teller = Teller { store, publisher, metrics, tasks: tasks.clone() };
-    tasks.spawn(teller.run());
+    tasks.spawn_last(teller.run());
 }
 
 struct Teller {
@@ -43,13 +43,17 @@ struct Teller {
 
 impl Teller {
     async fn run(self) {
-        let soft = self.tasks.soft();
+        let last = self.tasks.last();
         let mut said: Option<String> = None;
         let mut adopts_at = Instant::now();
         let mut idle = GATHER;
         // Said before anything is published, so that nobody takes this process for dead meanwhile. If it
         // cannot be said, nothing can be read either; the pulse goes on saying it.
         self.store.beat().await.ok();
+        // This version may read what another could not.
+        if let Err(error) = self.store.take_back_unreadable().await {
+            say_once(&mut said, &error.to_string());
+        }
         loop {
             if adopts_at <= Instant::now() {
                 adopts_at = Instant::now() + ADOPT;
@@ -57,8 +61,10 @@ impl Teller {
                     say_once(&mut said, &error.to_string());
                 }
             }
+            // What a walk finds that began before nobody wrote any more is not all.
+            let is_last = last.is_cancelled();
             let found = self.walk().await;
-            if soft.is_cancelled() && !matches!(found, Ok(Found::Something)) {
+            if is_last && !matches!(found, Ok(Found::Something)) {
                 return;
             }
             match found {
@@ -74,7 +80,7 @@ impl Teller {
                     say_once(&mut said, &text);
                     tokio::select! {
                         () = tokio::time::sleep(WAIT) => {}
-                        () = soft.cancelled() => {}
+                        () = last.cancelled() => {}
                     }
                 }
             }
@@ -84,15 +90,15 @@ impl Teller {
     /// Leaves the outbox alone for so long, or until shortly after something announced itself; returns
     /// for how long it was meant to be.
     async fn rest(&self, idle: Duration) -> Duration {
-        let soft = self.tasks.soft();
+        let last = self.tasks.last();
         tokio::select! {
             () = tokio::time::sleep(idle) => return idle,
             () = self.store.outbox_fills() => {}
-            () = soft.cancelled() => return GATHER,
+            () = last.cancelled() => return GATHER,
         }
         tokio::select! {
             () = tokio::time::sleep(GATHER) => {}
-            () = soft.cancelled() => {}
+            () = last.cancelled() => {}
         }
         GATHER
     }
@@ -111,6 +117,9 @@ impl Teller {
                     Ok(taken) => {
                         is_at_end = taken.is_all;
                         after = taken.bundles.last().map(|bundle| bundle.id).or(after);
+                        if taken.unreadable > 0 {
+                            self.metrics.count_status_events("unreadable", taken.unreadable);
+                        }
                         if !taken.bundles.is_empty() {
                             found = Found::Something;
                             rounds.push(self.publish(taken.bundles));

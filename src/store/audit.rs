@@ -37,6 +37,7 @@ async fn audit(tx: &mut Tx<'_>) -> Result<Vec<Discrepancy>, StoreError> {
     let mut found = Counters::new();
     find_deliveries(tx, &mut found).await?;
     find_stranded(tx, &mut found).await?;
+    find_unnoted(tx, &mut found).await?;
     find_events(tx, &mut found).await?;
     find_rejected(tx, &mut found).await?;
     add_forgotten(&counted, &mut found);
@@ -63,6 +64,33 @@ async fn find_deliveries(tx: &mut Tx<'_>, found: &mut Counters) -> Result<(), St
         let (event_type, state, count) = (row.text(0)?, row.text(1)?, row.int(2)?);
         *found.entry((event_type.clone(), format!("delivery.{state}"))).or_default() += count;
         *found.entry((event_type, "delivery.planned".to_owned())).or_default() += count;
+    }
+    Ok(())
+}
+
+/// What sets a delivery apart from nearly all others, so that it stands in `notable`.
+const NOTABLE: &str = "(delivery.state NOT IN ('waiting', 'sent', 'delivered') \
+    OR delivery.reason NOT IN ('scheduled', 'accepted') \
+    OR COALESCE(delivery.last_code, '250') NOT IN ('200', '202', '250'))";
+
+/// Deliveries that a search would miss, or find by what they are not; there must be none.
+async fn find_unnoted(tx: &mut Tx<'_>, found: &mut Counters) -> Result<(), StoreError> {
+    let unnoted = format!(
+        "SELECT delivery.event_type, COUNT(*) FROM delivery WHERE {NOTABLE} AND NOT EXISTS \
+         (SELECT 1 FROM notable WHERE notable.delivery = delivery.id \
+         AND notable.created_at = delivery.created_at AND notable.state = delivery.state \
+         AND notable.reason = delivery.reason \
+         AND COALESCE(notable.code, '') = COALESCE(delivery.last_code, '')) \
+         GROUP BY delivery.event_type"
+    );
+    let misnoted = format!(
+        "SELECT delivery.event_type, COUNT(*) FROM notable JOIN delivery \
+         ON delivery.id = notable.delivery WHERE NOT {NOTABLE} GROUP BY delivery.event_type"
+    );
+    for (name, sql) in [("delivery.unnoted", unnoted), ("delivery.misnoted", misnoted)] {
+        for row in tx.query(&sql, &[]).await? {
+            found.insert((row.text(0)?, name.to_owned()), row.int(1)?);
+        }
     }
     Ok(())
 }

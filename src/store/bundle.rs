@@ -47,12 +47,12 @@ struct Read<'a> {
 }
 
 /// A bundle that is being written.
-pub(super) struct Draft {
+pub(super) struct OpenBundle {
     text: Vec<u8>,
     count: usize,
 }
 
-impl Draft {
+impl OpenBundle {
     fn new() -> Self {
         Self { text: format!("{{\"version\":{VERSION},\"events\":[").into_bytes(), count: 0 }
     }
@@ -71,9 +71,9 @@ impl Draft {
 
 /// The bundles of one transaction: mostly one, several if it tells much.
 #[derive(Default)]
-pub(super) struct Drafts(Vec<Draft>);
+pub(super) struct OpenBundles(Vec<OpenBundle>);
 
-impl Drafts {
+impl OpenBundles {
     /// Adds a status event.
     pub(super) fn push(
         &mut self,
@@ -82,19 +82,19 @@ impl Drafts {
         correlation_id: Option<&str>,
         body: &impl Serialize,
     ) {
-        if self.0.last().is_none_or(Draft::is_full) {
-            self.0.push(Draft::new());
+        if self.0.last().is_none_or(OpenBundle::is_full) {
+            self.0.push(OpenBundle::new());
         }
-        let Some(draft) = self.0.last_mut() else { return };
-        let before = draft.text.len();
-        if draft.count > 0 {
-            draft.text.push(b',');
+        let Some(open) = self.0.last_mut() else { return };
+        let before = open.text.len();
+        if open.count > 0 {
+            open.text.push(b',');
         }
         let entry = Entry { id, routing_key, correlation_id, body };
-        match serde_json::to_writer(&mut draft.text, &entry) {
-            Ok(()) => draft.count += 1,
+        match serde_json::to_writer(&mut open.text, &entry) {
+            Ok(()) => open.count += 1,
             // Only maps with keys that are no texts, and numbers without a value, cannot be written.
-            Err(_) => draft.text.truncate(before),
+            Err(_) => open.text.truncate(before),
         }
     }
 
@@ -104,25 +104,25 @@ impl Drafts {
 
     /// All of them, in their order.
     pub(super) fn into_bundles(self) -> impl Iterator<Item = (String, usize)> {
-        self.0.into_iter().map(Draft::end)
+        self.0.into_iter().map(OpenBundle::end)
     }
 }
 
 /// Status events as a bundle; they come out of one, so that they fit.
 pub(super) fn write(events: &[StatusEvent]) -> Result<(String, usize), StoreError> {
-    let mut draft = Draft::new();
+    let mut open = OpenBundle::new();
     for event in events {
-        if draft.count > 0 {
-            draft.text.push(b',');
+        if open.count > 0 {
+            open.text.push(b',');
         }
         let body: &RawValue =
             serde_json::from_slice(&event.body).map_err(|error| unreadable(&error))?;
         let (routing_key, correlation_id) = (&*event.routing_key, event.correlation_id.as_deref());
         let entry = Entry { id: event.id, routing_key, correlation_id, body };
-        serde_json::to_writer(&mut draft.text, &entry).map_err(|error| unreadable(&error))?;
-        draft.count += 1;
+        serde_json::to_writer(&mut open.text, &entry).map_err(|error| unreadable(&error))?;
+        open.count += 1;
     }
-    Ok(draft.end())
+    Ok(open.end())
 }
 
 /// The status events of a bundle; their bodies are parts of `text`.
@@ -157,12 +157,12 @@ mod tests {
     use super::*;
 
     fn drafts(count: usize, body: &serde_json::Value) -> Vec<(String, usize)> {
-        let mut drafts = Drafts::default();
+        let mut bundles = OpenBundles::default();
         for number in 0..count {
             let id = Uuid::from_u128(number as u128);
-            drafts.push(id, "status.email.sent.\"ớ\"", Some("a\nb"), body);
+            bundles.push(id, "status.email.sent.\"ớ\"", Some("a\nb"), body);
         }
-        drafts.into_bundles().collect()
+        bundles.into_bundles().collect()
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::model::event::EventKey;
 use crate::model::id::{
     DeliveryId, EventId, EventTypeName, ProviderName, RejectedId, RunId, StepName,
 };
-use crate::store::bundle::Drafts;
+use crate::store::bundle::OpenBundles;
 use crate::store::engine::{Tx, Write};
 use crate::store::outbox::INSERT_BUNDLE;
 use crate::store::{Store, StoreError};
@@ -169,7 +169,7 @@ pub(super) enum EventDetails<'a> {
 /// The changes of one transaction, written at its end.
 pub(super) struct Changes {
     counts: BTreeMap<String, BTreeMap<&'static str, i64>>,
-    outbox: Drafts,
+    outbox: OpenBundles,
     telling: Option<Arc<Notify>>,
     run: RunId,
     now: Timestamp,
@@ -178,7 +178,7 @@ pub(super) struct Changes {
 impl Changes {
     pub(super) fn new(store: &Store, now: Timestamp) -> Self {
         let telling = store.outbox.then(|| Arc::clone(&store.telling));
-        let (counts, outbox) = (BTreeMap::new(), Drafts::default());
+        let (counts, outbox) = (BTreeMap::new(), OpenBundles::default());
         Self { counts, outbox, telling, run: store.run, now }
     }
 

@@ -24,12 +24,15 @@ macro_rules! on_both_stores {
 }
 
 mod accepting;
+mod at_once;
 mod claims;
 mod copies;
 mod directory;
 mod disturbed;
 mod histories;
 mod late;
+mod locks;
+mod migrating;
 mod outbox;
 mod pages;
 mod places;

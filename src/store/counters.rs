@@ -9,6 +9,7 @@ use crate::model::catalogue::Lane;
 use crate::model::id::RunId;
 use crate::model::ledger::Ledger;
 use crate::store::engine::Tx;
+use crate::store::outbox::NOBODY;
 use crate::store::{Store, StoreError};
 
 /// Counters by event type and name; the empty type stands for what could not be read.
@@ -23,6 +24,8 @@ pub struct Backlog {
     pub overdue: u64,
     /// Status events that are not published yet.
     pub outbox: u64,
+    /// Status events that were set aside, since they cannot be read.
+    pub outbox_unreadable: u64,
     /// Big audiences that are still being planned.
     pub pages: u64,
 }
@@ -147,9 +150,12 @@ async fn backlog(tx: &mut Tx<'_>) -> Result<Backlog, StoreError> {
     }
     let overdue = format!("SELECT COUNT(*) FROM waiting WHERE {CLAIMABLE} AND due_at <= $1");
     backlog.overdue = count(tx, &overdue, &[(now - OVERDUE_MICROS).into()]).await?;
-    let outbox = "SELECT (SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM outbox_bundle) \
-                  + (SELECT COUNT(*) FROM outbox)";
-    backlog.outbox = count(tx, outbox, &[]).await?;
+    let outbox = "SELECT (SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM outbox_bundle \
+                  WHERE run < $1) + (SELECT COUNT(*) FROM outbox)";
+    backlog.outbox = count(tx, outbox, &[NOBODY.into()]).await?;
+    let unreadable = "SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM outbox_bundle \
+                      WHERE run = $1";
+    backlog.outbox_unreadable = count(tx, unreadable, &[NOBODY.into()]).await?;
     backlog.pages = count(tx, "SELECT COUNT(*) FROM page", &[]).await?;
     Ok(backlog)
 }
@@ -190,7 +196,9 @@ async fn beat(tx: &mut Tx<'_>, run: RunId) -> Result<u32, StoreError> {
     let upsert = "INSERT INTO process (run, beat) VALUES ($1, $2) \
                   ON CONFLICT (run) DO UPDATE SET beat = excluded.beat";
     tx.execute(upsert, &[run.0.into(), now.into()]).await?;
-    let dead = "DELETE FROM process WHERE beat < $1";
+    // One that says so itself right now is not waited for: it may wait for this one.
+    let dead = "DELETE FROM process WHERE run IN \
+                (SELECT run FROM process WHERE beat < $1 {skip_locked})";
     tx.execute(dead, &[(now - DEAD_MICROS).into()]).await?;
     let alive = count(tx, "SELECT COUNT(*) FROM process", &[]).await?;
     Ok(u32::try_from(alive).unwrap_or(u32::MAX))

@@ -2,7 +2,7 @@
 
 mod standing;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ use crate::store::changes::{Changes, Told};
 use crate::store::claim::Claimed;
 use crate::store::engine::{Tx, Value, Write};
 use crate::store::waiting::{
-    INSERT_WAITING, LOCK_CLAIMS, end_claims, leave, read_claims, waiting_params,
+    INSERT_WAITING, LOCK_CLAIMS, end_claims, leave, lock_fallbacks, read_claims, waiting_params,
 };
 use crate::store::{Store, StoreError};
 use standing::{Others, Standing, is_of};
@@ -73,6 +73,8 @@ async fn finish(
     finishes: &[Finish],
 ) -> Result<Vec<Finished>, StoreError> {
     let now = tx.now();
+    let failed = finishes.iter().filter(|finish| finish.settlement.state.calls_fallback());
+    lock_fallbacks(tx, &failed.map(Finish::id).collect::<Vec<_>>()).await?;
     let ids = Value::uuids(finishes.iter().map(|finish| finish.id().0));
     let claims = read_claims(&tx.query(LOCK_CLAIMS, &[ids]).await?)?;
     let mut changes = Changes::new(store, now);
@@ -111,8 +113,9 @@ struct Book {
     waiting: HashMap<DeliveryId, Vec<Value>>,
     attempts: Vec<Vec<Value>>,
     captured: Vec<Vec<Value>>,
-    suppressed: Vec<Vec<Value>>,
-    held_providers: Vec<Vec<Value>>,
+    /// By address and channel, so that two transactions write them in one order.
+    suppressed: BTreeMap<(String, &'static str), Vec<Value>>,
+    held_providers: BTreeMap<String, Vec<Value>>,
     fallbacks: Vec<DeliveryId>,
 }
 
@@ -227,21 +230,15 @@ impl Book {
 
     fn note_consequences(&mut self, delivery: &Delivery, settlement: &Settlement, now: Timestamp) {
         if let (true, Some(address)) = (settlement.suppresses, &delivery.address) {
-            self.suppressed.push(vec![
-                Address::value(address).into(),
-                delivery.channel.as_str().into(),
-                "hard_bounce".into(),
-                now.into(),
-            ]);
+            let (address, channel) = (Address::value(address), delivery.channel.as_str());
+            let row =
+                vec![address.as_str().into(), channel.into(), "hard_bounce".into(), now.into()];
+            self.suppressed.entry((address, channel)).or_insert(row);
         }
         if let (true, Some(provider)) = (settlement.holds_provider, &delivery.provider) {
             let detail = settlement.detail.as_deref().unwrap_or("it is misconfigured");
-            self.held_providers.push(vec![
-                provider.as_str().into(),
-                detail.into(),
-                now.into(),
-                "loa".into(),
-            ]);
+            let row = vec![provider.as_str().into(), detail.into(), now.into(), "loa".into()];
+            self.held_providers.entry(provider.to_string()).or_insert(row);
         }
     }
 
@@ -268,8 +265,8 @@ impl Book {
             Write::insert(INSERT_WAITING, self.waiting.into_values().collect()),
             Write::insert(attempt, self.attempts),
             Write::insert(captured, self.captured),
-            Write::each(suppression, self.suppressed),
-            Write::each(hold, self.held_providers),
+            Write::each(suppression, self.suppressed.into_values().collect()),
+            Write::each(hold, self.held_providers.into_values().collect()),
         ]);
         writes.extend(call_fallbacks(&self.fallbacks, now));
         writes

@@ -28,14 +28,14 @@ pub(super) const CHAINS: &str = "WITH RECURSIVE chain (last, id, follows, state)
     SELECT last, id, state FROM chain";
 
 /// Who may be sent to among some deliveries, as suppression and consent are now.
-struct Standing {
+struct Permissions {
     /// Addresses that must not be used, each with its channel.
     suppressed: HashSet<(String, String)>,
     /// Addresses that have agreed to marketing.
     consenting: HashSet<(String, String)>,
 }
 
-impl Standing {
+impl Permissions {
     /// From what [`SUPPRESSED`] and [`CONSENTING`] found.
     fn read(suppressed: &[Row], consenting: &[Row]) -> Result<Self, StoreError> {
         let (suppressed, consenting) = (read_addresses(suppressed)?, read_addresses(consenting)?);
@@ -87,14 +87,15 @@ pub(super) async fn stopped_of(
     let [everyone, marketed] = addresses(deliveries.iter().copied());
     let asked = [(SUPPRESSED, everyone), (CONSENTING, marketed)];
     let [suppressed, consenting] = ask_all(tx, asked).await?;
-    let standing = Standing::read(&suppressed, &consenting)?;
-    let is_stopped = |one: &&&Delivery| standing.is_suppressed(one) || standing.lacks_consent(one);
+    let permissions = Permissions::read(&suppressed, &consenting)?;
+    let is_stopped =
+        |one: &&&Delivery| permissions.is_suppressed(one) || permissions.lacks_consent(one);
     Ok(deliveries.iter().filter(is_stopped).map(|one| one.id).collect())
 }
 
 /// What stands against sending a set of deliveries, as things are now.
 pub(super) struct Gate {
-    standing: Standing,
+    permissions: Permissions,
     markers: Markers,
     /// The state of the channel before a fallback; of one further back, if that was sent.
     before: HashMap<DeliveryId, State>,
@@ -122,7 +123,7 @@ impl Gate {
         ];
         let [events, suppressed, consenting, markers, before] = ask_all(tx, asked).await?;
         let gate = Self {
-            standing: Standing::read(&suppressed, &consenting)?,
+            permissions: Permissions::read(&suppressed, &consenting)?,
             markers: read_markers(&markers)?,
             before: read_chains(&before)?,
         };
@@ -133,8 +134,8 @@ impl Gate {
         let delivery = &row.delivery;
         let about = (delivery.business_key.as_deref(), event_time);
         GateFacts {
-            is_suppressed: self.standing.is_suppressed(delivery),
-            lacks_consent: self.standing.lacks_consent(delivery),
+            is_suppressed: self.permissions.is_suppressed(delivery),
+            lacks_consent: self.permissions.lacks_consent(delivery),
             is_overtaken: is_overtaken(about, &row.unless, &self.markers),
             before: delivery.after.and_then(|id| self.before.get(&id).copied()),
         }

@@ -42,7 +42,14 @@ impl Store {
     /// # Errors
     /// When the schema is newer than this program, or an applied migration was another text.
     pub async fn migrate(&self) -> Result<Vec<&'static str>, StoreError> {
-        self.write_at_length(|tx| Box::pin(migrate(tx))).await
+        self.write_at_length(|tx| Box::pin(migrate(tx, MIGRATIONS))).await
+    }
+
+    /// Brings the schema of an empty store to where it was with migration `number`.
+    #[cfg(test)]
+    pub(in crate::store) async fn migrate_to(&self, number: usize) -> Result<(), StoreError> {
+        let wanted = MIGRATIONS.get(..number).unwrap_or(MIGRATIONS);
+        self.write_at_length(move |tx| Box::pin(migrate(tx, wanted))).await.map(drop)
     }
 
     /// Where it is, for people, without a password.
@@ -51,7 +58,10 @@ impl Store {
     }
 }
 
-async fn migrate(tx: &mut Tx<'_>) -> Result<Vec<&'static str>, StoreError> {
+async fn migrate(
+    tx: &mut Tx<'_>,
+    wanted: &'static [Migration],
+) -> Result<Vec<&'static str>, StoreError> {
     if tx.is_postgres() {
         // Two processes that start at once apply the schema one after the other.
         tx.query("SELECT pg_advisory_xact_lock(7108835)::text", &[]).await?;
@@ -76,7 +86,7 @@ async fn migrate(tx: &mut Tx<'_>) -> Result<Vec<&'static str>, StoreError> {
         }
     }
     let mut done = Vec::new();
-    for migration in MIGRATIONS.iter().skip(applied.len()) {
+    for migration in wanted.iter().skip(applied.len()) {
         let text = script(migration, tx);
         match tx {
             Tx::Sqlite(tx) => tx.run_script(text)?,

@@ -1,16 +1,19 @@
 //! Status events on their way to the broker: written with what they tell of, deleted once confirmed.
 //!
 //! Each process publishes what it wrote itself, so that of several each tells its own once. What is left
-//! of a process that is no longer alive is taken over by another.
+//! of a process that is no longer alive is taken over by another. A bundle that cannot be read is set
+//! aside, so that it stops none of the others.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde_json::json;
+use tracing::error;
 use uuid::Uuid;
 
 use crate::model::status::StatusEvent;
 use crate::store::bundle;
-use crate::store::engine::{Row, Tx, Value, Write};
+use crate::store::engine::{Tx, Value, Write};
 use crate::store::{Store, StoreError};
 
 /// The most bundles that are read at once.
@@ -20,6 +23,11 @@ const ADOPTED: usize = 1_000;
 /// A process that has not said for so long that it lives is not waited for: three of its beats, and
 /// less than what makes it count as dead, since too early repeats some status events at worst.
 const SILENT_MICROS: i64 = 15 * 1_000_000;
+
+/// To whom the bundles belong that cannot be read: no process is ever called so, and all are before it.
+pub(super) const NOBODY: Uuid = Uuid::max();
+/// How many processes' bundles are taken over at once.
+const MOST_OWNERS: usize = 100;
 
 /// The status events of one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,14 +47,16 @@ pub struct Taken {
     pub bundles: Vec<Bundle>,
     /// Whether there were no more.
     pub is_all: bool,
+    /// How many status events were in bundles that cannot be read and were set aside.
+    pub unreadable: u64,
 }
 
 impl Store {
     /// The oldest bundles of this process that are not published yet, those behind `after` if it is
-    /// given: up to the one with which they hold `events` status events.
+    /// given: up to the one with which they hold `events` status events. What cannot be read is set aside.
     ///
     /// # Errors
-    /// When the store does not answer, or a bundle cannot be read.
+    /// When the store does not answer.
     pub async fn take_outbox(
         &self,
         after: Option<Uuid>,
@@ -55,7 +65,7 @@ impl Store {
         let run = self.run;
         let rows = self.read(move |tx| {
             Box::pin(async move {
-                let sql = "SELECT id, at, bundle FROM (SELECT id, at, bundle, \
+                let sql = "SELECT id, at, bundle, count FROM (SELECT id, at, bundle, count, \
                            CAST(SUM(count) OVER (ORDER BY id) AS BIGINT) - count AS before \
                            FROM (SELECT id, at, count, bundle FROM outbox_bundle \
                            WHERE run = $1 AND id > $2 ORDER BY id LIMIT $3) AS oldest) AS counted \
@@ -65,14 +75,52 @@ impl Store {
                 tx.query(sql, &params).await
             })
         });
-        let read = |row: &Row| {
-            let (id, at) = (row.uuid(0)?, row.time(1)?);
-            Ok(Bundle { id, at, events: bundle::read(row.text(2)?, at)? })
-        };
-        let bundles = rows.await?.iter().map(read).collect::<Result<Vec<_>, StoreError>>()?;
-        let found: usize = bundles.iter().map(|bundle| bundle.events.len()).sum();
-        let is_all = bundles.len() < MOST_BUNDLES && found < events;
-        Ok(Taken { bundles, is_all })
+        let rows = rows.await?;
+        let (mut bundles, mut unreadable, mut found, mut lost) = (Vec::new(), Vec::new(), 0, 0);
+        for row in &rows {
+            let (id, at, count) = (row.uuid(0)?, row.time(1)?, row.count(3)?);
+            found += count;
+            match bundle::read(row.text(2)?, at) {
+                Ok(events) => bundles.push(Bundle { id, at, events }),
+                Err(error) => {
+                    unreadable.push((id, count, error));
+                    lost += count;
+                }
+            }
+        }
+        self.set_aside(unreadable).await?;
+        let is_all = rows.len() < MOST_BUNDLES && found < events as u64;
+        Ok(Taken { bundles, is_all, unreadable: lost })
+    }
+
+    /// Leaves bundles to nobody, with the number of status events and the fault of each.
+    async fn set_aside(&self, bundles: Vec<(Uuid, u64, StoreError)>) -> Result<(), StoreError> {
+        if bundles.is_empty() {
+            return Ok(());
+        }
+        let run = self.run.0;
+        let ids = Value::uuids(bundles.iter().map(|(id, ..)| *id));
+        self.write(move |tx| {
+            let ids = ids.clone();
+            Box::pin(async move {
+                let sql = "UPDATE outbox_bundle SET run = $3 WHERE run = $1 AND id {any_uuid $2}";
+                tx.execute(sql, &[run.into(), ids, NOBODY.into()]).await
+            })
+        })
+        .await?;
+        for (id, count, error) in bundles {
+            error!(%error, count, "set {count} status events aside that cannot be published, as bundle {id}: {error}");
+        }
+        Ok(())
+    }
+
+    /// Takes back the bundles that were set aside, to be read once more; says how many.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn take_back_unreadable(&self) -> Result<u64, StoreError> {
+        let run = self.run.0;
+        self.write(move |tx| Box::pin(take_over(tx, run, NOBODY, ADOPTED))).await
     }
 
     /// Keeps of each bundle what is `left` of it: one without status events is forgotten.
@@ -134,11 +182,32 @@ async fn adopt(tx: &mut Tx<'_>, run: Uuid) -> Result<u64, StoreError> {
         // The file is open in this process alone.
         false => i64::MAX,
     };
-    let sql = "UPDATE outbox_bundle SET run = $1 WHERE id IN (SELECT id FROM outbox_bundle \
-               WHERE run <> $1 AND run NOT IN (SELECT run FROM process WHERE beat >= $2) \
-               ORDER BY id LIMIT $3 {skip_locked})";
-    let adopted = tx.execute(sql, &[run.into(), silent.into(), ADOPTED.into()]).await?;
+    // One step of the index for each process that has bundles, however many bundles those are.
+    let gone = "WITH RECURSIVE owner (run) AS (\
+                SELECT (SELECT run FROM outbox_bundle ORDER BY run LIMIT 1) UNION ALL \
+                SELECT (SELECT run FROM outbox_bundle WHERE run > owner.run ORDER BY run LIMIT 1) \
+                FROM owner WHERE owner.run IS NOT NULL) \
+                SELECT run FROM owner WHERE run NOT IN ($1, $2) \
+                AND run NOT IN (SELECT run FROM process WHERE beat >= $3) LIMIT $4";
+    let params = [run.into(), NOBODY.into(), silent.into(), MOST_OWNERS.into()];
+    let mut adopted = 0;
+    for owner in tx.query(gone, &params).await? {
+        let left = ADOPTED.saturating_sub(usize::try_from(adopted).unwrap_or(ADOPTED));
+        adopted += take_over(tx, run, owner.uuid(0)?, left).await?;
+    }
     Ok(adopted + adopt_unbundled(tx, run).await?)
+}
+
+/// Takes over bundles of `owner`, the oldest first; says how many.
+async fn take_over(
+    tx: &mut Tx<'_>,
+    run: Uuid,
+    owner: Uuid,
+    most: usize,
+) -> Result<u64, StoreError> {
+    let sql = "UPDATE outbox_bundle SET run = $1 WHERE run = $2 AND id IN (\
+               SELECT id FROM outbox_bundle WHERE run = $2 ORDER BY id LIMIT $3 {skip_locked})";
+    tx.execute(sql, &[run.into(), owner.into(), most.into()]).await
 }
 
 /// Takes over what a process of the version before wrote, one bundle each. One that still runs may
@@ -156,8 +225,16 @@ async fn adopt_unbundled(tx: &mut Tx<'_>, run: Uuid) -> Result<u64, StoreError> 
             body: row.text(4)?.into(),
         };
         let (id, at) = (event.id, event.at);
-        let (text, count) = bundle::write(&[event])?;
-        bundles.push(vec![run.into(), id.into(), at.into(), count.into(), text.into()]);
+        let (owner, text) = match bundle::write(std::slice::from_ref(&event)) {
+            Ok((text, _)) => (run, text),
+            Err(error) => {
+                error!(%error, "set one status event aside that cannot be published, as bundle {id}: {error}");
+                let body = String::from_utf8_lossy(&event.body);
+                let whole = json!({ "routing_key": event.routing_key, "body": &*body });
+                (NOBODY, whole.to_string())
+            }
+        };
+        bundles.push(vec![owner.into(), id.into(), at.into(), 1_i64.into(), text.into()]);
     }
     let count = bundles.len() as u64;
     tx.write_all(&[Write::insert(INSERT_BUNDLE, bundles)]).await?;

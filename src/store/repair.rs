@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::model::delivery::{Intent, Reason, State};
-use crate::model::id::DeliveryId;
+use crate::model::id::{DeliveryId, LeaseToken};
 use crate::store::changes::{Changes, Told};
 use crate::store::engine::{Tx, Value, Write};
 use crate::store::finish::call_fallbacks;
@@ -63,6 +63,17 @@ pub enum Repaired {
     Missing,
 }
 
+/// Whether a fallback replaces the channels before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenOver {
+    /// It does; what waited of them is cancelled.
+    Done,
+    /// One of them was sent meanwhile.
+    NotNeeded,
+    /// Another one claims the fallback by now.
+    Lost,
+}
+
 /// Where a repair or a sweep moves one delivery.
 struct Move {
     state: State,
@@ -92,15 +103,19 @@ impl Store {
     /// Cancels the channels before a fallback that is about to be sent: `before`, the one before that,
     /// and so on. What is being sent is cancelled when its answer comes, unless it was accepted.
     ///
-    /// `false` if one of them was sent meanwhile: the fallback is not needed, and nothing is done.
+    /// Nothing is done if one of them was sent meanwhile, or if the claim of the fallback was lost.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn take_over_from(&self, before: DeliveryId) -> Result<bool, StoreError> {
+    pub async fn take_over_from(
+        &self,
+        before: DeliveryId,
+        fallback: (DeliveryId, LeaseToken),
+    ) -> Result<TakenOver, StoreError> {
         let store = self.clone();
         self.write(move |tx| {
             let store = store.clone();
-            Box::pin(async move { take_over_from(tx, &store, before).await })
+            Box::pin(async move { take_over_from(tx, &store, before, fallback).await })
         })
         .await
     }
@@ -168,12 +183,18 @@ async fn take_over_from(
     tx: &mut Tx<'_>,
     store: &Store,
     before: DeliveryId,
-) -> Result<bool, StoreError> {
+    (fallback, token): (DeliveryId, LeaseToken),
+) -> Result<TakenOver, StoreError> {
     let chain = tx.query(CHAINS, &[Value::uuids([before.0])]).await?;
     let ids: Vec<uuid::Uuid> = chain.iter().map(|row| row.uuid(1)).collect::<Result<_, _>>()?;
-    let (rows, claims) = lock_deliveries(tx, ids.into_iter().map(DeliveryId)).await?;
+    let locked = ids.into_iter().map(DeliveryId).chain([fallback]);
+    let (mut rows, claims) = lock_deliveries(tx, locked).await?;
+    if claims.get(&fallback).is_none_or(|claim| claim.token != token) {
+        return Ok(TakenOver::Lost);
+    }
+    rows.retain(|row| row.delivery.id != fallback);
     if rows.iter().any(|row| row.delivery.state.has_gone_out()) {
-        return Ok(false);
+        return Ok(TakenOver::NotNeeded);
     }
     let (leased, free): (Vec<DeliveryRow>, Vec<DeliveryRow>) = rows
         .into_iter()
@@ -189,7 +210,7 @@ async fn take_over_from(
         (row, Move { state, reason, due_at, expires_at })
     };
     move_all(tx, store, free.into_iter().map(cancelled).collect()).await?;
-    Ok(true)
+    Ok(TakenOver::Done)
 }
 
 async fn repair_all(

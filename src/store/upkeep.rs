@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::model::delivery::State;
 use crate::store::changes::Changes;
 use crate::store::engine::{Tx, Value};
+use crate::store::outbox::NOBODY;
 use crate::store::rows::read_state;
 use crate::store::{Store, StoreError, rejected};
 
@@ -15,7 +16,7 @@ use crate::store::{Store, StoreError, rejected};
 pub struct Ages {
     /// Final deliveries, their events and attempts.
     pub deliveries: Duration,
-    /// Rejected events.
+    /// Rejected events, and status events that cannot be read.
     pub rejected: Duration,
     /// Captured messages.
     pub captured: Duration,
@@ -114,6 +115,10 @@ async fn purge(
                     WHERE at < $1 ORDER BY at LIMIT $2 {skip_locked}) RETURNING reason, event_type";
     let rows = tx.query(refused, &[before(ages.rejected).into(), limit.into()]).await?;
     is_full |= rejected::forget(&rows, &mut changes)? == limit as u64;
+    let unread = "DELETE FROM outbox_bundle WHERE run = $1 AND id IN (SELECT id \
+                  FROM outbox_bundle WHERE run = $1 AND at < $2 ORDER BY id LIMIT $3 {skip_locked})";
+    let params = [NOBODY.into(), before(ages.rejected).into(), limit.into()];
+    is_full |= tx.execute(unread, &params).await? == limit as u64;
     let more = [
         ("captured", "delivery, attempt", "at", before(ages.captured)),
         ("event_key", "source, external_id", "expires_at", now),

@@ -95,9 +95,44 @@ pub(super) async fn lock_deliveries(
     tx: &mut Tx<'_>,
     ids: impl IntoIterator<Item = DeliveryId>,
 ) -> Result<(Vec<DeliveryRow>, Claims), StoreError> {
-    let ids = Value::uuids(ids.into_iter().map(|id| id.0));
     let waiting = "SELECT delivery FROM waiting WHERE delivery {any_uuid $1} \
                    ORDER BY delivery {for_update}";
+    lock(tx, ids, waiting).await
+}
+
+/// The same for whoever holds claims already: it must not wait for a row of `waiting`, whose holder
+/// may wait for one of these claims.
+///
+/// # Errors
+/// [`StoreError::Conflict`] also when somebody else holds such a row.
+pub(super) async fn lock_deliveries_behind_claims(
+    tx: &mut Tx<'_>,
+    ids: impl IntoIterator<Item = DeliveryId>,
+) -> Result<(Vec<DeliveryRow>, Claims), StoreError> {
+    let waiting = "SELECT delivery FROM waiting WHERE delivery {any_uuid $1} \
+                   ORDER BY delivery {skip_locked}";
+    lock(tx, ids, waiting).await
+}
+
+/// Locks the channels behind these deliveries that wait, before anything else of them is locked.
+pub(super) async fn lock_fallbacks(
+    tx: &mut Tx<'_>,
+    before: &[DeliveryId],
+) -> Result<(), StoreError> {
+    if before.is_empty() {
+        return Ok(());
+    }
+    let sql = "SELECT delivery FROM waiting WHERE delivery IN \
+               (SELECT id FROM delivery WHERE follows {any_uuid $1}) ORDER BY delivery {for_update}";
+    tx.query(sql, &[Value::uuids(before.iter().map(|id| id.0))]).await.map(drop)
+}
+
+async fn lock(
+    tx: &mut Tx<'_>,
+    ids: impl IntoIterator<Item = DeliveryId>,
+    waiting: &str,
+) -> Result<(Vec<DeliveryRow>, Claims), StoreError> {
+    let ids = Value::uuids(ids.into_iter().map(|id| id.0));
     let deliveries = format!(
         "SELECT {DELIVERY} FROM delivery WHERE id {{any_uuid $1}} ORDER BY id {{for_update}}"
     );

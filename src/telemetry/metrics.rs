@@ -85,6 +85,7 @@ struct List {
     processes: Gauge,
     broker_connected: Gauges<1>,
     status_events: Counters<1>,
+    outbox: Gauge,
     batch_size: Histograms,
     batch_seconds: Histograms,
 }
@@ -154,9 +155,15 @@ impl Metrics {
         gauge.set(age.as_secs_f64());
     }
 
-    /// Counts what became of `count` status events: `confirmed`, `unroutable`, `failed`.
+    /// Counts what became of `count` status events: `confirmed`, `unroutable`,
+    /// `failed`, `unreadable`.
     pub fn count_status_events(&self, result: &'static str, count: u64) {
         add(&self.list.status_events, &[label("result", result)], count);
+    }
+
+    /// Shows how many status events wait to be published.
+    pub fn show_outbox(&self, count: u64) {
+        self.list.outbox.set(whole(count));
     }
 }
 
@@ -233,6 +240,7 @@ impl List {
             processes: add_to(to, "processes", "Processes that live on the store"),
             broker_connected: add_to(to, "broker_connected", "1 while a connection stands"),
             status_events: add_to(to, "status_events", "Status events by what became of them"),
+            outbox: add_to(to, "status_events_waiting", "Status events that wait for the broker"),
             batch_size: put(to, "store_batch_items", "Items in one transaction", sizes),
             batch_seconds: put(to, "store_batch_seconds", "Time of one transaction", seconds),
         }

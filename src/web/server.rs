@@ -28,6 +28,7 @@ use self::crowd::Crowd;
 use self::patient::Patient;
 use super::Surroundings;
 use crate::lifecycle::Tasks;
+use crate::store::StoreError;
 
 /// What clients may take up.
 #[derive(Clone, Copy, Debug)]
@@ -129,9 +130,14 @@ pub(super) async fn healthz() -> &'static str {
 /// Ready, or what is not.
 pub(super) async fn readyz(State(surroundings): State<Surroundings>) -> Response {
     let mut missing = (surroundings.readiness)();
+    let store = &surroundings.store;
     // Anybody may ask, so this is the smallest table.
-    if let Err(error) = surroundings.store.provider_holds().await {
-        missing.push(("store".to_owned(), format!("{}: {error}", surroundings.store.describe())));
+    let why = match store.provider_holds().await {
+        Err(error) => Some(error),
+        Ok(_) => store.lacks_room().then_some(StoreError::Full),
+    };
+    if let Some(why) = why {
+        missing.push(("store".to_owned(), format!("{}: {why}", store.describe())));
     }
     readiness(missing)
 }

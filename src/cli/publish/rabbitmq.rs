@@ -117,7 +117,7 @@ async fn connected(publisher: &Publisher) -> Result<(), Failure> {
         match &*state.borrow_and_update() {
             BrokerState::Connecting => {}
             BrokerState::Connected | BrokerState::Impaired(_) => return Ok(()),
-            BrokerState::Down(why) => {
+            BrokerState::Blocked(why) | BrokerState::Down(why) => {
                 let text = format!("cannot publish to RabbitMQ: {why}");
                 return Err(Failure::Failed(text));
             }

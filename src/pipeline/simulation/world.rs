@@ -26,7 +26,7 @@ use crate::model::outcome::{self, Obstacle, Outcome, Verdict};
 use crate::pipeline::deliver::ask_gate;
 use crate::pipeline::{Acceptor, Deliverer, Desks, OnReject, Rulebook};
 use crate::record::{self, Tried};
-use crate::store::{self, Ages, Claimed, Finish, Repair, Settings, Store};
+use crate::store::{self, Ages, Claimed, Finish, Repair, Settings, Store, TakenOver};
 use crate::telemetry::Metrics;
 
 /// The contacts of the directory; each owns an email address, a chat and a phone.
@@ -208,8 +208,9 @@ impl<'p> World<'p> {
         }
         Book::note_sending(claimed, hand.objection.as_deref(), now)?;
         if let Some(before) = claimed.delivery.after {
-            let taken_over = self.store.take_over_from(before).await;
-            if !taken_over.map_err(|error| error.to_string())? {
+            let claim = (claimed.delivery.id, claimed.token);
+            let taken_over = self.store.take_over_from(before, claim).await;
+            if taken_over.map_err(|error| error.to_string())? != TakenOver::Done {
                 let (state, reason) = (State::Cancelled, Reason::FallbackNotNeeded);
                 let settlement = Settlement::uncounted(state, reason, claimed.delivery.due_at);
                 let finish = record::without_try(claimed, settlement);

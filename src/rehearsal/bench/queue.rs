@@ -31,8 +31,8 @@ impl Queue {
         for mut state in [consumer.state(), publisher.state()] {
             let known = state.wait_for(|state| *state != BrokerState::Connecting);
             let state = known.await.map_err(|_| BenchError::Broker("no connection".to_owned()))?;
-            if let BrokerState::Down(fault) | BrokerState::Impaired(fault) = &*state {
-                return Err(BenchError::Broker(fault.clone()));
+            if let Some(fault) = state.fault() {
+                return Err(BenchError::Broker(fault.to_owned()));
             }
         }
         drop(consumer);

@@ -8,7 +8,7 @@ use crate::model::catalogue::Lane;
 use crate::model::delivery::{Reason, Settlement, State};
 use crate::model::id::{DeliveryId, LeaseToken};
 use crate::model::outcome::VerdictClass;
-use crate::store::{DeliveryFilter, Finished, Repair};
+use crate::store::{DeliveryFilter, Finished, Repair, TakenOver};
 
 on_both_stores!(
     of_many_claimers_at_once_no_two_get_the_same_delivery,
@@ -158,7 +158,9 @@ async fn the_last_of_three_channels_hears_that_the_first_was_sent(stage: Stage) 
     let third = stage.claim().await.remove(0);
 
     assert_eq!((third.delivery.id, third.gate.before), (ids[2], Some(State::Sent)));
-    assert!(!stage.store.take_over_from(ids[1]).await.unwrap());
+    let claim = (third.delivery.id, third.token);
+    let taken_over = stage.store.take_over_from(ids[1], claim).await.unwrap();
+    assert_eq!(taken_over, TakenOver::NotNeeded);
 }
 
 async fn two_answers_for_one_delivery_in_one_batch_count_once(stage: Stage) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::stage::Stage;
+use crate::store::Ages;
 use crate::store::engine::Value;
 
 on_both_stores!(
@@ -12,6 +13,10 @@ on_both_stores!(
     what_is_left_of_a_bundle_is_published_again_and_nothing_else,
     what_a_process_that_is_gone_has_not_published_is_taken_over_once,
     what_the_version_before_has_not_published_is_taken_over,
+    a_bundle_that_cannot_be_read_is_set_aside_and_stops_no_other,
+    what_is_set_aside_is_read_again_and_forgotten_in_the_end,
+    what_the_version_before_wrote_and_nobody_can_read_stops_no_other,
+    what_several_processes_left_is_taken_over_from_each,
     a_transaction_that_tells_something_wakes_whoever_publishes,
 );
 
@@ -100,6 +105,81 @@ async fn what_the_version_before_has_not_published_is_taken_over(stage: Stage) {
         ("status.email.sent.x", Some("c"))
     );
     assert_eq!(stage.store.backlog().await.unwrap().outbox, 0);
+}
+
+/// What no Loa has written.
+const UNREADABLE: &str = "UPDATE outbox_bundle SET bundle = 'spoilt' \
+                          WHERE id = (SELECT id FROM outbox_bundle ORDER BY id LIMIT 1)";
+
+async fn a_bundle_that_cannot_be_read_is_set_aside_and_stops_no_other(stage: Stage) {
+    stage.plan("1", 2).await;
+    stage.plan("2", 1).await;
+    run(&stage, UNREADABLE, Vec::new()).await;
+
+    let taken = stage.store.take_outbox(None, 100).await.unwrap();
+
+    assert_eq!((taken.bundles.len(), taken.unreadable, taken.is_all), (1, 1, true));
+    assert_eq!(stage.told().await.len(), 1);
+    stage.clock.advance(Duration::from_mins(1));
+    assert_eq!(stage.store.adopt_outbox().await.unwrap(), 0, "it is nobody's");
+    let again = stage.store.take_outbox(None, 100).await.unwrap();
+    assert_eq!((again.bundles.len(), again.unreadable), (0, 0), "it is told of once");
+    let backlog = stage.store.backlog().await.unwrap();
+    assert_eq!((backlog.outbox, backlog.outbox_unreadable), (0, 1));
+    stage.assert_closed().await;
+}
+
+async fn what_is_set_aside_is_read_again_and_forgotten_in_the_end(stage: Stage) {
+    stage.plan("1", 1).await;
+    let newer =
+        "UPDATE outbox_bundle SET bundle = replace(bundle, '\"version\":1', '\"version\":2')";
+    let known =
+        "UPDATE outbox_bundle SET bundle = replace(bundle, '\"version\":2', '\"version\":1')";
+    run(&stage, newer, Vec::new()).await;
+    assert_eq!(stage.store.take_outbox(None, 100).await.unwrap().unreadable, 1);
+
+    run(&stage, known, Vec::new()).await;
+    assert_eq!(stage.store.take_back_unreadable().await.unwrap(), 1);
+    assert_eq!(stage.told().await.len(), 1);
+
+    stage.plan("2", 1).await;
+    run(&stage, UNREADABLE, Vec::new()).await;
+    assert_eq!(stage.store.take_outbox(None, 100).await.unwrap().unreadable, 1);
+    let day = Duration::from_hours(24);
+    let ages = Ages { deliveries: 9 * day, rejected: day, captured: day };
+    while stage.store.purge(ages, 10).await.unwrap() {}
+    assert_eq!(stage.store.backlog().await.unwrap().outbox_unreadable, 1, "it is not old yet");
+    stage.clock.advance(2 * day);
+    while stage.store.purge(ages, 10).await.unwrap() {}
+    assert_eq!(stage.store.backlog().await.unwrap().outbox_unreadable, 0);
+}
+
+async fn what_the_version_before_wrote_and_nobody_can_read_stops_no_other(stage: Stage) {
+    let written = "INSERT INTO outbox (id, routing_key, correlation_id, at, body) \
+                   VALUES ($1, 'status.email.sent.x', 'c', $2, $3)";
+    for (id, body) in [(7, "spoilt"), (8, "{}")] {
+        let id = Uuid::from_u128(id);
+        run(&stage, written, vec![id.into(), stage.now().into(), body.into()]).await;
+    }
+
+    stage.store.adopt_outbox().await.unwrap();
+
+    assert_eq!(stage.told().await.len(), 1);
+    assert_eq!(stage.store.backlog().await.unwrap().outbox_unreadable, 1);
+}
+
+async fn what_several_processes_left_is_taken_over_from_each(stage: Stage) {
+    let gone = "UPDATE outbox_bundle SET run = $1 WHERE run NOT IN ($1, $2)";
+    let [first, second] = [1, 2].map(Uuid::from_u128);
+    for (id, owner) in [("1", first), ("2", second)] {
+        stage.plan(id, 1).await;
+        run(&stage, gone, vec![owner.into(), first.into()]).await;
+    }
+    stage.plan("3", 1).await;
+
+    assert_eq!(stage.store.adopt_outbox().await.unwrap(), 2);
+
+    assert_eq!(stage.told().await.len(), 3);
 }
 
 async fn a_transaction_that_tells_something_wakes_whoever_publishes(stage: Stage) {

@@ -13,7 +13,7 @@ use crate::lifecycle::Tasks;
 use crate::model::audience::AudienceQuery;
 use crate::model::delivery::State;
 use crate::model::id::RunId;
-use crate::store::{Acceptance, Accepted, NewPage, Place, Store, StoreError};
+use crate::store::{Acceptance, Accepted, NewPage, Place, Store, StoreError, TakenOver};
 
 /// A way to the PostgreSQL of the tests that can lose the answer to a COMMIT.
 struct Way {
@@ -167,10 +167,13 @@ async fn a_fallback_whose_taking_over_was_not_heard_of_takes_over_once() {
     let way = Way::to(&stage, "lost_take_over").await;
     let ids = stage.plan_chain("1").await;
 
-    way.lose_next_answer();
-    way.assert_lost(way.store.take_over_from(ids[0]).await);
+    let fallback = stage.claim_fallback(ids[1]).await;
 
-    assert!(way.store.take_over_from(ids[0]).await.unwrap());
+    way.lose_next_answer();
+    way.assert_lost(way.store.take_over_from(ids[0], fallback).await);
+    let again = way.store.take_over_from(ids[0], fallback).await.unwrap();
+
+    assert_eq!(again, TakenOver::Done);
     assert_eq!(stage.state(ids[0]).await, State::Cancelled);
     assert_eq!(stage.store.ledger().await.unwrap().deliveries.states["cancelled"], 1);
     stage.assert_closed().await;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::stage::{Stage, planned};
+use super::stage::{LEASE, Stage, given_back, planned};
 use crate::model::delivery::{Reason, State};
 use crate::model::id::DeliveryId;
 use crate::model::outcome::VerdictClass;
-use crate::store::{DeliveryFilter, Repair, Repaired};
+use crate::store::{DeliveryFilter, Repair, Repaired, TakenOver};
 
 on_both_stores!(
     each_repair_fits_its_states_and_no_other,
@@ -15,6 +15,7 @@ on_both_stores!(
     a_fallback_is_due_at_once_when_the_channel_before_it_fails,
     a_fallback_that_goes_out_takes_over_from_all_channels_before_it,
     a_channel_that_is_being_sent_while_its_fallback_goes_out_is_not_tried_again,
+    a_fallback_whose_claim_was_lost_takes_over_from_nobody,
     a_fallback_that_was_held_stands_behind_its_channel_again,
     an_event_cancels_what_it_overtakes_whichever_comes_first,
     an_event_that_overtakes_very_many_cancels_some_at_once_and_the_gate_the_others,
@@ -105,8 +106,11 @@ async fn a_fallback_that_goes_out_takes_over_from_all_channels_before_it(stage: 
     let ids = stage.plan_chain("1").await;
     repair(&stage, ids[1], Repair::Cancel).await;
 
-    assert!(stage.store.take_over_from(ids[1]).await.unwrap());
+    let fallback = stage.claim_fallback(ids[2]).await;
 
+    let taken_over = stage.store.take_over_from(ids[1], fallback).await.unwrap();
+
+    assert_eq!(taken_over, TakenOver::Done);
     let story = stage.store.find_delivery(ids[0]).await.unwrap().unwrap();
     let found = (story.delivery.state, story.delivery.reason);
     assert_eq!(found, (State::Cancelled, Reason::FallbackTookOver));
@@ -117,13 +121,32 @@ async fn a_channel_that_is_being_sent_while_its_fallback_goes_out_is_not_tried_a
     let ids = stage.plan_chain("1").await;
     let being_sent = stage.claim().await.remove(0);
 
-    assert!(stage.store.take_over_from(ids[0]).await.unwrap());
+    let fallback = stage.claim_fallback(ids[1]).await;
+    let taken_over = stage.store.take_over_from(ids[0], fallback).await.unwrap();
+
+    assert_eq!(taken_over, TakenOver::Done);
     let later = stage.answered(&being_sent, VerdictClass::Later, State::Waiting, Reason::Retry);
     stage.store.finish(vec![later]).await.unwrap();
 
     let story = stage.store.find_delivery(ids[0]).await.unwrap().unwrap();
     let found = (story.delivery.state, story.delivery.reason);
     assert_eq!(found, (State::Cancelled, Reason::FallbackTookOver));
+    stage.assert_closed().await;
+}
+
+async fn a_fallback_whose_claim_was_lost_takes_over_from_nobody(stage: Stage) {
+    let ids = stage.plan_chain("1").await;
+    let lost = stage.claim_fallback(ids[1]).await;
+    stage.clock.advance(LEASE + Duration::from_secs(1));
+    let taken = stage.store.claim_expired(10, LEASE, Vec::new()).await.unwrap();
+
+    let taken_over = stage.store.take_over_from(ids[0], lost).await.unwrap();
+
+    assert_eq!((taken.len(), taken_over), (1, TakenOver::Lost));
+    assert_eq!(stage.state(ids[0]).await, State::Waiting);
+    stage.store.finish(taken.iter().map(given_back).collect()).await.unwrap();
+    let taken_over = stage.store.take_over_from(ids[0], lost).await.unwrap();
+    assert_eq!((taken_over, stage.state(ids[0]).await), (TakenOver::Lost, State::Waiting));
     stage.assert_closed().await;
 }
 

@@ -13,7 +13,7 @@ use crate::model::address::{Address, Channel};
 use crate::model::catalogue::{Category, Lane};
 use crate::model::delivery::{Delivery, Reason, RecipientFacts, Settlement, State};
 use crate::model::event::{Arrival, Digest, Event, EventKey, Properties, Transport};
-use crate::model::id::{DeliveryId, EventId, ProviderName, RunId};
+use crate::model::id::{DeliveryId, EventId, LeaseToken, ProviderName, RunId};
 use crate::model::outcome::{Answer, Attempt, VerdictClass};
 use crate::model::status::StatusEvent;
 use crate::store::{
@@ -56,6 +56,24 @@ pub(super) async fn on_postgres(url: &str, statements: &[&str]) {
     tokio::select! { () = run => {}, _ = connection => panic!("the connection ended") }
 }
 
+/// An empty database of the shared PostgreSQL, changed by `change`.
+async fn new_database(name: &str, change: &str) -> Place {
+    let url = postgres_url();
+    let name: String = format!("contract_{name}").chars().take(63).collect();
+    let drop = format!("DROP DATABASE IF EXISTS {name}");
+    let create = format!(
+        "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' \
+         LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'"
+    );
+    let mut statements = vec![drop, create];
+    // Each by itself: together they would be one transaction.
+    statements.extend(change.split("; ").map(|change| change.replace("{name}", &name)));
+    let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
+    on_postgres(&url, &statements).await;
+    let (base, _) = url.rsplit_once('/').unwrap();
+    Place::Postgres { url: format!("{base}/{name}").into(), connections: 8 }
+}
+
 /// Settings of a store at `place`.
 pub(super) fn settings(place: Place) -> Settings {
     let day = Duration::from_hours(24);
@@ -77,21 +95,7 @@ impl Stage {
 
     /// The same, changed by `change` (where `{name}` is the database) before it is opened.
     pub(super) async fn postgres_after(name: &str, change: &str) -> Self {
-        let url = postgres_url();
-        let name: String = format!("contract_{name}").chars().take(63).collect();
-        let drop = format!("DROP DATABASE IF EXISTS {name}");
-        let create = format!(
-            "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' \
-             LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'"
-        );
-        let mut statements = vec![drop, create];
-        // Each by itself: together they would be one transaction.
-        statements.extend(change.split("; ").map(|change| change.replace("{name}", &name)));
-        let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
-        on_postgres(&url, &statements).await;
-        let (base, _) = url.rsplit_once('/').unwrap();
-        let place = Place::Postgres { url: format!("{base}/{name}").into(), connections: 8 };
-        Self::open(place, None).await
+        Self::open(new_database(name, change).await, None).await
     }
 
     /// Another store on the database that was made for this `name`, as a second process opens it.
@@ -111,10 +115,29 @@ impl Stage {
 
     /// Opens the store at `place`.
     async fn open(place: Place, folder: Option<TempDir>) -> Self {
+        let stage = Self::as_it_is(place, folder);
+        stage.store.migrate().await.unwrap();
+        stage
+    }
+
+    /// Opens the store at `place` without a schema.
+    fn as_it_is(place: Place, folder: Option<TempDir>) -> Self {
         let clock = Clock::manual("2026-03-02T08:00:00Z".parse().unwrap());
         let run = RunId::new(clock.now());
-        let store = Store::open(settings(place), clock.clone(), run).await.unwrap();
+        let store = Store::open_as_it_is(settings(place), clock.clone(), run).unwrap();
         Self { store, clock, folder }
+    }
+
+    /// A SQLite file without a schema.
+    pub(super) fn bare_sqlite() -> Self {
+        let folder = TempDir::new().unwrap();
+        let place = Place::Sqlite(folder.path().join("loa.db"));
+        Self::as_it_is(place, Some(folder))
+    }
+
+    /// A database of the shared PostgreSQL without a schema.
+    pub(super) async fn bare_postgres(name: &str) -> Self {
+        Self::as_it_is(new_database(name, "SELECT 1").await, None)
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -219,6 +242,21 @@ impl Stage {
         self.store.claim(&relay(), 100, LEASE).await.unwrap()
     }
 
+    /// Claims `id` alone, which is due.
+    pub(super) async fn claim_only(&self, id: DeliveryId) -> Arc<Claimed> {
+        let (mut wanted, others): (Vec<_>, Vec<_>) =
+            self.claim().await.into_iter().partition(|claim| claim.delivery.id == id);
+        self.store.finish(others.iter().map(given_back).collect()).await.unwrap();
+        wanted.remove(0)
+    }
+
+    /// Claims the fallback `id` once it is due; returns what its claim is known by.
+    pub(super) async fn claim_fallback(&self, id: DeliveryId) -> (DeliveryId, LeaseToken) {
+        self.clock.advance(2 * LINK);
+        let claim = self.claim_only(id).await;
+        (id, claim.token)
+    }
+
     /// The status events that wait; they count as published from then on.
     pub(super) async fn told(&self) -> Vec<StatusEvent> {
         let mut taken = self.store.take_outbox(None, 10_000).await.unwrap().bundles;
@@ -269,6 +307,13 @@ impl Stage {
     pub(super) fn sent(&self, claim: &Arc<Claimed>) -> Finish {
         self.answered(claim, VerdictClass::Accepted, State::Sent, Reason::Accepted)
     }
+}
+
+/// The end of a claim without a try.
+pub(super) fn given_back(claim: &Arc<Claimed>) -> Finish {
+    let Delivery { reason, due_at, .. } = claim.delivery;
+    let settlement = Settlement::uncounted(State::Waiting, reason, due_at);
+    Finish { claimed: Arc::clone(claim), attempt: None, settlement, captured: None }
 }
 
 /// The provider of the deliveries of tests.

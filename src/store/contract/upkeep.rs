@@ -8,7 +8,7 @@ use super::stage::{Stage, arrival, relay, settings};
 use crate::model::event::{RejectReason, RejectedEvent, Rejection};
 use crate::model::id::{RejectedId, RunId};
 use crate::store::events::list_rejected;
-use crate::store::{Acceptance, Accepted, Ages, Place, RejectedFilter, Store, backup};
+use crate::store::{Acceptance, Accepted, Ages, Place, RejectedFilter, Repair, Store, backup};
 
 on_both_stores!(
     what_is_purged_is_still_counted_and_its_key_still_known,
@@ -18,6 +18,7 @@ on_both_stores!(
     what_waits_for_a_provider_on_hold_is_not_overdue,
     reasons_of_rejection_are_told_once_each_and_since_a_moment,
     a_row_that_is_lost_shows_in_the_audit,
+    what_a_search_would_miss_shows_in_the_audit,
     what_is_forgotten_on_purpose_is_not_lost,
     lists_of_rejected_events_tell_how_many_bytes_there_are_and_read_none,
     a_store_is_empty_until_anything_at_all_is_kept_in_it,
@@ -199,6 +200,29 @@ async fn a_row_that_is_lost_shows_in_the_audit(stage: Stage) {
     let (left, lost) = found.split_first().unwrap();
     assert_eq!((left.counted, left.found), (0, 1));
     assert!(lost.iter().all(|one| (one.counted, one.found) == (1, 0)), "{found:?}");
+}
+
+async fn what_a_search_would_miss_shows_in_the_audit(stage: Stage) {
+    let ids = stage.plan("1", 3).await;
+    stage.store.repair(vec![ids[0]], Repair::Hold).await.unwrap();
+    stage.store.repair(vec![ids[1]], Repair::Cancel).await.unwrap();
+    stage.assert_closed().await;
+
+    let spoil = [
+        "DELETE FROM notable WHERE state = 'held'",
+        "UPDATE notable SET reason = 'overtaken' WHERE state = 'cancelled'",
+        "INSERT INTO notable (delivery, created_at, state, reason) \
+         SELECT id, created_at, state, reason FROM delivery WHERE state = 'waiting'",
+    ];
+    for sql in spoil {
+        let spoil =
+            stage.store.write(move |tx| Box::pin(async move { tx.execute(sql, &[]).await }));
+        assert_eq!(spoil.await.unwrap(), 1);
+    }
+
+    let found = stage.store.audit().await.unwrap();
+    let found: Vec<_> = found.iter().map(|one| (one.name.as_str(), one.found)).collect();
+    assert_eq!(found, [("delivery.misnoted", 1), ("delivery.unnoted", 2)]);
 }
 
 async fn what_is_forgotten_on_purpose_is_not_lost(stage: Stage) {

@@ -10,7 +10,7 @@ use crate::store::claim::Claimed;
 use crate::store::engine::Tx;
 use crate::store::finish::Finish;
 use crate::store::rows::{DeliveryRow, NamedEvents, named_events};
-use crate::store::waiting::{Claim, Claims, lock_deliveries};
+use crate::store::waiting::{Claim, Claims, lock_deliveries_behind_claims};
 
 pub(super) fn is_of(claim: &Claim, finish: &Finish) -> bool {
     claim.token == finish.claimed.token
@@ -67,7 +67,7 @@ impl Others {
         if lost.is_empty() {
             return Ok(Self { rows: Vec::new(), claims: Claims::new(), events: HashMap::new() });
         }
-        let (rows, claims) = lock_deliveries(tx, lost).await?;
+        let (rows, claims) = lock_deliveries_behind_claims(tx, lost).await?;
         let events = named_events(tx, &rows, tells).await?;
         Ok(Self { rows, claims, events })
     }

@@ -188,7 +188,7 @@ async fn exclusive_a_blocked_publisher_says_so_fails_at_once_and_publishes_again
             "{outcome:?}"
         );
     }
-    assert!(state.is_connected() && state.fault().unwrap().contains("for now"), "{state:?}");
+    assert!(!state.is_connected() && state.fault().unwrap().contains("for now"), "{state:?}");
     assert_eq!(consumed, [1]);
     assert_eq!(afterwards[0], StatusOutcome::Returned);
     stage.end().await;
