@@ -178,12 +178,22 @@ async fn exclusive_while_rabbitmq_takes_nothing_events_are_sent_and_told_of_afte
     loa.publish(&[hooked(2)]).await.unwrap();
     gateway.requests.wait_for(2).await;
     loa.wait_for_log("status events wait in the outbox", 1).await;
+    let missing = loa.unready().await;
+    assert_eq!(missing[0]["name"], "rabbitmq (status)", "{missing}");
+    assert!(missing[0]["why"].as_str().unwrap().contains("takes no messages"), "{missing}");
+    loa.publish(&[hooked(3)]).await.unwrap();
+    gateway.requests.wait_for(3).await;
     memory_of_rabbitmq("0.4").await;
 
-    listener.until(|told| told.body["business_key"] == "DH-2").await;
+    let mut waited = BTreeSet::from(["DH-2", "DH-3"]);
+    let both = |told: &Heard| {
+        waited.remove(told.body["business_key"].as_str().unwrap());
+        waited.is_empty()
+    };
+    listener.until(both).await;
     loa.ready().await;
     loa.drain().await;
-    assert_told_once(&gateway, 2);
+    assert_told_once(&gateway, 3);
     loa.closes().await;
     rabbit.remove().await;
 }

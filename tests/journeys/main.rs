@@ -5,6 +5,7 @@
 
 mod access;
 mod alarms;
+mod alive;
 mod audience;
 mod bad_input;
 mod broker;
@@ -24,6 +25,7 @@ mod keys;
 mod kill;
 mod lanes;
 mod lists;
+mod no_room;
 mod openapi;
 mod orders;
 mod pages;
@@ -42,6 +44,7 @@ mod status;
 mod stop;
 mod syncs;
 mod two;
+mod under_load;
 mod unsubscribe;
 mod waiting;
 mod ways;

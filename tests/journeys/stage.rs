@@ -6,6 +6,7 @@ mod lock;
 mod people;
 mod proxy;
 mod rabbit;
+mod room;
 mod running;
 
 use std::path::Path;
@@ -22,6 +23,7 @@ pub(crate) use lock::Lock;
 pub(crate) use people::{company, delay, delayed, event, hooked, mailed, partner};
 pub(crate) use proxy::Proxy;
 pub(crate) use rabbit::{Heard, Rabbit, binary_headers};
+pub(crate) use room::Room;
 pub(crate) use running::Running;
 
 /// How long anything may take before the test fails.

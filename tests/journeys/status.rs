@@ -6,9 +6,10 @@ use lapin::BasicProperties;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::receiver::{Gateway, Relay, Reply};
 use crate::stage::{
-    Heard, Proxy, Rabbit, Running, company, delayed, event, hurried, postgres, settings,
-    with_catalogue,
+    Heard, Proxy, Rabbit, Running, company, delayed, event, hooked, hurried, outside, postgres,
+    settings, with_catalogue,
 };
 
 #[tokio::test]
@@ -226,6 +227,45 @@ async fn what_a_killed_process_has_not_told_another_one_tells_by_rabbitmq_postgr
     };
     listener.until(enough).await;
 
+    rabbit.remove().await;
+}
+
+#[tokio::test]
+async fn what_a_stop_finishes_is_told_of_before_it_ends_by_rabbitmq_sqlite() {
+    stop_and_tell("").await;
+}
+
+#[tokio::test]
+async fn what_a_stop_finishes_is_told_of_before_it_ends_by_rabbitmq_postgres() {
+    stop_and_tell(&postgres("journey_last_words").await).await;
+}
+
+async fn stop_and_tell(store: &str) {
+    const SLOTS: usize = 4;
+    let (relay, gateway) = (Relay::start().await, Gateway::start().await);
+    let (rabbit, folder) = (Rabbit::corner().await, TempDir::new().unwrap());
+    let more = format!("{store}{}", rabbit.settings());
+    let hook = format!("concurrency = {SLOTS}\n");
+    let loa = Running::start(&folder, &outside(&relay, &gateway, (&hook, &more))).await;
+    loa.ready().await;
+    loa.publish(&company()).await.unwrap();
+    let mut listener = rabbit.listen("status.chat.sent.#").await;
+    gateway.usually(Reply::Hold);
+
+    loa.publish(&(0..SLOTS).map(hooked).collect::<Vec<_>>()).await.unwrap();
+    gateway.requests.wait_for(SLOTS).await;
+    loa.signal("TERM");
+    while loa.publish(&[hooked(0)]).await.is_some() {}
+    gateway.release(SLOTS);
+    let ended = loa.ended().await;
+
+    assert!(ended.success(), "{ended}");
+    let mut told = BTreeSet::new();
+    let all = |heard: &Heard| {
+        told.insert(heard.body["business_key"].to_string());
+        told.len() == SLOTS
+    };
+    listener.until(all).await;
     rabbit.remove().await;
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use super::Arrivals;
 
@@ -44,6 +45,8 @@ impl Reply {
 /// One request as it arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
+    /// When it had arrived.
+    pub(crate) at: Instant,
     pub(crate) path: String,
     /// Headers by lower-case name.
     pub(crate) headers: BTreeMap<String, String>,
@@ -150,7 +153,7 @@ async fn serve(
         }
         let body = serde_json::from_slice(&body)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&body).into_owned()));
-        requests.put(Request { path: path.clone(), headers, body });
+        requests.put(Request { at: Instant::now(), path: path.clone(), headers, body });
         answer(reply, &script, &mut write).await?;
         answers.put(path);
     }

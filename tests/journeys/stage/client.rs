@@ -41,10 +41,22 @@ impl Client {
 
     /// What the metric of this name and these labels shows.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
-        let request = self.http.get(format!("{}/metrics", self.url));
-        let text = request.send().await.unwrap().text().await.unwrap();
+        let text = self.text("/metrics").await;
         let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         values.next().unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
+    }
+
+    /// What the metric of this name and these labels shows, in seconds.
+    pub(crate) async fn seconds(&self, name: &str) -> f64 {
+        let text = self.text("/metrics").await;
+        let mut values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        values.next().unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
+    }
+
+    /// What is answered to everybody, as it stands.
+    pub(crate) async fn text(&self, path: &str) -> String {
+        let request = self.http.get(format!("{}{path}", self.url));
+        request.send().await.unwrap().text().await.unwrap()
     }
 
     /// Its address and the token that opens it.
@@ -119,10 +131,11 @@ impl Client {
         self.until("Loa to be ready", is_ready).await;
     }
 
-    /// Waits until something that it needs is away.
-    pub(crate) async fn unready(&self) {
+    /// Waits until something that it needs is away, and returns what.
+    pub(crate) async fn unready(&self) -> Value {
         let is_unready = async || self.get("/readyz").await["ready"] == json!(false);
         self.until("Loa not to be ready", is_unready).await;
+        self.get("/readyz").await["missing"].clone()
     }
 
     /// Waits until `path`, which counts deliveries, counts this many.

@@ -37,17 +37,31 @@ impl Running {
         settings: &str,
         environment: &[(&str, &str)],
     ) -> Self {
+        let mut command = loa();
+        command.envs(environment.iter().copied());
+        Self::start_by(command, folder, settings).await
+    }
+
+    /// The same as [`Running::start`], for one that outlives a quota of what it may write.
+    pub(crate) async fn start_under_quota(folder: &TempDir, settings: &str) -> Self {
+        let mut command = Command::new("/bin/sh");
+        // Who writes beyond the quota is to be told, not killed.
+        command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_loa")]);
+        Self::start_by(command, folder, settings).await
+    }
+
+    async fn start_by(mut command: Command, folder: &TempDir, settings: &str) -> Self {
         let file = folder.path().join("loa.toml");
         std::fs::write(&file, settings).unwrap();
         let data = folder.path().join("data");
         drop(std::fs::remove_file(data.join("server.json")));
         let log = folder.path().join("log");
-        let mut child = loa()
+        let mut child = command
             .args(["run", "--config"])
             .arg(&file)
             .arg("--data-dir")
             .arg(&data)
-            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(OpenOptions::new().create(true).append(true).open(&log).unwrap())
             .spawn()
@@ -71,6 +85,11 @@ impl Running {
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends it a signal, such as `HUP`.
