@@ -49,8 +49,8 @@ pub(super) fn read_attributes(
     let content_type = properties.content_type.as_deref().unwrap_or("application/json");
     let media_type = content_type.split(';').next().unwrap_or_default().trim().to_lowercase();
     if !is_json(&media_type) {
-        let message =
-            format!("`{media_type}` is not JSON; send application/cloudevents+json or JSON");
+        let said = media_type.escape_debug();
+        let message = format!("`{said}` is not JSON; send application/cloudevents+json or JSON");
         return Err(undecodable("header content-type", message));
     }
     if media_type == "application/cloudevents+json" {
