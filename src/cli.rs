@@ -33,7 +33,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Config, Sources};
 use crate::telemetry::with_causes;
-use print::{cell, counted, print, print_as, print_json, print_list, print_table};
+use print::{cell, counted, print, print_as, print_json, print_list, print_rows, print_table};
 
 /// Loa turns business events into messages that partners really receive, and keeps the proof.
 #[derive(Debug, Parser)]
@@ -126,6 +126,15 @@ enum Failure {
     Wrong(String),
     /// It failed: exit code 1.
     Failed(String),
+}
+
+impl Failure {
+    /// The same with exit code 2, for a command by whose exit code 1 something else is said.
+    fn of_what_was_asked(self) -> Self {
+        match self {
+            Self::Wrong(text) | Self::Failed(text) => Self::Wrong(text),
+        }
+    }
 }
 
 impl<E: std::error::Error> From<E> for Failure {

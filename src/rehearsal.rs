@@ -54,7 +54,8 @@ async fn find_store_in_use(config: &Config) -> Result<Option<StoreInUse>, StoreE
     let clock = Clock::system();
     let run = RunId::new(clock.now());
     let store = Store::open_as_it_is(settings, clock, run)?;
-    Ok(if store.is_empty().await? { None } else { Some(StoreInUse::of(&store)) })
+    let is_empty = store.is_empty().await.map_err(|error| error.of_store_at(&store.describe()))?;
+    Ok(if is_empty { None } else { Some(StoreInUse::of(&store)) })
 }
 
 /// The number behind the first `mark` in what a receiver was sent.

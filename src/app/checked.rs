@@ -97,6 +97,7 @@ pub fn rulebook(config: &Config) -> Option<Rulebook> {
     let is_read = found.is_empty();
     note(found);
     note(tried);
+    check_language(config, &templates);
     // After the templates, so that the faults of both are told at once.
     let decoder = decoder(config, &catalogue)?;
     let rules = Rules {
@@ -106,6 +107,24 @@ pub fn rulebook(config: &Config) -> Option<Rulebook> {
         region: config.defaults.region.clone(),
     };
     is_read.then(|| Rulebook::new(catalogue, decoder, rules, (templates, letterhead)))
+}
+
+/// One fault of the settings instead of one for each template, where none is in their language.
+fn check_language(config: &Config, templates: &Templates) {
+    let locale = &config.defaults.locale;
+    // One that is no language was told where it stands.
+    if locale.is_empty() || !templates.is_in_other_languages_alone() {
+        return;
+    }
+    let Some(section) = config.places.root.section("defaults") else { return };
+    let what =
+        format!("`defaults.locale` is `{locale}`, and no message is written in that language");
+    let languages: Vec<_> = templates.languages().into_iter().collect();
+    let help = format!(
+        "write one of {}, or add the templates of every message in it",
+        languages.iter().map(|one| format!("`{one}`")).collect::<Vec<_>>().join(", ")
+    );
+    section.fault("locale", what, help);
 }
 
 /// What reads arrivals; none if a schema does not compile, which was told where it stands.

@@ -11,7 +11,6 @@ use serde_json::Value;
 use super::{Failure, Settings};
 use crate::app::server_file;
 use crate::config::NamedServer;
-use crate::telemetry::with_causes;
 
 /// Which running Loa to speak to.
 #[derive(Clone, Debug, Args)]
@@ -35,7 +34,15 @@ pub(super) struct Client {
     http: reqwest::Client,
     url: String,
     token: String,
+    /// What to do if nobody answers there.
+    help: &'static str,
 }
+
+/// What to do if no Loa answers where this machine's own left word of itself.
+const GONE: &str =
+    "the one that left server.json in the data folder is gone; start it with `loa run`";
+/// What to do if no Loa answers at an address that was named.
+const ELSEWHERE: &str = "start one there with `loa run`, or name another by --server or LOA_SERVER";
 
 impl Server {
     /// The zone in which people read moments: that of the settings.
@@ -49,6 +56,7 @@ impl Server {
         let secret = |token: SecretString| token.expose_secret().to_owned();
         let url = self.server.clone().or(named.url).map(|url| trimmed(&url));
         let token = self.token.clone().or(named.token.map(secret));
+        let help = if url.is_some() { ELSEWHERE } else { GONE };
         let (url, token) = match (url, token) {
             (Some(url), Some(token)) => (url, token),
             (url, token) => self.find_on_this_machine(url, token)?,
@@ -58,7 +66,7 @@ impl Server {
             .redirect(reqwest::redirect::Policy::none())
             .timeout(Duration::from_mins(1))
             .build()?;
-        Ok(Client { http, url, token })
+        Ok(Client { http, url, token, help })
     }
 
     /// Completes what was said by `server.json`; its token goes to no other address than its own.
@@ -132,11 +140,7 @@ impl Client {
         if let Some((media_type, body)) = body {
             request = request.header("content-type", media_type).body(body);
         }
-        let answer = request.send().await.map_err(|error| {
-            let url = &self.url;
-            let why = with_causes(&error.without_url());
-            Failure::Failed(format!("cannot reach Loa at {url}: {why}"))
-        })?;
+        let answer = request.send().await.map_err(|error| self.unanswered(&error))?;
         let status = answer.status();
         let text = answer.text().await?;
         if status.is_success() {
@@ -146,4 +150,22 @@ impl Client {
         let detail = problem.get("detail").and_then(Value::as_str).unwrap_or(&text);
         Err(Failure::Failed(format!("{status}: {detail}")))
     }
+
+    fn unanswered(&self, error: &reqwest::Error) -> Failure {
+        let Self { url, help, .. } = self;
+        let why = last_cause(error);
+        Failure::Failed(match error.is_timeout() && !error.is_connect() {
+            true => format!("the Loa at {url} did not answer in time: {why}"),
+            false => format!("no Loa answers at {url} ({why}); {help}"),
+        })
+    }
+}
+
+/// What an error comes down to: the chain above it names parts of the client.
+pub(super) fn last_cause(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    last.to_string()
 }

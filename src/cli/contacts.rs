@@ -73,7 +73,7 @@ impl Contacts {
                         row["teams"] = Value::String(words(&row["teams"]));
                     }
                 }
-                let columns = ["id", "name", "partner", "duty", "reached", "teams"];
+                let columns = ["id", "name", "partner", "reached", "duty", "teams"];
                 super::print_list(&server, &answer, "contacts", &columns);
             }
             Command::Show { id, server } => {

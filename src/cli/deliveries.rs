@@ -12,6 +12,9 @@ use super::client::{Server, part};
 use super::{Failure, Output, cell};
 use repair::Repair;
 
+/// What tables say of a delivery whose message was captured instead of sent.
+pub(super) const CAPTURED: &str = "captured, nothing left Loa";
+
 /// Find deliveries, tell the story of one, repair them.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  loa deliveries list --state failed\n  \
@@ -69,7 +72,7 @@ struct Filter {
     /// Part of the recipient's or the partner's name, with or without accents.
     #[arg(long)]
     name: Option<String>,
-    /// The address.
+    /// The address; a phone number as people write it.
     #[arg(long)]
     address: Option<String>,
     /// The event type.
@@ -87,7 +90,7 @@ struct Filter {
     /// The reason.
     #[arg(long)]
     reason: Option<String>,
-    /// The provider's code.
+    /// The provider's code, or one word of it: `550` and `5.1.1` find `550 5.1.1`.
     #[arg(long)]
     code: Option<String>,
     /// Planned at this time or later.
@@ -178,15 +181,15 @@ impl List {
         }
         let columns = [
             "id",
-            "planned",
             "state",
+            "to",
             "why",
+            "business_key",
+            "type",
+            "by",
+            "planned",
             "due",
             "attempts",
-            "by",
-            "to",
-            "type",
-            "business_key",
         ];
         super::print_list(&self.server, &answer, "deliveries", &columns);
         Ok(ExitCode::SUCCESS)
@@ -196,7 +199,11 @@ impl List {
 /// Adds to a delivery what a table shows of it.
 fn for_people(row: &mut Value) {
     let (reason, detail) = (cell(row, "reason"), cell(row, "detail"));
-    let why = if detail.is_empty() { reason } else { format!("{reason}: {detail}") };
+    let why = match (row["is_captured"] == true, detail.is_empty()) {
+        (true, _) => CAPTURED.to_owned(),
+        (false, true) => reason,
+        (false, false) => format!("{reason}: {detail}"),
+    };
     let (channel, provider) = (cell(row, "channel"), cell(row, "provider"));
     let by = if provider.is_empty() { channel } else { format!("{channel} ({provider})") };
     let name = cell(row, "name");

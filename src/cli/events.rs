@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::client::{Server, part};
+use super::deliveries::CAPTURED;
 use super::print::cell_in;
 use super::{Failure, Output, cell, counted};
 
@@ -104,13 +105,13 @@ impl List {
         let answer = server.connect()?.get("/v1/events", &query).await?;
         let columns = [
             "loa_id",
-            "received_at",
             "type",
-            "source",
-            "id",
             "business_key",
-            "state",
+            "id",
             "deliveries",
+            "received_at",
+            "state",
+            "source",
         ];
         super::print_list(&server, &answer, "events", &columns);
         Ok(())
@@ -143,9 +144,16 @@ async fn show(id: &str, server: &Server) -> Result<(), Failure> {
     );
     super::print(&format!("{:#}", event["data"]));
     let deliveries: Vec<&Value> = answer["deliveries"].as_array().into_iter().flatten().collect();
-    let columns = ["id", "step", "name", "channel", "provider", "state", "reason", "attempts"];
-    let row = |row: &&Value| columns.iter().map(|key| cell(row, key)).collect();
-    super::print_table(&columns, deliveries.iter().map(row).collect());
+    let columns = ["id", "state", "name", "reason", "channel", "step", "provider", "attempts"];
+    let row = |row: &&Value| {
+        let reason = match row["is_captured"] == true {
+            true => CAPTURED.to_owned(),
+            false => cell(row, "reason"),
+        };
+        let of = |key: &&str| if *key == "reason" { reason.clone() } else { cell(row, key) };
+        columns.iter().map(of).collect()
+    };
+    super::print_rows(&columns, deliveries.iter().map(row).collect());
     let planned = event["deliveries"].as_u64().unwrap_or_default();
     let shown = deliveries.len() as u64;
     if planned > shown {

@@ -6,10 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
+use super::client::last_cause;
 use super::{Failure, Output, Settings};
 use crate::app::server_file;
 use crate::config::NamedServer;
-use crate::telemetry::with_causes;
 
 /// Say whether a Loa answers: the one of these settings, or the one named; exit code 0 or 1.
 #[derive(Debug, Args)]
@@ -31,8 +31,9 @@ impl Health {
         let url = self.address()?;
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(5)).build()?;
         let answer = http.get(format!("{url}/healthz")).send().await.map_err(|error| {
-            let why = with_causes(&error.without_url());
-            Failure::Failed(format!("no Loa answers at {url}: {why}"))
+            let why = last_cause(&error);
+            let help = "start it with `loa run`, or name another by --server or LOA_SERVER";
+            Failure::Failed(format!("no Loa answers at {url} ({why}); {help}"))
         })?;
         let status = answer.status();
         if !status.is_success() {

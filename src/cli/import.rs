@@ -1,5 +1,6 @@
 //! Hands a file of contacts or partners to a running Loa, in parts, and tells of each faulty row.
 
+use std::collections::HashSet;
 use std::io::{IsTerminal, Read};
 use std::process::ExitCode;
 
@@ -60,7 +61,14 @@ impl Import {
             true => ProgressBar::new(2 * rows.len() as u64),
             false => ProgressBar::hidden(),
         };
-        let checked = hand_in(&client, path, &rows, true, &progress).await?;
+        let mut checked = hand_in(&client, path, &rows, true, &progress).await?;
+        if kind == Kind::Contact {
+            // A superior of another part of the file comes with it.
+            let ids: HashSet<&str> = rows.iter().filter_map(Row::id).collect();
+            let comes =
+                |warning: &Value| warning["names"].as_str().is_some_and(|id| ids.contains(id));
+            checked.warnings.retain(|warning| !comes(warning));
+        }
         let is_refused = !checked.faults.is_empty() && !self.skip_faults;
         let mut done = checked;
         if !self.dry_run && !is_refused {
@@ -90,8 +98,12 @@ impl Import {
 
     fn tell(&self, done: &Done, count: usize, what: &str, is_refused: bool) {
         let Done { applied, older, faults, warnings } = done;
+        let unfit =
+            faults.iter().filter_map(|fault| fault["line"].as_u64()).collect::<HashSet<_>>();
+        let unfit = unfit.len();
+        let fit = count - unfit;
         let value = json!({
-            "rows": count, "fit": count - faults.len(), "unfit": faults.len(),
+            "rows": count, "fit": fit, "unfit": unfit,
             "applied": applied, "older": older, "faults": faults, "warnings": warnings,
             "dry_run": self.dry_run, "refused": is_refused && !self.dry_run,
         });
@@ -99,8 +111,6 @@ impl Import {
             self.tell_rows(faults, "");
             self.tell_rows(warnings, "warning: ");
         }
-        let unfit = faults.len();
-        let fit = count - unfit;
         let text = match (self.dry_run, is_refused) {
             (true, _) => format!(
                 "{count} {what} read: {fit} can be taken, {unfit} have a fault; nothing was changed"

@@ -61,7 +61,7 @@ impl Keys {
             }
             Command::List { server } => {
                 let answer = server.connect()?.get("/v1/keys", &[]).await?;
-                let columns = ["name", "id", "scopes", "created_at", "expires_at", "used_at"];
+                let columns = ["name", "id", "scopes", "expires_at", "used_at", "created_at"];
                 super::print_list(&server, &answer, "keys", &columns);
             }
             Command::Revoke { name, server } => {

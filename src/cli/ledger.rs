@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::client::Server;
 use super::{Failure, Output, cell};
 
-/// Say whether everything adds up; exit code 1 if it does not.
+/// Say whether everything adds up; exit code 1 if it does not, 2 if no Loa could be asked.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  loa ledger --audit")]
 pub(super) struct Ledger {
@@ -22,7 +22,8 @@ pub(super) struct Ledger {
 impl Ledger {
     pub(super) async fn run(self) -> Result<ExitCode, Failure> {
         let query = [("audit", self.audit.to_string())];
-        let answer = self.server.connect()?.get("/v1/ledger", &query).await?;
+        let asked = self.server.connect()?.get("/v1/ledger", &query).await;
+        let answer = asked.map_err(Failure::of_what_was_asked)?;
         let closes = answer["ledger"]["closes"].as_bool().unwrap_or(false);
         let found = answer["audit"].as_array().map_or(0, Vec::len);
         if self.server.output == Output::Json {

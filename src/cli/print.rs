@@ -1,5 +1,7 @@
 //! Prints for people and for programs.
 
+mod fit;
+
 use std::io::Write;
 
 use comfy_table::{ColumnConstraint, ContentArrangement, LineStyle, TableStyle};
@@ -62,6 +64,21 @@ fn escaped(json: &str) -> String {
     written
 }
 
+/// A table of many columns for people, one line a row: what finds no room on their terminal is
+/// shortened or left out. Where the output is no terminal, all of it is written.
+///
+/// The columns stand with the one that matters most first.
+pub(super) fn print_rows(titles: &[&str], rows: Vec<Vec<String>>) {
+    let Some(room) = comfy_table::Table::new().width() else { return print_table(titles, rows) };
+    let rows = rows.into_iter().map(|row| row.into_iter().map(|cell| on_one_line(&cell)).collect());
+    let fitted = fit::fit(titles, rows.collect(), room.into());
+    print_table(&fitted.titles, fitted.rows);
+    if !fitted.left_out.is_empty() {
+        let names = fitted.left_out.join(", ");
+        print(&format!("not shown at this width: {names}; --output json has everything"));
+    }
+}
+
 /// A table for people, as wide as their terminal; ids stay whole, so that they can be copied.
 pub(super) fn print_table(titles: &[&str], rows: Vec<Vec<String>>) {
     let mut table = comfy_table::Table::new();
@@ -69,14 +86,17 @@ pub(super) fn print_table(titles: &[&str], rows: Vec<Vec<String>>) {
         .load_style(STYLE)
         .set_content_arrangement(ContentArrangement::Dynamic)
         .set_header(titles.to_vec());
-    let clean = |text: String| inert(&text).replace('\n', " ");
     for row in rows {
-        table.add_row(row.into_iter().map(clean).collect::<Vec<_>>());
+        table.add_row(row.iter().map(|cell| on_one_line(cell)).collect::<Vec<_>>());
     }
     if let Some(first) = table.column_mut(0) {
         first.set_constraint(ColumnConstraint::ContentWidth);
     }
     print(&table.to_string());
+}
+
+fn on_one_line(text: &str) -> String {
+    inert(text).replace('\n', " ")
 }
 
 /// A member of a JSON object as text for a table: what has parts is written as words.
@@ -123,7 +143,7 @@ pub(super) fn print_list(server: &Server, answer: &Value, list: &str, columns: &
     let rows: Vec<Vec<String>> = rows.map(row).collect();
     match rows.is_empty() {
         true => print("none"),
-        false => print_table(columns, rows),
+        false => print_rows(columns, rows),
     }
     if let Some(next) = answer["next"].as_str() {
         print(&format!("there are more; see them with --after '{next}'"));

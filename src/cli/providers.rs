@@ -78,9 +78,14 @@ impl Providers {
                     let zone = server.zone();
                     for row in answer["providers"].as_array_mut().into_iter().flatten() {
                         row["on hold"] = json!(held(&row["hold"], &zone));
+                        if !row["opens_at"].is_null() {
+                            let until = cell_in(&zone, row, "opens_at");
+                            row["breaker"] =
+                                json!(format!("{} until {until}", cell(row, "breaker")));
+                        }
                     }
                 }
-                let columns = ["name", "kind", "concurrency", "rate", "breaker", "on hold"];
+                let columns = ["name", "on hold", "breaker", "kind", "rate", "concurrency"];
                 super::print_list(&server, &answer, "providers", &columns);
             }
             Command::Hold { name, reason, server } => {

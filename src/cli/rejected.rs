@@ -89,7 +89,7 @@ impl Rejected {
                 let given = [("reason", reason), ("type", kind), ("id", id), ("after", after)];
                 query.extend(given.into_iter().filter_map(|(key, value)| Some((key, value?))));
                 let answer = server.connect()?.get("/v1/rejected", &query).await?;
-                let columns = ["id", "at", "type", "reason", "pointer", "message"];
+                let columns = ["id", "reason", "pointer", "message", "type", "at"];
                 super::print_list(&server, &answer, "rejected", &columns);
             }
             Command::Show { id, server } => {

@@ -29,7 +29,7 @@ impl Migrate {
         let applied =
             store.migrate().await.map_err(|error| match error.is_for_somebody_to_mend() {
                 true => super::wrong(error),
-                false => error.into(),
+                false => error.of_store_at(&store.describe()).into(),
             })?;
         let what = match applied.is_empty() {
             true => "up to date".to_owned(),

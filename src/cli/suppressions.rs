@@ -75,7 +75,7 @@ impl Suppressions {
                         row["address"] = Value::String(address(&row["address"]));
                     }
                 }
-                let columns = ["channel", "address", "reason", "at"];
+                let columns = ["address", "channel", "reason", "at"];
                 super::print_list(&server, &answer, "suppressions", &columns);
             }
             Command::Add { address: Named { channel, address }, reason, server } => {

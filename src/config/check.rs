@@ -165,10 +165,12 @@ impl Check<'_> {
             }
             Some(_) => {}
         }
-        if self.config.unsubscribe_secret.is_none() {
+        let unsubscribe = self.config.places.root.section("unsubscribe");
+        let has_secret = unsubscribe.is_some_and(|section| section.has("secret"));
+        if !has_secret && self.config.unsubscribe_secret.is_none() {
             let what = "marketing email without `unsubscribe.secret` has no unsubscribe link";
-            let help = "write 32 random bytes or more to a file and name it as `secret_file` in \
-                        [unsubscribe]";
+            let help = "write a long random text to a file (`openssl rand -base64 32`) and name it as \
+                        `secret_file` in [unsubscribe]";
             faults.error(place, what, help);
         }
     }

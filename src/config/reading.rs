@@ -239,7 +239,8 @@ fn sms_marketing(section: &Section) -> Option<SmsMarketing> {
 fn unsubscribe_secret(section: &Section) -> Option<SecretString> {
     let secret = section.secret("secret")?;
     if secret.expose_secret().len() < 32 {
-        let help = "write 32 random bytes or more: who guesses it can withdraw anyone's consent";
+        let help =
+            "write 32 random characters or more: who guesses it can withdraw anyone's consent";
         section.fault("secret", "`unsubscribe.secret` is too short", help);
     }
     Some(secret)

@@ -11,8 +11,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::fault::{Faults, Place};
+use crate::config::secret_file::{self, Unread};
+use crate::config::suggestion;
 use crate::config::tree::{Entry, Table};
-use crate::config::{secret_file, suggestion};
 
 /// One table of settings; cheap to clone, and clones share what has been asked for.
 ///
@@ -155,16 +156,19 @@ impl Section {
         let Some(path) = entry.node.value.text() else {
             return self.wrong(entry, &file_key, "the path of a file, in quotes");
         };
-        match secret_file::read(path) {
-            Ok(text) => Some(text),
-            Err(error) => {
+        let (what, help) = match secret_file::read(path) {
+            Ok(text) => return Some(text),
+            Err(Unread::NoFile(error)) => {
                 // The path is not shown: someone may have written the secret itself.
                 let what = format!("{} names no readable file: {error}", self.spelled(&file_key));
-                let help = "name a text file of at most 1 MiB that this process may read";
-                self.0.faults.error(entry.key.clone(), what, help);
-                None
+                (what, "name a text file of at most 1 MiB that this process may read")
             }
-        }
+            Err(Unread::Unfit(what, help)) => {
+                (format!("the file {path} of {} {what}", self.spelled(&file_key)), help)
+            }
+        };
+        self.0.faults.error(entry.key.clone(), what, help);
+        None
     }
 
     /// Adds a fault about the sort of a value; the value is not shown, since what stands in the

@@ -4,6 +4,7 @@
 //! members of [`Contact`] and [`Partner`] a contact's row may say `email`, `phone` and `chat`
 //! instead of `addresses`, and `marketing` instead of `consents`, so that a table can hold it.
 
+mod members;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -11,12 +12,10 @@ mod tests;
 use std::fmt;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_path_to_error::Segment;
 
+use members::{read, yes_or_no};
 pub use rows::{Format, Row, rows};
 
 use crate::model::address::{Address, Channel};
@@ -133,6 +132,7 @@ struct ContactRow {
     changed_at: Option<Timestamp>,
     #[serde(default)]
     consents: Vec<Consent>,
+    #[serde(default, deserialize_with = "yes_or_no")]
     marketing: Option<bool>,
 }
 
@@ -158,45 +158,52 @@ impl Roster {
     /// Reads one row.
     ///
     /// # Errors
-    /// What is wrong with it, and where.
-    pub fn read(&self, kind: Kind, row: Value) -> Result<DirectoryChange, Misfit> {
+    /// All that is wrong with it, and where.
+    pub fn read(&self, kind: Kind, row: Value) -> Result<DirectoryChange, Vec<Misfit>> {
+        let mut misfits = Vec::new();
         let change = match kind {
-            Kind::Contact => self.contact(row),
-            Kind::Partner => self.partner(row),
-        }?;
-        match change.find_flaw() {
-            Some(Flaw { pointer, message }) => Err(Misfit { pointer, message }),
-            None => Ok(change),
+            Kind::Contact => self.contact(row, &mut misfits),
+            Kind::Partner => self.partner(row, &mut misfits),
+        };
+        for Flaw { pointer, message } in change.iter().flat_map(DirectoryChange::flaws) {
+            // Of a member that does not fit nothing stands in the change but what stands for it.
+            if misfits.iter().all(|misfit| misfit.pointer != pointer) {
+                misfits.push(Misfit { pointer, message });
+            }
+        }
+        match (change, misfits.is_empty()) {
+            (Some(change), true) => Ok(change),
+            _ => Err(misfits),
         }
     }
 
-    fn contact(&self, row: Value) -> Result<DirectoryChange, Misfit> {
-        let row: ContactRow = read(row)?;
-        named(row.id.as_str(), &row.name)?;
-        placed(row.locale.as_deref(), row.time_zone.as_deref())?;
+    /// The contact of a row as far as it can be read; what cannot be goes to `misfits`.
+    fn contact(&self, row: Value, misfits: &mut Vec<Misfit>) -> Option<DirectoryChange> {
+        let row: ContactRow = read(row, misfits)?;
+        check_named(row.id.as_str(), &row.name, misfits);
         let changed_at = row.changed_at.unwrap_or(self.now);
         let mut addresses = Vec::new();
         for (index, address) in row.addresses.iter().enumerate() {
-            addresses.push(self.address(address, &format!("/addresses/{index}"))?);
+            let place = format!("/addresses/{index}");
+            addresses.extend(kept(self.address(address, &place), misfits));
         }
-        let columns =
-            [(Channel::Email, row.email), (Channel::Sms, row.phone), (Channel::Chat, row.chat)];
-        for (channel, text) in columns {
+        let columns = [
+            (Channel::Email, "/email", row.email),
+            (Channel::Sms, "/phone", row.phone),
+            (Channel::Chat, "/chat", row.chat),
+        ];
+        for (channel, place, text) in columns {
             let Some(text) = text else { continue };
-            let place = match channel {
-                Channel::Email => "/email",
-                Channel::Sms => "/phone",
-                Channel::Chat => "/chat",
-            };
             let address = Address::parse(channel, &text, &self.region)
-                .map_err(|error| Misfit::new(place, error.to_string()))?;
-            addresses.push(shown_whole(address, place)?);
+                .map_err(|error| Misfit::new(place, error.to_string()))
+                .and_then(|address| shown_whole(address, place));
+            addresses.extend(kept(address, misfits));
         }
         let mut consents = Vec::new();
         for (index, consent) in row.consents.into_iter().enumerate() {
-            let place = format!("/consents/{index}/address");
-            let address = self.address(&consent.address, &place)?;
-            consents.push(Consent { address, ..consent });
+            let address = self.address(&consent.address, &format!("/consents/{index}/address"));
+            let address = kept(address, misfits);
+            consents.extend(address.map(|address| Consent { address, ..consent }));
         }
         if let Some(granted) = row.marketing {
             let reached = addresses.iter().filter(|address| address.channel() != Channel::Chat);
@@ -222,14 +229,13 @@ impl Roster {
             signature: row.signature,
             changed_at,
         };
-        Ok(DirectoryChange::Contact { contact, consents })
+        Some(DirectoryChange::Contact { contact, consents })
     }
 
-    fn partner(&self, row: Value) -> Result<DirectoryChange, Misfit> {
-        let row: PartnerRow = read(row)?;
-        named(row.id.as_str(), &row.name)?;
-        placed(row.locale.as_deref(), row.time_zone.as_deref())?;
-        Ok(DirectoryChange::Partner(Partner {
+    fn partner(&self, row: Value, misfits: &mut Vec<Misfit>) -> Option<DirectoryChange> {
+        let row: PartnerRow = read(row, misfits)?;
+        check_named(row.id.as_str(), &row.name, misfits);
+        Some(DirectoryChange::Partner(Partner {
             id: row.id,
             name: row.name,
             tier: row.tier,
@@ -260,52 +266,18 @@ fn shown_whole(address: Address, place: &str) -> Result<Address, Misfit> {
     Ok(address)
 }
 
+/// What was read; a misfit goes to the others.
+fn kept<T>(read: Result<T, Misfit>, misfits: &mut Vec<Misfit>) -> Option<T> {
+    read.map_err(|misfit| misfits.push(misfit)).ok()
+}
+
 /// Ids stand in addresses of pages and in commands, names in greetings and headers.
-fn named(id: &str, name: &str) -> Result<(), Misfit> {
+fn check_named(id: &str, name: &str, misfits: &mut Vec<Misfit>) {
     let is_text = |text: &str| !text.trim().is_empty() && !text.contains(char::is_control);
     if !is_text(id) {
-        return Err(Misfit::new("/id", "expected an id of the caller's own, on one line"));
+        misfits.push(Misfit::new("/id", "expected an id of the caller's own, on one line"));
     }
     if !is_text(name) {
-        return Err(Misfit::new("/name", "expected a name, on one line"));
+        misfits.push(Misfit::new("/name", "expected a name, on one line"));
     }
-    Ok(())
-}
-
-fn placed(locale: Option<&str>, time_zone: Option<&str>) -> Result<(), Misfit> {
-    let is_tag = |locale: &str| {
-        let mut parts = locale.split('-');
-        let language = parts.next().unwrap_or_default();
-        let is_language = (2..=3).contains(&language.len())
-            && language.bytes().all(|byte| byte.is_ascii_alphabetic());
-        let fits = |part: &str| {
-            (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
-        };
-        is_language && parts.all(fits)
-    };
-    if locale.is_some_and(|locale| !is_tag(locale)) {
-        return Err(Misfit::new("/locale", "expected a language tag such as vi or en-GB"));
-    }
-    if time_zone.is_some_and(|zone| TimeZone::get(zone).is_err()) {
-        let text = "expected a time zone of the IANA list, such as Asia/Ho_Chi_Minh";
-        return Err(Misfit::new("/time_zone", text));
-    }
-    Ok(())
-}
-
-fn read<T: DeserializeOwned>(row: Value) -> Result<T, Misfit> {
-    serde_path_to_error::deserialize(row).map_err(|error| {
-        let mut pointer = String::new();
-        for segment in error.path() {
-            match segment {
-                Segment::Seq { index } => pointer.push_str(&format!("/{index}")),
-                Segment::Map { key } => {
-                    pointer.push('/');
-                    pointer.push_str(&key.replace('~', "~0").replace('/', "~1"));
-                }
-                Segment::Enum { .. } | Segment::Unknown => {}
-            }
-        }
-        Misfit::new(pointer, error.into_inner().to_string())
-    })
 }

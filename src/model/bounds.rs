@@ -1,4 +1,7 @@
-//! How long a text may be that things are looked up by, so that every store can index it.
+//! What a text of the client base must be: short enough that every store can index it, and a language or
+//! a time zone where it names one.
+
+use jiff::tz::TimeZone;
 
 use crate::model::contact::{Contact, DirectoryChange, Partner};
 use crate::model::id::{ContactId, PartnerId, TeamName};
@@ -23,6 +26,35 @@ pub fn check_name(text: &str) -> Result<(), String> {
     check(text, MAX_NAME)
 }
 
+/// Whether `text` is a language tag (BCP 47) such as `vi` or `en-GB`.
+///
+/// # Errors
+/// What was expected.
+pub fn check_locale(text: &str) -> Result<(), &'static str> {
+    let mut parts = text.split('-');
+    let language = parts.next().unwrap_or_default();
+    let is_language = (2..=3).contains(&language.len())
+        && language.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let fits = |part: &str| {
+        (1..=8).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    match is_language && parts.all(fits) {
+        true => Ok(()),
+        false => Err("expected a language tag such as vi or en-GB"),
+    }
+}
+
+/// Whether `text` is a time zone of the IANA list.
+///
+/// # Errors
+/// What was expected.
+pub fn check_time_zone(text: &str) -> Result<(), &'static str> {
+    match TimeZone::get(text) {
+        Ok(_) => Ok(()),
+        Err(_) => Err("expected a time zone of the IANA list, such as Asia/Ho_Chi_Minh"),
+    }
+}
+
 fn check(text: &str, most: usize) -> Result<(), String> {
     if text.len() > most {
         return Err(format!("longer than {most} bytes"));
@@ -36,13 +68,42 @@ fn check(text: &str, most: usize) -> Result<(), String> {
 impl DirectoryChange {
     /// The first thing in it that no store can keep or no plan can use; addresses bound themselves.
     pub fn find_flaw(&self) -> Option<Flaw> {
-        let (texts, twin) = match self {
-            Self::Partner(partner) => (of_partner(partner), find_twin(partner)),
-            Self::Contact { contact, .. } => (of_contact(contact), None),
+        self.flaws().into_iter().next()
+    }
+
+    /// All that no store can keep or no plan can use.
+    pub fn flaws(&self) -> Vec<Flaw> {
+        let (texts, place, other) = match self {
+            Self::Partner(partner) => {
+                let place = (&partner.locale, &partner.time_zone);
+                (of_partner(partner), place, find_twin(partner))
+            }
+            Self::Contact { contact, .. } => {
+                let place = (&contact.locale, &contact.time_zone);
+                (of_contact(contact), place, find_own_superior(contact))
+            }
         };
         let flaw = |text: Text| Some(Flaw { message: text.check().err()?, pointer: text.pointer });
-        texts.into_iter().find_map(flaw).or(twin)
+        let texts = texts.into_iter().filter_map(flaw);
+        texts.chain(misplaced(place)).chain(other).collect()
     }
+}
+
+/// What names no language and no time zone.
+fn misplaced((locale, time_zone): (&Option<String>, &Option<String>)) -> Vec<Flaw> {
+    let locale = locale.as_deref().map(|text| ("/locale", check_locale(text)));
+    let time_zone = time_zone.as_deref().map(|text| ("/time_zone", check_time_zone(text)));
+    let flaw = |(pointer, checked): (&str, Result<(), &str>)| {
+        Some(Flaw { pointer: pointer.to_owned(), message: checked.err()?.to_owned() })
+    };
+    [locale, time_zone].into_iter().flatten().filter_map(flaw).collect()
+}
+
+/// Somebody to whom their own matters escalate.
+fn find_own_superior(contact: &Contact) -> Option<Flaw> {
+    let message = "names the contact itself; name somebody else, or nobody".to_owned();
+    let is_own = contact.superior.as_ref() == Some(&contact.id);
+    is_own.then(|| Flaw { pointer: "/superior".to_owned(), message })
 }
 
 /// A text of a change, with its place.

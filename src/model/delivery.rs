@@ -310,6 +310,8 @@ pub struct Delivery {
     pub version: u32,
     /// The gateway's own id of the message.
     pub provider_message_id: Option<String>,
+    /// Whether its message was captured instead of sent; only searches say so.
+    pub is_captured: bool,
     /// When it was planned.
     pub created_at: Timestamp,
     /// When it last changed.

@@ -17,7 +17,9 @@ use tokio::time::Instant;
 use tracing::{Level, debug, error};
 
 use crate::clock::Clock;
-use crate::model::event::{Arrival, Event, EventKey, RejectReason, RejectedEvent, Rejection};
+use crate::model::event::{
+    Arrival, Event, EventKey, RejectReason, RejectedEvent, Rejection, Transport,
+};
 use crate::model::id::{EventId, RejectedId};
 use crate::pipeline::desks::Desks;
 use crate::pipeline::rulebook::Rulebook;
@@ -253,6 +255,7 @@ impl Acceptor {
     ) -> Result<Vec<Answer>, StoreError> {
         let keys: Vec<_> = batch.iter().map(key_of).collect();
         let traces: Vec<_> = batch.iter().map(trace_of).collect();
+        let are_alarms = batch.iter().all(is_alarm);
         let reserved = self.desks.reserve(&mut batch, self.clock.now());
         let began = Instant::now();
         #[cfg(test)]
@@ -267,7 +270,7 @@ impl Acceptor {
         self.desks.hand_over(reserved, &accepted);
         let answers: Vec<_> =
             keys.into_iter().zip(accepted).map(|(key, accepted)| answer(key, accepted)).collect();
-        self.count(&answers);
+        self.count(&answers, are_alarms);
         answers.iter().zip(&traces).for_each(|(answer, trace)| tell(answer, trace.as_deref()));
         Ok(answers)
     }
@@ -287,7 +290,7 @@ impl Acceptor {
         keys.into_iter().map(|key| answer(key, planned.clone())).collect()
     }
 
-    fn count(&self, answers: &[Answer]) {
+    fn count(&self, answers: &[Answer], are_alarms: bool) {
         for answer in answers {
             match answer {
                 Answer::Planned { deliveries, planning, .. } => {
@@ -298,6 +301,8 @@ impl Acceptor {
                     self.metrics.count_events(result, 1);
                     self.metrics.count_planned(*deliveries);
                 }
+                // An alarm that was raised before is none that a publisher sent twice.
+                Answer::Repeat { .. } if are_alarms => {}
                 Answer::Repeat { .. } => self.metrics.count_events(EventResult::Repeated, 1),
                 Answer::Rejected { id, rejection } => {
                     let result = match id {
@@ -316,6 +321,13 @@ fn key_of(acceptance: &Acceptance) -> Option<EventKey> {
     match acceptance {
         Acceptance::Planned(planned) => Some(planned.event.key.clone()),
         Acceptance::Rejected(_) => None,
+    }
+}
+
+fn is_alarm(acceptance: &Acceptance) -> bool {
+    match acceptance {
+        Acceptance::Planned(planned) => planned.event.transport == Transport::Alarm,
+        Acceptance::Rejected(_) => false,
     }
 }
 

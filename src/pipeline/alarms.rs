@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::intake::encode::{Outgoing, STRUCTURED, structured};
 use crate::model::event::{Arrival, EventKey, Properties, Transport};
 use crate::model::ledger::Ledger;
-use crate::pipeline::accept::{Acceptor, OnReject};
+use crate::pipeline::accept::{Acceptor, Answer, OnReject};
 use crate::store::{Backlog, ProviderHold, Store, StoreError};
 
 /// Where alarms come from, as the publisher of any event would say.
@@ -117,8 +117,11 @@ impl Alarms {
             at: self.clock.now(),
         };
         // A rejected alarm raises none: it is kept like any rejected event.
-        self.acceptor.accept(vec![arrival], OnReject::Keep).await?;
-        warn!(event.kind = kind, "raised the alarm {kind} for {cause}");
+        let answers = self.acceptor.accept(vec![arrival], OnReject::Keep).await?;
+        // Another process, or this one before it was started anew, has raised it in this hour.
+        if !matches!(answers.as_slice(), [Answer::Repeat { .. }]) {
+            warn!(event.kind = kind, "raised the alarm {kind} for {cause}");
+        }
         self.raised.lock().unwrap_or_else(PoisonError::into_inner).note(hour, id);
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::{Instant, timeout};
 
 use super::{Pipeline, Rulebook};
 use crate::model::address::Address;
@@ -11,7 +12,7 @@ use crate::model::id::{DeliveryId, ProviderName};
 use crate::model::message::{
     ChatMessage, EmailMessage, Envelope, Message, SmsEncoding, SmsMessage,
 };
-use crate::model::outcome::Outcome;
+use crate::model::outcome::{Answer, Outcome, Verdict};
 
 /// The event type that a test message names; no catalogue holds it.
 const EVENT_TYPE: &str = "loa.test";
@@ -28,13 +29,39 @@ pub struct Trial {
 impl Pipeline {
     /// Sends one test message, at the provider's rate, even if the provider is on hold: that is
     /// how an operator finds out whether it is mended. `None` if there is no such provider.
-    pub async fn try_provider(&self, provider: &ProviderName, to: Address) -> Option<Trial> {
+    ///
+    /// Whoever waits for it waits no longer than `patience`: what takes longer is unknown.
+    pub async fn try_provider(
+        &self,
+        provider: &ProviderName,
+        to: Address,
+        patience: Duration,
+    ) -> Option<Trial> {
         let desk = &self.desks.find(provider)?.desk;
-        let mut slot = desk.wait_for_slot().await?;
+        let began = Instant::now();
+        let Ok(slot) = timeout(patience, desk.wait_for_slot()).await else {
+            let text = "not sent: no slot and no call at its rate was free in this time";
+            let answer = Answer::new(Some("not sent".to_owned()), text);
+            let outcome = Outcome { verdict: Verdict::later(), answer, captured: None };
+            return Some(Trial { outcome, took: began.elapsed() });
+        };
+        let mut slot = slot?;
+        let envelope = self.test_message(provider, to);
+        let rest = patience.saturating_sub(began.elapsed());
+        let sent = timeout(rest, desk.send(&envelope, &mut slot)).await;
+        let outcome = sent.unwrap_or_else(|_| {
+            let text = "it did not answer in this time; the message may have been sent";
+            let answer = Answer::new(None, text);
+            Outcome { verdict: Verdict::Unknown, answer, captured: None }
+        });
+        Some(Trial { outcome, took: began.elapsed() })
+    }
+
+    fn test_message(&self, provider: &ProviderName, to: Address) -> Envelope {
         let at = self.clock.now();
         let delivery = DeliveryId::new(at);
         let message = message(&to, provider, delivery, &self.acceptor.rulebook());
-        let envelope = Envelope {
+        Envelope {
             delivery,
             attempt: 1,
             event_type: EVENT_TYPE.into(),
@@ -44,10 +71,7 @@ impl Pipeline {
             to_name: None,
             data: Arc::new(json!({})),
             message,
-        };
-        let outcome = desk.send(&envelope, &mut slot).await;
-        let took = self.clock.now().duration_since(at).unsigned_abs();
-        Some(Trial { outcome, took })
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::model::address::{Address, AddressError};
 use crate::model::audience::{AudienceQuery, InlineRecipient};
-use crate::model::bounds::check_name;
+use crate::model::bounds::{check_locale, check_name, check_time_zone};
 use crate::model::catalogue::{Audience, EventType};
 use crate::model::event::{Event, RejectReason, Rejection};
 use crate::model::id::{ContactId, PartnerId, SegmentName};
@@ -131,6 +131,8 @@ fn read_text(
     Ok(Entry::Inline(InlineRecipient { addresses: vec![address], ..InlineRecipient::default() }))
 }
 
+/// Whether a text is what its member needs.
+type Check = fn(&str) -> Result<(), &'static str>;
 type Reader<'a> = &'a dyn Fn(&str) -> Result<Address, AddressError>;
 
 fn read_person(
@@ -161,12 +163,19 @@ fn read_person(
         let text = text(key);
         text.map(|text| named(event, &text, &format!("{place}/{key}"))).transpose()
     };
+    let checked = |key: &str, check: Check| match text(key) {
+        Some(text) => match check(&text) {
+            Ok(()) => Ok(Some(text)),
+            Err(fault) => Err(unplannable(event, &format!("{place}/{key}"), fault)),
+        },
+        None => Ok(None),
+    };
     let recipient = InlineRecipient {
         id: named("id")?,
         name: named("name")?,
         addresses,
-        locale: text("locale"),
-        time_zone: text("time_zone"),
+        locale: checked("locale", check_locale)?,
+        time_zone: checked("time_zone", check_time_zone)?,
     };
     if recipient.id.is_none() && recipient.name.is_none() && recipient.addresses.is_empty() {
         let message = "a recipient needs an id, a name or an address (email, phone, chat)";

@@ -232,6 +232,7 @@ impl<'a> Composer<'a> {
             after: None,
             version: 1,
             provider_message_id: None,
+            is_captured: false,
             created_at: self.now,
             updated_at: self.now,
         };

@@ -507,6 +507,41 @@ fn a_recipient_that_no_store_can_index_rejects_the_event_with_its_place() {
 }
 
 #[test]
+fn a_language_or_a_time_zone_that_is_none_rejects_the_event_with_its_place() {
+    let to_recipients = event_type(vec![step(Audience::Recipients, &[Channel::Email])]);
+    let recipient = |key: &str, text: &str| {
+        let recipient = json!({ "email": "b@us.test", (key): text });
+        let fault =
+            questions(&event(json!({ "recipients": ["an", recipient] })), &to_recipients, &rules());
+        fault.map_err(|fault| (fault.place.unwrap(), fault.message))
+    };
+    let changed = |effect, key: &str, text: &str| {
+        let event_type = EventType { effect: Some(effect), ..event_type(Vec::new()) };
+        let data = json!({ "id": "an", "name": "An", "changed_at": "2026-01-01T00:00:00Z",
+            (key): text });
+        let fault = change(&event(data), &event_type, &rules());
+        fault.map_err(|fault| (fault.place.unwrap(), fault.message))
+    };
+
+    for (key, wrong, right) in [
+        ("locale", "vietnamese", "vi"),
+        ("locale", "en_GB", "en-GB"),
+        ("time_zone", "Asia/Hanoi2", "Asia/Ho_Chi_Minh"),
+    ] {
+        let (place, message) = recipient(key, wrong).unwrap_err();
+        assert_eq!(place, format!("/data/recipients/1/{key}"));
+        assert!(message.starts_with("expected a ") && !message.contains(wrong), "{message}");
+        assert!(recipient(key, right).is_ok());
+        for effect in [Effect::ChangesContact, Effect::ChangesPartner] {
+            let (place, message) = changed(effect, key, wrong).unwrap_err();
+            assert_eq!(place, format!("/data/{key}"));
+            assert!(message.starts_with("expected a "), "{message}");
+            assert!(changed(effect, key, right).is_ok());
+        }
+    }
+}
+
+#[test]
 fn of_two_people_whom_an_event_describes_alike_nobody_is_left_out_in_silence() {
     let to_recipients = event_type(vec![step(Audience::Recipients, &[Channel::Email])]);
     let asked = |one: Value, other: Value| {

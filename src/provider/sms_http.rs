@@ -114,7 +114,7 @@ impl SmsHttp {
         };
         let request = match self.form.fill(sms, phone, &envelope.delivery.to_string()) {
             Ok(request) => request,
-            Err(fault) => return unfit(&fault),
+            Err(misfill) => return unfit(&misfill.fault),
         };
         let call = Call {
             method: request.method,

@@ -112,7 +112,7 @@ fn build(settings: &ProviderSettings, _: &Surroundings) -> Option<Arc<dyn Provid
     let (username, password) = (section.text("username"), section.secret("password"));
     let wait = |key| section.time_limit(key).unwrap_or(Duration::from_mins(2));
     let (data_timeout, answer_timeout) = (wait("data_timeout"), wait("answer_timeout"));
-    if username.is_some() != password.is_some() {
+    if section.has("username") != section.has("password") {
         section.fault(
             "username",
             "stands without its other half",

@@ -56,6 +56,7 @@ fn delivery(category: Category, channel: Channel) -> Delivery {
         after: None,
         version: 1,
         provider_message_id: None,
+        is_captured: false,
         created_at: at,
         updated_at: at,
     }

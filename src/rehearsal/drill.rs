@@ -259,7 +259,7 @@ fn by_broker(settings: &RabbitSettings, clock: &Clock, tasks: &Tasks) -> Way {
 async fn describe_empty(ground: &Ground, clock: &Clock) -> Result<String, DrillError> {
     let run = RunId::new(clock.now());
     let store = Store::open_as_it_is(app::store_settings(&ground.own), clock.clone(), run)?;
-    match store.is_empty().await? {
+    match store.is_empty().await.map_err(|error| error.of_store_at(&store.describe()))? {
         true => store.migrate().await?,
         false => return Err(DrillError::NotEmpty(super::StoreInUse::of(&store))),
     };

@@ -50,6 +50,19 @@ impl Templates {
         faults
     }
 
+    /// Whether there are templates, and none of them is written in the default language.
+    pub fn is_in_other_languages_alone(&self) -> bool {
+        let languages = self.languages();
+        !languages.is_empty() && !languages.contains(self.default_locale.as_str())
+    }
+
+    /// The languages in which any message is written.
+    pub fn languages(&self) -> BTreeSet<&str> {
+        let below = self.assets.files.keys().filter_map(|path| path.strip_prefix("messages/"));
+        let parts = below.filter_map(|path| path.split_once('/')?.1.split_once('/'));
+        parts.map(|(language, _)| language).collect()
+    }
+
     /// The languages in which a template is written for a channel.
     pub fn locales(&self, name: &str, channel: Channel) -> Vec<&str> {
         let wanted = channel.as_str();
@@ -67,7 +80,9 @@ impl Templates {
         let locale = &self.default_locale;
         let mut faults = Vec::new();
         let path = path_of(name, locale, channel);
-        if !self.has(name, locale, channel) && !self.assets.files.contains_key(&path) {
+        // Without any in the language of the settings, it is the settings that are to be mended.
+        let is_known = !self.is_in_other_languages_alone();
+        if is_known && !self.has(name, locale, channel) && !self.assets.files.contains_key(&path) {
             let what = format!("is missing; {} tells people by {channel}", event_type.name);
             faults.push(self.fault((path, TextFault::new(what))));
         }

@@ -78,6 +78,7 @@ pub(super) fn delivery(template: &str, locale: &str, channel: Channel) -> Delive
         after: None,
         version: 1,
         provider_message_id: None,
+        is_captured: false,
         created_at: now,
         updated_at: now,
     }

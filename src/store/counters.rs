@@ -196,10 +196,15 @@ async fn beat(tx: &mut Tx<'_>, run: RunId) -> Result<u32, StoreError> {
     let upsert = "INSERT INTO process (run, beat) VALUES ($1, $2) \
                   ON CONFLICT (run) DO UPDATE SET beat = excluded.beat";
     tx.execute(upsert, &[run.0.into(), now.into()]).await?;
+    let silent = match tx.is_postgres() {
+        true => now - DEAD_MICROS,
+        // The file is open in this process alone, so any other is dead however short its silence.
+        false => i64::MAX,
+    };
     // One that says so itself right now is not waited for: it may wait for this one.
     let dead = "DELETE FROM process WHERE run IN \
-                (SELECT run FROM process WHERE beat < $1 {skip_locked})";
-    tx.execute(dead, &[(now - DEAD_MICROS).into()]).await?;
+                (SELECT run FROM process WHERE beat < $1 AND run <> $2 {skip_locked})";
+    tx.execute(dead, &[silent.into(), run.0.into()]).await?;
     let alive = count(tx, "SELECT COUNT(*) FROM process", &[]).await?;
     Ok(u32::try_from(alive).unwrap_or(u32::MAX))
 }

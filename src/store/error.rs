@@ -40,6 +40,23 @@ impl StoreError {
         matches!(self, Self::Wrong(_))
     }
 
+    /// The same with the place of the store and what to do, where the store is not there.
+    #[must_use]
+    pub fn of_store_at(self, place: &str) -> Self {
+        match self {
+            Self::Unreachable(ref why) => Self::Unreachable(format!(
+                "{place}: {why}; start it, or correct where it is (`store.url` or --store)"
+            )),
+            Self::Full
+            | Self::Wrong(_)
+            | Self::Conflict(_)
+            | Self::Refused(_)
+            | Self::TooLong
+            | Self::Abandoned
+            | Self::Broken(_) => self,
+        }
+    }
+
     /// Whether waiting and calling again may help.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Full | Self::Conflict(_))

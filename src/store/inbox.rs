@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::model::delivery::{Delivery, Reason, State};
-use crate::model::event::{Event, RejectReason, RejectedEvent, Rejection};
+use crate::model::event::{Event, RejectReason, RejectedEvent, Rejection, Transport};
 use crate::model::id::{DeliveryId, EventId, PartnerId, RejectedId};
 use crate::store::changes::{Changes, EventDetails, EventFate, Told};
 use crate::store::directory;
@@ -100,7 +100,7 @@ async fn accept(
         Write::insert(INSERT_CLAIMED, deliveries.claimed),
         events,
         pages,
-        count_repeats(&answers),
+        count_repeats(batch, &answers),
     ];
     if mode == Mode::Keep {
         writes.push(rejected::keep(&rejections, &mut changes)?);
@@ -145,7 +145,9 @@ fn sort<'a>(
                     answer
                 }
                 Key::Repeat(event) => {
-                    repeat(changes, planned, event);
+                    if is_published(planned) {
+                        repeat(changes, planned, event);
+                    }
                     Accepted::Repeat { event }
                 }
                 Key::Reused => {
@@ -164,6 +166,12 @@ fn sort<'a>(
 fn reject(event: &RejectedEvent, mode: Mode) -> Accepted {
     let id = (mode == Mode::Keep).then_some(event.id);
     Accepted::Rejected { id, rejection: event.rejection.clone() }
+}
+
+/// Whether an event came from outside. Loa's own alarms are raised anew by each process and after each
+/// start, with one id an hour: such a one is none that a publisher sent twice.
+fn is_published(planned: &PlannedEvent) -> bool {
+    planned.event.transport != Transport::Alarm
 }
 
 fn repeat(changes: &mut Changes, planned: &PlannedEvent, first: EventId) {
@@ -341,10 +349,12 @@ pub(super) fn micros(duration: Duration) -> i64 {
 }
 
 /// Counts at the first event how often it came again.
-fn count_repeats(answers: &[Accepted]) -> Write {
-    let repeats = answers.iter().filter_map(|answer| match answer {
-        Accepted::Repeat { event } => Some(vec![event.0.into()]),
-        Accepted::Planned { .. } | Accepted::Rejected { .. } => None,
+fn count_repeats(batch: &[Acceptance], answers: &[Accepted]) -> Write {
+    let repeats = batch.iter().zip(answers).filter_map(|pair| match pair {
+        (Acceptance::Planned(planned), Accepted::Repeat { event }) if is_published(planned) => {
+            Some(vec![event.0.into()])
+        }
+        _ => None,
     });
     // One by one: the same event may come again several times in one batch.
     Write::each("UPDATE event SET repeats = repeats + 1 WHERE id = $1", repeats.collect())

@@ -67,6 +67,7 @@ pub(super) fn read_delivery(row: &Row) -> Result<DeliveryRow, StoreError> {
         after: row.opt_uuid(23)?.map(DeliveryId),
         version: u32::try_from(row.int(24)?).unwrap_or(u32::MAX),
         provider_message_id: row.opt_text(25)?,
+        is_captured: false,
         created_at: row.time(26)?,
         updated_at: row.time(27)?,
     };

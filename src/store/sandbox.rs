@@ -1,10 +1,13 @@
 //! What a sandbox captured, as an inbox.
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use serde_json::Value as Json;
+use uuid::Uuid;
 
-use crate::model::delivery::Delivery;
-use crate::store::engine::Row;
+use crate::model::delivery::{Delivery, State};
+use crate::store::engine::{Row, Tx, Value};
 use crate::store::rows::{DELIVERY, read_delivery, read_json};
 use crate::store::search::Cursor;
 use crate::store::{Store, StoreError};
@@ -66,7 +69,7 @@ impl Store {
             Box::pin(async move {
                 let (at, id) = match after {
                     Some(after) => (after.at, after.id),
-                    None => (Timestamp::MAX, uuid::Uuid::max()),
+                    None => (Timestamp::MAX, Uuid::max()),
                 };
                 let mut params = vec![at.into(), id.into(), limit.into()];
                 let whose = match recipient {
@@ -107,6 +110,25 @@ impl Store {
     }
 }
 
+/// Says beside each delivery that was sent whether its message was captured instead.
+pub(super) async fn say_captured(
+    tx: &mut Tx<'_>,
+    deliveries: &mut [Delivery],
+) -> Result<(), StoreError> {
+    let sent = deliveries.iter().filter(|delivery| delivery.state == State::Sent);
+    let sent: Vec<Uuid> = sent.map(|delivery| delivery.id.0).collect();
+    if sent.is_empty() {
+        return Ok(());
+    }
+    let sql = "SELECT DISTINCT delivery FROM captured WHERE delivery {any_uuid $1}";
+    let rows = tx.query(sql, &[Value::uuids(sent)]).await?;
+    let captured = rows.iter().map(|row| row.uuid(0)).collect::<Result<HashSet<_>, _>>()?;
+    for delivery in deliveries.iter_mut().filter(|delivery| delivery.state == State::Sent) {
+        delivery.is_captured = captured.contains(&delivery.id.0);
+    }
+    Ok(())
+}
+
 fn read_mailbox(row: &Row) -> Result<Mailbox, StoreError> {
     let facts: crate::model::delivery::RecipientFacts = read_json(&row.text(1)?)?;
     Ok(Mailbox {
@@ -119,8 +141,10 @@ fn read_mailbox(row: &Row) -> Result<Mailbox, StoreError> {
 
 fn read_captured(row: &Row) -> Result<Captured, StoreError> {
     let first = DELIVERY.split(',').count();
+    let delivery = read_delivery(row)?.delivery;
+    let is_captured = delivery.state == State::Sent;
     Ok(Captured {
-        delivery: read_delivery(row)?.delivery,
+        delivery: Delivery { is_captured, ..delivery },
         at: row.time(first)?,
         message: read_json(&row.text(first + 1)?)?,
     })

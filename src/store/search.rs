@@ -1,5 +1,6 @@
 //! Finds deliveries: for lists, counts and the story of one.
 
+mod codes;
 mod source;
 
 use std::collections::BTreeMap;
@@ -15,8 +16,10 @@ use crate::model::outcome::{Answer, Attempt, VerdictClass};
 use crate::store::engine::{Row, Tx, Value};
 use crate::store::holds::say_holds;
 use crate::store::rows::{DELIVERY, EventFacts, FACTS, read_delivery, read_facts, read_json};
+use crate::store::sandbox::say_captured;
 use crate::store::waiting::count_tries_under_way;
 use crate::store::{Store, StoreError};
+use codes::spelled_out;
 use source::Source;
 pub(super) use source::lists;
 
@@ -49,7 +52,7 @@ pub struct DeliveryFilter {
     pub states: Vec<State>,
     /// The reason.
     pub reason: Option<Reason>,
-    /// The provider's code.
+    /// The provider's code, or one word of it: `550` and `5.1.1` find `550 5.1.1`.
     pub code: Option<String>,
     /// Planned at this time or later.
     pub since: Option<Timestamp>,
@@ -145,15 +148,18 @@ impl Store {
         self.search(move |tx| {
             Box::pin(async move {
                 let mut found = Vec::new();
-                for (sql, params) in lists(&filter, after, limit) {
-                    for row in tx.query(&sql, &params).await? {
-                        found.push(read_delivery(&row)?.delivery);
+                for filter in spelled_out(tx, &filter).await? {
+                    for (sql, params) in lists(&filter, after, limit) {
+                        for row in tx.query(&sql, &params).await? {
+                            found.push(read_delivery(&row)?.delivery);
+                        }
                     }
                 }
                 found.sort_by_key(|one: &Delivery| std::cmp::Reverse((one.created_at, one.id)));
                 found.truncate(limit as usize);
                 count_tries_under_way(tx, &mut found).await?;
                 say_holds(tx, &mut found).await?;
+                say_captured(tx, &mut found).await?;
                 Ok(found)
             })
         })
@@ -168,10 +174,12 @@ impl Store {
         self.search(move |tx| {
             Box::pin(async move {
                 let mut total = 0;
-                for source in Source::of(&filter) {
-                    let (from, query) = source.conditions(&filter);
-                    let sql = format!("SELECT COUNT(*) {from} {}", query.where_clause());
-                    total += super::counters::count(tx, &sql, &query.params).await?;
+                for filter in spelled_out(tx, &filter).await? {
+                    for source in Source::of(&filter) {
+                        let (from, query) = source.conditions(&filter);
+                        let sql = format!("SELECT COUNT(*) {from} {}", query.where_clause());
+                        total += super::counters::count(tx, &sql, &query.params).await?;
+                    }
                 }
                 Ok(total)
             })
@@ -195,16 +203,18 @@ impl Store {
                 let mut counts: BTreeMap<Vec<String>, u64> = BTreeMap::new();
                 // Counting all of them by what they are is reading all of them.
                 tx.read_whole_tables(filter == DeliveryFilter::default()).await?;
-                for source in Source::of(&filter) {
-                    let (from, query) = source.conditions(&filter);
-                    let sql = format!(
-                        "SELECT COUNT(*), {columns} {from} {} GROUP BY {columns}",
-                        query.where_clause()
-                    );
-                    for row in tx.query(&sql, &query.params).await? {
-                        let words = (1..=by.len()).map(|column| row.text(column));
-                        let words = words.collect::<Result<_, StoreError>>()?;
-                        *counts.entry(words).or_default() += row.count(0)?;
+                for filter in spelled_out(tx, &filter).await? {
+                    for source in Source::of(&filter) {
+                        let (from, query) = source.conditions(&filter);
+                        let sql = format!(
+                            "SELECT COUNT(*), {columns} {from} {} GROUP BY {columns}",
+                            query.where_clause()
+                        );
+                        for row in tx.query(&sql, &query.params).await? {
+                            let words = (1..=by.len()).map(|column| row.text(column));
+                            let words = words.collect::<Result<_, StoreError>>()?;
+                            *counts.entry(words).or_default() += row.count(0)?;
+                        }
                     }
                 }
                 let mut counts: Vec<_> = counts.into_iter().collect();
@@ -235,6 +245,7 @@ async fn find_delivery(
     let mut delivery = read_delivery(&row)?.delivery;
     count_tries_under_way(tx, std::slice::from_mut(&mut delivery)).await?;
     say_holds(tx, std::slice::from_mut(&mut delivery)).await?;
+    say_captured(tx, std::slice::from_mut(&mut delivery)).await?;
     let sql = format!("SELECT {FACTS} FROM event WHERE id = $1");
     let Some(row) = tx.query_one(&sql, &[delivery.event.0.into()]).await? else {
         return Err(StoreError::Broken(format!("delivery {id} has lost its event")));

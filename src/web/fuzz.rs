@@ -24,7 +24,7 @@ pub(crate) fn filter(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Some(filter) = query::<FilterQuery>(&text) {
         // Reading says what is wrong, or makes a filter of parsed values.
-        drop(filter.read());
+        drop(filter.read("VN"));
     }
     if let Some(page) = query::<PageQuery>(&text) {
         drop(page.cursor());

@@ -136,3 +136,28 @@ async fn a_ledger_that_does_not_close_raises_an_alarm() {
     until_told(&loa, "loa.ledger_open", 1).await;
     assert_eq!(causes(&loa, "loa.ledger_open").await, [json!("deliveries")]);
 }
+
+#[tokio::test]
+async fn an_alarm_that_another_process_raised_too_is_no_repeat() {
+    let name = "journey_alarms_two";
+    let url = own_database(name).await;
+    let (relay, gateway) = (Relay::start().await, Gateway::start().await);
+    let store = format!("[store]\nurl = \"{url}\"\n");
+    let loa = start(&gateway, &relay, &store).await;
+    let other = start(&gateway, &relay, &store).await;
+    let repeats = async || loa.get("/v1/ledger").await["ledger"]["events"]["repeats"].clone();
+    let before = repeats().await;
+    gateway.script([Reply::status(401)]);
+    loa.publish(&[hooked(1)]).await.unwrap();
+    loa.rest().await;
+
+    for _ in 0..5 {
+        loa.pass(Duration::from_secs(1)).await;
+        other.pass(Duration::from_secs(1)).await;
+    }
+
+    assert_eq!(loa.count("type=loa.provider_held&channel=chat").await, 1);
+    assert_eq!(repeats().await, before);
+    let again = loa.get("/v1/events?repeated=true&type=loa.provider_held").await;
+    assert_eq!(again["events"], json!([]), "{again}");
+}

@@ -30,6 +30,7 @@ macro_rules! on_both_stores {
 on_both_stores!(
     a_table_is_imported_whole_or_not_at_all,
     an_import_changes_nothing_that_is_newer_and_brings_back_no_consent,
+    an_import_warns_of_whom_it_names_and_of_consent_that_stays_withdrawn,
     a_segment_is_saved_shown_and_forgotten,
     a_suppressed_address_is_listed_in_pages_and_lifted,
 );
@@ -132,6 +133,42 @@ async fn an_import_changes_nothing_that_is_newer_and_brings_back_no_consent(stag
         stage.api(Method::PUT, "/v1/partners/mp", json!({ "name": "MP", "tier": "gold" })).await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
     assert_eq!(problem["pointer"], "/tier", "{problem}");
+    stage.app.stop().await;
+}
+
+async fn an_import_warns_of_whom_it_names_and_of_consent_that_stays_withdrawn(stage: Stage) {
+    stage.settle().await;
+    let no = json!({ "name": "Lan", "email": "lan@minhphat.example", "marketing": false,
+                     "changed_at": "2026-11-23T03:00:00Z" });
+    stage.api(Method::PUT, "/v1/contacts/lan", no).await;
+    let warned = async |path: &str, table: &str| -> Vec<(u64, String)> {
+        let (status, done) = stage.import(path, "text/csv", table).await;
+        assert_eq!(status, StatusCode::OK, "{done}");
+        let one = |warning: &Value| {
+            let message = warning["message"].as_str().unwrap().to_owned();
+            (warning["line"].as_u64().unwrap(), message)
+        };
+        done["warnings"].as_array().unwrap().iter().map(one).collect()
+    };
+
+    let partners = "id,name,manager\nmp,MP,nobody\nht,HT,bao\n";
+    let partners = warned("/v1/partners/import", partners).await;
+    let contacts = "id,name,email,superior,chat,marketing\n\
+                    lan,Lan,lan@minhphat.example,,,yes\n\
+                    an,An,an@minhphat.example,hoa,,yes\n\
+                    hoa,Hoa,,nobody,nowhere,\n";
+    let contacts = warned("/v1/contacts/import", contacts).await;
+    let yes = json!({ "name": "Lan", "email": "lan@minhphat.example", "marketing": true });
+    let (_, put) = stage.api(Method::PUT, "/v1/contacts/lan", yes).await;
+
+    assert_eq!(partners.len(), 1, "{partners:?}");
+    assert!(partners[0].0 == 2 && partners[0].1.contains("contact `nobody` is not known"));
+    let lines: Vec<_> = contacts.iter().map(|(line, _)| *line).collect();
+    assert_eq!(lines, [2, 4, 4], "{contacts:?}");
+    assert!(contacts[0].1.contains("was withdrawn, and stays so"), "{contacts:?}");
+    assert!(contacts[1].1.contains("contact `nobody`"), "{contacts:?}");
+    assert!(contacts[2].1.contains("no provider `nowhere` serves chat"), "{contacts:?}");
+    assert!(put["warnings"][0]["message"].as_str().unwrap().contains("withdrawn"), "{put}");
     stage.app.stop().await;
 }
 

@@ -49,7 +49,7 @@ fn a_reader_that_has_seen_enough_is_no_fault() {
 #[test]
 fn what_fails_ends_with_1() {
     for arguments in [
-        &["ledger", "--server", "http://127.0.0.1:1", "--token", "x"][..],
+        &["events", "list", "--server", "http://127.0.0.1:1", "--token", "x"][..],
         &["health", "--config", "loa.toml"],
         &["backup", "copy.db", "--config", "loa.toml"],
     ] {
@@ -64,6 +64,8 @@ fn what_is_asked_for_wrongly_ends_with_2() {
         &["ledgre"],
         &["ledger"],
         &["ledger", "--server", "http://127.0.0.1:1"],
+        // By 1 it says that it does not add up.
+        &["ledger", "--server", "http://127.0.0.1:1", "--token", "x"],
         &["publish", "order.delayed"],
         &["publish", "order.delayed", "--data", "nowhere.json"],
         &["check", "--config", "nowhere.toml"],
@@ -72,6 +74,32 @@ fn what_is_asked_for_wrongly_ends_with_2() {
         &["run", "--config", "nowhere.toml"],
     ] {
         assert_eq!(code(arguments), Some(2), "{arguments:?}");
+    }
+}
+
+/// What a command that fails says.
+fn said(arguments: &[&str]) -> String {
+    let folder = TempDir::new().unwrap();
+    let away = "[store]\nurl = \"postgres://loa@127.0.0.1:1/shop\"\n";
+    std::fs::write(folder.path().join("away.toml"), settings(away)).unwrap();
+    let output = loa().current_dir(folder.path()).args(arguments).output().unwrap();
+    assert!(!output.status.success(), "{arguments:?}");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn who_does_not_answer_is_named_with_what_to_do() {
+    let at = ["--server", "http://127.0.0.1:1", "--token", "x"];
+    for command in [&["ledger"][..], &["deliveries", "list"]] {
+        let told = said(&[command, &at].concat());
+        assert!(told.starts_with("no Loa answers at http://127.0.0.1:1 ("), "{told}");
+        assert!(told.contains("refused") && told.contains("`loa run`"), "{told}");
+    }
+    let store = ["--store", "postgres://loa@127.0.0.1:1/shop"];
+    for command in [&["migrate", "--config", "away.toml"][..], &["demo", store[0], store[1]]] {
+        let told = said(command);
+        assert!(told.contains("PostgreSQL at 127.0.0.1:1 (database `shop`)"), "{told}");
+        assert!(told.contains("start it, or correct where it is"), "{told}");
     }
 }
 

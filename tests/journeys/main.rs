@@ -26,6 +26,7 @@ mod kill;
 mod lanes;
 mod lists;
 mod no_room;
+mod one_fault;
 mod openapi;
 mod orders;
 mod pages;

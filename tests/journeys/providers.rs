@@ -211,3 +211,21 @@ async fn misconfigure(store: &str) {
     assert!(sent.iter().all(|delivery| delivery["attempts"] == json!(1)), "{sent:?}");
     loa.closes().await;
 }
+
+#[tokio::test]
+async fn a_test_of_a_provider_that_hangs_ends_and_says_that_there_was_no_answer() {
+    let (relay, gateway) = (Relay::start().await, Gateway::start().await);
+    let usual = outside(&relay, &gateway, ("", ""));
+    let loa = Clocked::start(&usual.replace("[http]\n", "[http]\ntimeout = \"1s\"\n")).await;
+    gateway.usually(Reply::Hold);
+
+    let path = "/v1/providers/hook/test";
+    let hangs = loa.post(path, "application/json", "{}").await.unwrap();
+    let nobody = loa.post(path, "application/json", r#"{"to":" "}"#).await.unwrap();
+
+    let (status, tried) = hangs;
+    assert_eq!((status, &tried["outcome"]), (200, &json!("unknown")), "{tried}");
+    assert!(tried["answer"].as_str().unwrap().contains("did not answer"), "{tried}");
+    assert_eq!((nobody.0, &nobody.1["pointer"]), (400, &json!("/to")), "{nobody:?}");
+    gateway.release(1);
+}

@@ -60,9 +60,13 @@ fn state(delivery: &Value) -> String {
     let (state, reason, detail) =
         (cell(delivery, "state"), cell(delivery, "reason"), cell(delivery, "detail"));
     let reason = reason.replace('_', " ");
+    let captured = match delivery["is_captured"] == true {
+        true => "; captured, so nothing left this Loa",
+        false => "",
+    };
     match detail.is_empty() {
-        true => format!("{state}: {reason}"),
-        false => format!("{state}: {reason}; {detail}"),
+        true => format!("{state}: {reason}{captured}"),
+        false => format!("{state}: {reason}; {detail}{captured}"),
     }
 }
 

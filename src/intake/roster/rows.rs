@@ -49,6 +49,13 @@ pub struct Row {
     pub value: Result<Value, Misfit>,
 }
 
+impl Row {
+    /// The id that it gives, if it can be read.
+    pub fn id(&self) -> Option<&str> {
+        self.value.as_ref().ok()?.get("id")?.as_str()
+    }
+}
+
 /// The rows of `bytes` about somebody of this `kind`; empty lines are no rows.
 ///
 /// # Errors
@@ -69,9 +76,7 @@ pub fn rows(kind: Kind, format: Format, bytes: &[u8]) -> Result<Vec<Row>, Misfit
 fn refuse_twins(rows: &mut [Row]) {
     let mut lines = HashMap::new();
     for row in rows {
-        let Some(id) = row.value.as_ref().ok().and_then(|row| row.get("id")?.as_str()) else {
-            continue;
-        };
+        let Some(id) = row.id() else { continue };
         match lines.entry(id.to_owned()) {
             Entry::Vacant(place) => drop(place.insert(row.line)),
             Entry::Occupied(first) => {
@@ -108,6 +113,13 @@ fn table(kind: Kind, bytes: &[u8]) -> Result<Vec<Row>, Misfit> {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes);
     let unreadable = |error: csv::Error| Misfit::new("", format!("no table: {error}"));
     let header = reader.headers().map_err(unreadable)?.clone();
+    if let Some(sign) = other_separator(kind, &header) {
+        let text = format!(
+            "line 1: the columns are separated by {sign}; save the table with commas between them \
+             (inside a cell of several words stands `;`)"
+        );
+        return Err(Misfit::new("", text));
+    }
     check_header(kind, &header)?;
     let (mut rows, mut lines) = (Vec::new(), Lines { bytes, at: 0, line: 1 });
     for record in reader.records() {
@@ -117,12 +129,24 @@ fn table(kind: Kind, bytes: &[u8]) -> Result<Vec<Row>, Misfit> {
         };
         let line = lines.of(position.map_or(0, csv::Position::byte));
         let value = match record {
-            Ok(record) => cells(&header, &record),
+            Ok(record) => Ok(cells(&header, &record)),
             Err(error) => Err(misread(&error)),
         };
         rows.push(Row { line, value });
     }
     Ok(rows)
+}
+
+/// What stands between the columns where it is no comma, as spreadsheets of many countries save them.
+fn other_separator(kind: Kind, header: &csv::StringRecord) -> Option<&'static str> {
+    let mut cells = header.iter();
+    let (Some(only), None) = (cells.next(), cells.next()) else { return None };
+    let parts_by = |sign: char| {
+        let names = only.split(sign).map(|name| name.trim().trim_matches('"'));
+        names.filter(|name| kind.columns().contains(name)).count() > 1
+    };
+    let signs = [(';', "semicolons"), ('\t', "tabs"), ('|', "bars")];
+    signs.into_iter().find(|(sign, _)| parts_by(*sign)).map(|(_, name)| name)
 }
 
 /// Refuses a header by which every row would be misread.
@@ -188,27 +212,18 @@ fn misread(error: &csv::Error) -> Misfit {
     Misfit::new("", text)
 }
 
-fn cells(header: &csv::StringRecord, record: &csv::StringRecord) -> Result<Value, Misfit> {
-    let mut row = Map::new();
-    for (name, text) in header.iter().zip(record) {
-        if !text.is_empty() {
-            row.insert(name.to_owned(), cell(name, text)?);
-        }
-    }
-    Ok(Value::Object(row))
+fn cells(header: &csv::StringRecord, record: &csv::StringRecord) -> Value {
+    let full = header.iter().zip(record).filter(|(_, text)| !text.is_empty());
+    let row: Map<_, _> = full.map(|(name, text)| (name.to_owned(), cell(name, text))).collect();
+    Value::Object(row)
 }
 
-fn cell(name: &str, text: &str) -> Result<Value, Misfit> {
+fn cell(name: &str, text: &str) -> Value {
     match name {
         "tags" | "teams" | "channels" => {
             let words = text.split(';').map(str::trim).filter(|word| !word.is_empty());
-            Ok(words.map(Value::from).collect())
+            words.map(Value::from).collect()
         }
-        "marketing" => match text.to_ascii_lowercase().as_str() {
-            "yes" | "true" | "1" => Ok(Value::Bool(true)),
-            "no" | "false" | "0" => Ok(Value::Bool(false)),
-            _ => Err(Misfit::new("/marketing", "expected yes or no, or an empty cell")),
-        },
-        _ => Ok(Value::from(text)),
+        _ => Value::from(text),
     }
 }

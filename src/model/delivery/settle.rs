@@ -205,6 +205,7 @@ mod tests {
             after: None,
             version: 1,
             provider_message_id: None,
+            is_captured: false,
             created_at: at(0),
             updated_at: at(0),
         }

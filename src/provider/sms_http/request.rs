@@ -18,6 +18,8 @@ use crate::text::{self, Engine, Escaping};
 /// Names of the templates of body and URL in their engines.
 const BODY: &str = "body";
 const URL: &str = "url";
+/// The key of the templates of headers.
+const HEADERS: &str = "headers";
 /// The longest request, in bytes.
 const MAX_REQUEST: usize = 16 << 10;
 /// How national numbers begin in Vietnam, and the country's code that they replace.
@@ -44,6 +46,13 @@ pub(super) struct Request {
     pub(super) url: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
+}
+
+/// Why a form could not be filled: what is missing in the template under a key of the settings.
+#[derive(Debug)]
+pub(super) struct Misfill {
+    pub(super) key: &'static str,
+    pub(super) fault: String,
 }
 
 impl Form {
@@ -75,7 +84,11 @@ impl Form {
         }
         let url = url?;
         let form = Self { method, url, body, fixed, headers, header_names, named, credentials };
-        form.rehearse(section, egress);
+        // Of a secret that could not be read, what its templates lack says nothing new.
+        let secrets = section.section("secrets").map_or(0, |table| table.keys().len());
+        if secrets == form.named.len() {
+            form.rehearse(section, egress);
+        }
         Some(form)
     }
 
@@ -85,25 +98,28 @@ impl Form {
     }
 
     /// The request for one message; a fault names what is missing, never the message.
-    pub(super) fn fill(&self, sms: &SmsMessage, phone: &str, id: &str) -> Result<Request, String> {
+    pub(super) fn fill(&self, sms: &SmsMessage, phone: &str, id: &str) -> Result<Request, Misfill> {
         let context = self.context(sms, phone, id)?;
         let mut headers = self.fixed.clone();
         for name in &self.header_names {
-            let value = render(&self.headers, name.as_str(), &context)?;
+            let misfill = |fault| Misfill { key: HEADERS, fault };
+            let value = render(&self.headers, name.as_str(), &context).map_err(misfill)?;
             let mut value = HeaderValue::from_str(&value)
-                .map_err(|_| format!("{name}: holds letters that no header takes"))?;
+                .map_err(|_| misfill(format!("{name}: holds letters that no header takes")))?;
             value.set_sensitive(true);
             headers.insert(name.clone(), value);
         }
         let body = match &self.body {
-            Some(body) => render(body, BODY, &context)?.into_bytes(),
+            Some(body) => render(body, BODY, &context)
+                .map_err(|fault| Misfill { key: BODY, fault })?
+                .into_bytes(),
             None => Vec::new(),
         };
-        let url = render(&self.url, URL, &context)?;
+        let url = render(&self.url, URL, &context).map_err(|fault| Misfill { key: URL, fault })?;
         Ok(Request { method: self.method.clone(), url, headers, body })
     }
 
-    fn context(&self, sms: &SmsMessage, phone: &str, id: &str) -> Result<Context, String> {
+    fn context(&self, sms: &SmsMessage, phone: &str, id: &str) -> Result<Context, Misfill> {
         let digits = phone.trim_start_matches('+');
         let (zero, country) = NATIONAL;
         let national = digits.strip_prefix(country).map(|rest| format!("{zero}{rest}"));
@@ -116,7 +132,7 @@ impl Form {
             "text": sms.text, "id": id, "parts": sms.parts,
             "is_unicode": sms.encoding == SmsEncoding::Ucs2, "secret": secrets,
         });
-        text::context(facts).map_err(|fault| fault.to_string())
+        text::context(facts).map_err(|fault| Misfill { key: BODY, fault: fault.to_string() })
     }
 
     /// Fills the form once, so that an unknown variable or a URL that must not be called shows
@@ -129,7 +145,7 @@ impl Form {
                     section.fault(URL, refusal.to_string(), "name a gateway that may be called");
                 }
             }
-            Err(fault) => section.fault("kind", fault, "mend the template that is named"),
+            Err(Misfill { key, fault }) => section.fault(key, fault, "mend this template"),
         }
     }
 }
@@ -157,7 +173,7 @@ fn compile(section: &Section, key: &str, source: &str, escaping: Escaping) -> Op
 fn authorize(section: &Section, headers: &mut HeaderMap) -> Vec<SecretString> {
     let (username, password) = (section.text("username"), section.secret("password"));
     let token = section.secret("bearer_token");
-    if username.is_some() != password.is_some() {
+    if section.has("username") != section.has("password") {
         let what = "stands without its other half";
         section.fault("username", what, "give username and password, or neither");
     }
@@ -192,7 +208,7 @@ fn put(section: &Section, headers: &mut HeaderMap, name: HeaderName, key: &str, 
 /// The templates of `[headers]`, and their names.
 fn read_headers(section: &Section) -> (Engine, Vec<HeaderName>) {
     let (mut engine, mut names) = (Engine::new(Escaping::None), Vec::new());
-    for (name, source) in section.texts("headers") {
+    for (name, source) in section.texts(HEADERS) {
         match name.parse::<HeaderName>() {
             Ok(header) => match engine.add(header.as_str(), &source) {
                 Ok(()) => names.push(header),

@@ -107,8 +107,9 @@ fn roster(body: &[u8]) {
         for format in [Format::Json, Format::Ndjson, Format::Csv] {
             let Ok(rows) = rows(kind, format, body) else { continue };
             for value in rows.into_iter().filter_map(|row| row.value.ok()) {
-                if let Err(misfit) = roster.read(kind, value) {
-                    assert!(!misfit.message.is_empty());
+                if let Err(misfits) = roster.read(kind, value) {
+                    assert!(!misfits.is_empty());
+                    assert!(misfits.iter().all(|misfit| !misfit.message.is_empty()));
                 }
             }
         }

@@ -5,6 +5,7 @@ use crate::model::contact::{DirectoryChange, Partner, Tier};
 use crate::model::delivery::{Reason, State};
 use crate::model::event::RejectReason;
 use crate::model::id::EventId;
+use crate::model::outcome::VerdictClass;
 use crate::store::engine::Value;
 use crate::store::search::lists;
 use crate::store::{Cursor, DeliveryFilter, Dimension, EventFilter, RejectedFilter, events};
@@ -12,6 +13,8 @@ use crate::store::{Cursor, DeliveryFilter, Dimension, EventFilter, RejectedFilte
 on_both_stores!(
     a_list_is_walked_in_pages_without_gap_or_repeat,
     a_delivery_is_found_by_each_of_its_marks,
+    what_was_captured_is_told_apart_from_what_was_sent,
+    a_code_of_two_words_is_found_by_each_of_them,
     a_delivery_is_found_by_the_name_of_its_partner,
     every_single_filter_uses_an_index,
 );
@@ -100,6 +103,42 @@ async fn a_delivery_is_found_by_the_name_of_its_partner(stage: Stage) {
     let filter = DeliveryFilter { name: Some("hat dieu".to_owned()), ..Default::default() };
     let found = stage.store.deliveries(filter, None, 10).await.unwrap();
     assert_eq!(found.iter().map(|delivery| delivery.id).collect::<Vec<_>>(), ids);
+}
+
+async fn what_was_captured_is_told_apart_from_what_was_sent(stage: Stage) {
+    stage.plan("1", 2).await;
+    let claims = stage.claim().await;
+    let mut ends: Vec<_> = claims.iter().map(|claim| stage.sent(claim)).collect();
+    ends[0].captured = Some("{}".into());
+    let captured = ends[0].claimed.delivery.id;
+    stage.store.finish(ends).await.unwrap();
+
+    let found = stage.store.deliveries(DeliveryFilter::default(), None, 10).await.unwrap();
+    let story = stage.store.find_delivery(captured).await.unwrap().unwrap();
+
+    let told: Vec<_> = found.iter().filter(|one| one.is_captured).map(|one| one.id).collect();
+    assert_eq!((found.len(), told), (2, vec![captured]));
+    assert!(story.delivery.is_captured);
+}
+
+async fn a_code_of_two_words_is_found_by_each_of_them(stage: Stage) {
+    stage.plan("1", 3).await;
+    let claims = stage.claim().await;
+    let codes = ["550 5.1.1", "550", "421 4.7.0"];
+    let ends = claims.iter().zip(codes).map(|(claim, code)| {
+        let (class, state) = (VerdictClass::BadAddress, State::Bounced);
+        let mut end = stage.answered(claim, class, state, Reason::BadAddress);
+        end.attempt.as_mut().unwrap().answer.code = Some(code.to_owned());
+        end
+    });
+    stage.store.finish(ends.collect()).await.unwrap();
+
+    for (code, count) in [("550", 2), ("5.1.1", 1), ("550 5.1.1", 1), ("421", 1), ("55", 0)] {
+        let filter = DeliveryFilter { code: Some(code.to_owned()), ..Default::default() };
+        let found = stage.store.deliveries(filter.clone(), None, 10).await.unwrap();
+        assert_eq!(found.len(), count, "{code}");
+        assert_eq!(stage.store.count_deliveries(filter).await.unwrap(), count as u64, "{code}");
+    }
 }
 
 /// How the database would go about a statement.

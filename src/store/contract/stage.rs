@@ -196,6 +196,7 @@ impl Stage {
             after: None,
             version: 1,
             provider_message_id: None,
+            is_captured: false,
             created_at: self.now(),
             updated_at: self.now(),
         };

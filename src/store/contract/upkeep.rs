@@ -173,6 +173,21 @@ async fn a_process_lives_as_long_as_it_says_so_twice_a_minute() {
     assert_eq!(other.beat().await.unwrap(), 2, "and it comes back");
 }
 
+#[tokio::test]
+async fn on_sqlite_whoever_said_so_before_is_dead() {
+    let stage = Stage::sqlite().await;
+    let before = stage.store.write(|tx| {
+        Box::pin(async move {
+            let sql = "INSERT INTO process (run, beat) VALUES ($1, $2)";
+            let beat = tx.now().as_microsecond();
+            tx.execute(sql, &[uuid::Uuid::nil().into(), beat.into()]).await
+        })
+    });
+    before.await.unwrap();
+
+    assert_eq!(stage.store.beat().await.unwrap(), 1);
+}
+
 async fn a_row_that_is_lost_shows_in_the_audit(stage: Stage) {
     stage.plan("1", 1).await;
     let rejected = rejected(&stage, RejectReason::Schema, Some("order.delayed"));

@@ -7,13 +7,14 @@ use jiff::Timestamp;
 use super::find::read_suppression;
 use super::load::{PARTNER, contacts, read_partner};
 use super::segment::members;
+use crate::model::address::Address;
 use crate::model::contact::{Contact, Partner, Suppression};
 use crate::model::fold::fold;
 use crate::model::id::{ContactId, PartnerId, SegmentName, TeamName};
 use crate::model::segment::SegmentFilter;
 use crate::store::conditions::Conditions;
-use crate::store::engine::Value;
-use crate::store::rows::read_json;
+use crate::store::engine::{Row, Value};
+use crate::store::rows::{read_address, read_channel, read_json};
 use crate::store::{Store, StoreError};
 
 /// A saved segment.
@@ -81,6 +82,57 @@ impl Store {
         .await
     }
 
+    /// Which of these contacts nobody knows.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn unknown_contacts(
+        &self,
+        mut named: BTreeSet<ContactId>,
+    ) -> Result<BTreeSet<ContactId>, StoreError> {
+        if named.is_empty() {
+            return Ok(named);
+        }
+        self.read(move |tx| {
+            Box::pin(async move {
+                let ids = Value::texts(named.iter().map(ContactId::as_str));
+                let rows = tx.query("SELECT id FROM contact WHERE id {any $1}", &[ids]).await?;
+                for row in rows {
+                    named.remove(&ContactId(row.text(0)?));
+                }
+                Ok(named)
+            })
+        })
+        .await
+    }
+
+    /// For which of these addresses consent was withdrawn.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn withdrawn(
+        &self,
+        addresses: BTreeSet<Address>,
+    ) -> Result<BTreeSet<Address>, StoreError> {
+        if addresses.is_empty() {
+            return Ok(addresses);
+        }
+        let texts = Value::texts(addresses.iter().map(Address::value));
+        let found: BTreeSet<Address> = self
+            .read(move |tx| {
+                Box::pin(async move {
+                    let sql = "SELECT channel, address FROM consent \
+                               WHERE address {any $1} AND granted = 0";
+                    let rows = tx.query(sql, &[texts]).await?;
+                    let read =
+                        |row: &Row| Ok(read_address(read_channel(&row.text(0)?)?, row.text(1)?));
+                    rows.iter().map(read).collect::<Result<_, StoreError>>()
+                })
+            })
+            .await?;
+        Ok(addresses.intersection(&found).cloned().collect())
+    }
+
     /// One partner.
     ///
     /// # Errors
@@ -120,7 +172,7 @@ impl Store {
             Box::pin(async move {
                 let sql = "SELECT name, filter FROM segment ORDER BY name";
                 let rows = tx.query(sql, &[]).await?;
-                let read = |row: &crate::store::engine::Row| {
+                let read = |row: &Row| {
                     Ok(Segment { name: row.text(0)?.into(), filter: read_json(&row.text(1)?)? })
                 };
                 rows.iter().map(read).collect()

@@ -31,7 +31,7 @@ pub(super) enum Source<'f> {
 
 /// What nearly every delivery comes to; such ones are in `notable` only for something else.
 const COMMON_REASONS: [Reason; 2] = [Reason::Scheduled, Reason::Accepted];
-const COMMON_CODES: [&str; 3] = ["200", "202", "250"];
+pub(super) const COMMON_CODES: [&str; 3] = ["200", "202", "250"];
 
 impl<'f> Source<'f> {
     /// Where those that fit are found; no delivery is in two of these.

@@ -35,7 +35,7 @@ pub(in crate::web) struct FilterQuery {
     pub(in crate::web) contact: Option<String>,
     /// A part of a recipient's or a partner's name; accents do not matter.
     pub(in crate::web) name: Option<String>,
-    /// A whole address.
+    /// A whole address; a phone number as people write it, such as `0901 234 567`.
     pub(in crate::web) address: Option<String>,
     /// An event type.
     #[serde(rename = "type")]
@@ -50,7 +50,7 @@ pub(in crate::web) struct FilterQuery {
     pub(in crate::web) state: Option<String>,
     /// Why it is in its state.
     pub(in crate::web) reason: Option<String>,
-    /// A provider's code.
+    /// A provider's code, or one word of it: `550` and `5.1.1` find `550 5.1.1`.
     pub(in crate::web) code: Option<String>,
     /// Planned at this time or later, such as `2026-12-24T09:00:00Z`.
     pub(in crate::web) since: Option<String>,
@@ -59,8 +59,8 @@ pub(in crate::web) struct FilterQuery {
 }
 
 impl FilterQuery {
-    /// The filter; texts that are empty filter nothing.
-    pub(in crate::web) fn read(self) -> Result<DeliveryFilter, Problem> {
+    /// The filter; texts that are empty filter nothing. National phone numbers are those of `region`.
+    pub(in crate::web) fn read(self, region: &str) -> Result<DeliveryFilter, Problem> {
         let mut states = Vec::new();
         for text in said(self.state).iter().flat_map(|text| text.split(',')) {
             states.push(word("state", text.trim(), &DeliveryState::ALL, DeliveryState::as_str)?);
@@ -78,7 +78,7 @@ impl FilterQuery {
             partner: said(self.partner),
             contact: said(self.contact),
             name: said(self.name),
-            address: said(self.address),
+            address: said(self.address).map(|text| normal_address(&text, region)),
             event_type: said(self.kind),
             step: said(self.step),
             channel: channel.transpose()?,
@@ -92,6 +92,16 @@ impl FilterQuery {
     }
 }
 
+/// An address in the spelling that it is kept in, as far as the text is one.
+pub(in crate::web) fn normal_address(text: &str, region: &str) -> String {
+    let text = text.trim();
+    let address = match text.contains('@') {
+        true => Address::email(text),
+        false => Address::phone(text, region),
+    };
+    address.map_or_else(|_| text.to_owned(), |address| address.value())
+}
+
 /// Deliveries, the newest first.
 pub(in crate::web) async fn list(
     State(surroundings): State<Surroundings>,
@@ -99,7 +109,10 @@ pub(in crate::web) async fn list(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Value>, Problem> {
     let limit = page.limit();
-    let found = surroundings.store.deliveries(filter.read()?, page.cursor()?, limit).await?;
+    let found = surroundings
+        .store
+        .deliveries(filter.read(&surroundings.config.defaults.region)?, page.cursor()?, limit)
+        .await?;
     let is_full = found.len() == limit as usize;
     let next = found.last().and_then(|last| next(is_full, last.created_at, last.id.0));
     let deliveries: Vec<Value> = found.iter().map(delivery_json).collect();
@@ -120,7 +133,7 @@ pub(in crate::web) async fn count(
     Query(filter): Query<FilterQuery>,
     Query(count): Query<CountQuery>,
 ) -> Result<Json<Value>, Problem> {
-    let filter = filter.read()?;
+    let filter = filter.read(&surroundings.config.defaults.region)?;
     let Some(by) = count.by else {
         let count = surroundings.store.count_deliveries(filter).await?;
         return Ok(Json(json!({ "count": count })));
@@ -242,7 +255,7 @@ pub(in crate::web) async fn repair(
     let mut ids = delivery_ids(&body.ids)?;
     let mut fitting = 0;
     if let Some(filter) = body.filter {
-        let mut filter = filter.read()?;
+        let mut filter = filter.read(&surroundings.config.defaults.region)?;
         filter.states = repair.fitting(&filter.states);
         if filter.states.is_empty() {
             let fits: Vec<_> = repair.states().iter().map(|state| state.as_str()).collect();
@@ -300,6 +313,7 @@ pub(in crate::web) fn delivery_json(delivery: &Delivery) -> Value {
         "business_key": delivery.business_key, "channel": delivery.channel,
         "provider": delivery.provider, "address": delivery.address.as_ref().map(Address::masked),
         "locale": delivery.locale, "lane": delivery.lane, "state": delivery.state,
+        "is_captured": delivery.is_captured,
         "reason": delivery.reason, "detail": delivery.detail, "due_at": delivery.due_at,
         "expires_at": delivery.expires_at, "attempts": delivery.attempts,
         "version": delivery.version, "created_at": delivery.created_at,

@@ -1,29 +1,27 @@
 //! Contacts and partners: read, put, imported.
 
-use std::collections::BTreeSet;
+mod import;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use utoipa::IntoParams;
 
-use crate::intake::roster::{Format, HIDDEN_TARGET, Kind, Misfit, Roster, rows};
+use super::deliveries::normal_address;
+use crate::intake::roster::{HIDDEN_TARGET, Kind, Misfit, Roster};
 use crate::model::address::Address;
-use crate::model::contact::{Consent, Contact, DirectoryChange, Partner};
-use crate::model::id::PartnerId;
-use crate::store::StoreError;
+use crate::model::contact::{Consent, Contact, Partner};
 use crate::store::directory::ContactFilter;
 use crate::web::Surroundings;
 use crate::web::problem::Problem;
+pub(in crate::web) use import::ImportQuery;
+use import::{import, warnings};
 
 /// The most rows of one page.
 const MAX_LIMIT: u32 = 500;
-/// The most faults of an import that are told one by one.
-const MAX_FAULTS: usize = 1000;
 
 /// Which contacts are wanted.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -55,26 +53,14 @@ pub(in crate::web) struct PartnerQuery {
     after: Option<String>,
 }
 
-/// How an import is done.
-#[derive(Debug, Default, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(in crate::web) struct ImportQuery {
-    /// `true`: reads everything and says what is wrong, and changes nothing.
-    #[serde(default)]
-    dry_run: bool,
-    /// `refuse` (the default) changes nothing if one row has a fault; `skip` takes the others.
-    #[serde(default)]
-    #[param(inline)]
-    on_fault: OnFault,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "lowercase")]
-enum OnFault {
-    #[default]
-    Refuse,
-    Skip,
+/// A text that contacts are looked for by; one that looks like an address in the spelling that it is
+/// kept in.
+pub(in crate::web) fn spelled(text: &str, region: &str) -> String {
+    let text = text.trim();
+    match text.contains('@') || text.starts_with(['+', '0']) {
+        true => normal_address(text, region),
+        false => text.to_owned(),
+    }
 }
 
 /// How many rows a page has, if `wanted` were asked for.
@@ -88,7 +74,9 @@ pub(in crate::web) async fn contacts(
     Query(query): Query<ContactQuery>,
 ) -> Result<Json<Value>, Problem> {
     let limit = page_size(query.limit);
-    let filter = ContactFilter { text: query.q, partner: query.partner, team: query.team };
+    let region = &surroundings.config.defaults.region;
+    let text = query.q.map(|text| spelled(&text, region));
+    let filter = ContactFilter { text, partner: query.partner, team: query.team };
     let found =
         surroundings.store.find_contacts(filter, query.after.map(Into::into), limit).await?;
     let next = found.last().filter(|_| found.len() == limit as usize);
@@ -192,93 +180,11 @@ async fn put(
         Some(_) => {}
     }
     let change = roster(surroundings).read(kind, row).map_err(unfit)?;
-    let applied = surroundings.store.change_directory(vec![change]).await? == 1;
-    Ok(Json(json!({ "id": id, "applied": applied })))
-}
-
-async fn import(
-    surroundings: &Surroundings,
-    kind: Kind,
-    query: &ImportQuery,
-    headers: &HeaderMap,
-    body: &[u8],
-) -> Result<Json<Value>, Problem> {
-    let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let format = media_type.and_then(Format::of_media_type).ok_or_else(|| {
-        let text = "send application/x-ndjson, text/csv or application/json as content-type";
-        Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported media type", text)
-    })?;
-    let read = Import::read(&roster(surroundings), kind, format, body).map_err(unfit)?;
-    let count = read.changes.len() + read.faults.len();
-    let shown = &read.faults[..read.faults.len().min(MAX_FAULTS)];
-    if !read.faults.is_empty() && query.on_fault == OnFault::Refuse && !query.dry_run {
-        let first = &read.faults[0];
-        let detail = format!(
-            "{} of {count} rows cannot be taken, so none was; the first is in line {}: {}",
-            read.faults.len(),
-            first["line"],
-            first["message"].as_str().unwrap_or_default()
-        );
-        let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "import refused", detail);
-        return Err(problem.with(json!({ "faults": shown, "count": read.faults.len() })));
-    }
-    let fit = read.changes.len();
-    let warnings = read.warnings(surroundings).await?;
-    let applied = match query.dry_run {
-        true => None,
-        false => Some(surroundings.store.change_directory(read.changes).await?),
-    };
-    let older = applied.map(|applied| fit as u64 - applied);
-    Ok(Json(json!({
-        "rows": count, "fit": fit, "applied": applied, "older": older,
-        "unfit": read.faults.len(), "faults": shown,
-        "warned": warnings.len(), "warnings": &warnings[..warnings.len().min(MAX_FAULTS)],
-    })))
-}
-
-/// The changes of a file, and the faults of its other rows.
-struct Import {
-    changes: Vec<DirectoryChange>,
-    faults: Vec<Value>,
-    /// Which partner the contact of which line belongs to.
-    partners: Vec<(u64, PartnerId)>,
-}
-
-impl Import {
-    fn read(roster: &Roster, kind: Kind, format: Format, body: &[u8]) -> Result<Self, Misfit> {
-        let (mut changes, mut faults, mut partners) = (Vec::new(), Vec::new(), Vec::new());
-        for row in rows(kind, format, body)? {
-            let change = row.value.and_then(|value| roster.read(kind, value));
-            match change {
-                Ok(change) => {
-                    if let DirectoryChange::Contact { contact, .. } = &change {
-                        let partner = contact.partner.clone();
-                        partners.extend(partner.map(|partner| (row.line, partner)));
-                    }
-                    changes.push(change);
-                }
-                Err(misfit) => faults.push(json!({
-                    "line": row.line, "pointer": misfit.pointer, "message": misfit.message,
-                })),
-            }
-        }
-        Ok(Self { changes, faults, partners })
-    }
-
-    /// A warning for each contact of a partner whom nobody knows; it may yet come.
-    async fn warnings(&self, surroundings: &Surroundings) -> Result<Vec<Value>, StoreError> {
-        let named: BTreeSet<PartnerId> =
-            self.partners.iter().map(|(_, partner)| partner.clone()).collect();
-        let unknown = surroundings.store.unknown_partners(named).await?;
-        let of_unknown = self.partners.iter().filter(|(_, partner)| unknown.contains(partner));
-        let warning = |(line, partner): &(u64, PartnerId)| {
-            let message = format!(
-                "the partner `{partner}` is not known; import it, or nothing of it reaches this contact"
-            );
-            json!({ "line": line, "pointer": "/partner", "message": message })
-        };
-        Ok(of_unknown.map(warning).collect())
-    }
+    let changes = vec![(1, change)];
+    let warnings = warnings(surroundings, &changes).await?;
+    let changes = changes.into_iter().map(|(_, change)| change).collect();
+    let applied = surroundings.store.change_directory(changes).await? == 1;
+    Ok(Json(json!({ "id": id, "applied": applied, "warnings": warnings })))
 }
 
 fn roster(surroundings: &Surroundings) -> Roster {
@@ -286,10 +192,11 @@ fn roster(surroundings: &Surroundings) -> Roster {
     Roster { region, now: surroundings.clock.now() }
 }
 
-pub(super) fn unfit(misfit: Misfit) -> Problem {
-    let problem =
-        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "does not fit", misfit.to_string());
-    problem.with(json!({ "pointer": misfit.pointer }))
+/// The problem of a row; it names the place of the first thing that is wrong, and tells of all.
+fn unfit(misfits: Vec<Misfit>) -> Problem {
+    let told: Vec<_> = misfits.iter().map(ToString::to_string).collect();
+    let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "does not fit", told.join("; "));
+    problem.with(json!({ "pointer": misfits.first().map(|misfit| &misfit.pointer) }))
 }
 
 fn contact_json(contact: &Contact) -> Value {

@@ -97,6 +97,11 @@ pub(in crate::web) async fn test(
     Json(body): Json<TestBody>,
 ) -> Result<Json<Value>, Problem> {
     let name = known(&surroundings, name)?;
+    if body.to.as_deref().is_some_and(|to| to.trim().is_empty()) {
+        let text =
+            "is empty; write an address, or leave it out for the chat that the provider names";
+        return Err(Problem::bad_request("/to", text));
+    }
     let to = body.to.as_deref().unwrap_or_default();
     let Trial { outcome, took } = send_test(&surroundings, &name, to).await?;
     let class = outcome.verdict.class().as_str();
@@ -129,7 +134,9 @@ pub(in crate::web) async fn send_test(
         let help = "lift that first, or test by another address";
         return Err(Problem::conflict(format!("this address {text} ({reason}); {help}")));
     }
-    let tried = surroundings.pipeline.try_provider(name, to).await;
+    // A little less than any request has, so that whoever asks hears that there was no answer.
+    let patience = surroundings.config.http.timeout.mul_f64(0.9);
+    let tried = surroundings.pipeline.try_provider(name, to, patience).await;
     let trial = tried.ok_or_else(|| Problem::not_found("provider"))?;
     let class = trial.outcome.verdict.class().as_str();
     tracing::info!(provider = %name, "sent a test message by provider {name}: {class}");

@@ -72,6 +72,7 @@ pub(super) const DELIVERY: Shape = Shape {
         ("locale?", Text, "the language"),
         ("lane", Text, "`urgent`, `normal` or `bulk`"),
         ("state", Text, "where it is"),
+        ("is_captured", Truth, "whether the message was captured, so that nothing left Loa"),
         ("reason", Text, "why"),
         ("detail?", Text, "why, in a sentence"),
         ("due_at", Time, "when it is due"),

@@ -11,7 +11,7 @@ use super::page;
 use super::repair::Action;
 use super::rows::Row;
 use super::view::View;
-use crate::model::address::{Address, Channel};
+use crate::model::address::Channel;
 use crate::model::delivery::{Reason, State as DeliveryState};
 use crate::store::{DeliveryFilter, Dimension};
 use crate::web::Surroundings;
@@ -111,7 +111,7 @@ pub(super) async fn list(
     }))
 }
 
-/// The filter with times on the viewer's clock and addresses as people write them.
+/// The filter with times on the viewer's clock.
 pub(super) fn read(
     surroundings: &Surroundings,
     view: &View,
@@ -122,23 +122,9 @@ pub(super) fn read(
         read.map(|time| time.to_string()).or_else(|| text.clone())
     };
     let region = &surroundings.config.defaults.region;
-    let filter = FilterQuery {
-        since: time(&query.since),
-        until: time(&query.until),
-        address: query.address.as_ref().map(|text| normal_address(text, region)),
-        ..query.clone()
-    };
-    filter.read()
-}
-
-/// An address in the spelling that it is kept in, as far as the text is one.
-pub(super) fn normal_address(text: &str, region: &str) -> String {
-    let text = text.trim();
-    let address = match text.contains('@') {
-        true => Address::email(text),
-        false => Address::phone(text, region),
-    };
-    address.map_or_else(|_| text.to_owned(), |address| address.value())
+    let filter =
+        FilterQuery { since: time(&query.since), until: time(&query.until), ..query.clone() };
+    filter.read(region)
 }
 
 /// The filter's fields that are set, by the names of the form.

@@ -105,7 +105,7 @@ fn timeline(view: &View, story: &DeliveryStory) -> Vec<Entry> {
     ];
     entries.extend(story.attempts.iter().map(|attempt| tried(view, attempt)));
     let last = story.attempts.last().map(|attempt| attempt.finished_at);
-    let state = view.word("state", delivery.state.as_str());
+    let state = view.badge_of(delivery).text;
     let reason = view.word("reason", delivery.reason.as_str());
     let changed_at = last.unwrap_or(delivery.created_at).max(delivery.updated_at);
     // What the last answer said already is not said twice.

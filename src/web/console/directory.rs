@@ -6,7 +6,6 @@ use axum::response::Response;
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
-use super::deliveries::normal_address;
 use super::moment::Moment;
 use super::page;
 use super::rows::Row;
@@ -18,6 +17,7 @@ use crate::model::id::ContactId;
 use crate::store::DeliveryFilter;
 use crate::store::directory::ContactFilter;
 use crate::web::Surroundings;
+use crate::web::api::directory::spelled;
 use crate::web::problem::Problem;
 
 /// How many rows a page has.
@@ -104,11 +104,7 @@ pub(super) async fn list(
 ) -> Result<Response, Problem> {
     let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
     let region = &surroundings.config.defaults.region;
-    let text =
-        some(&query.q).map(|text| match text.contains('@') || text.starts_with(['+', '0']) {
-            true => normal_address(&text, region),
-            false => text,
-        });
+    let text = some(&query.q).map(|text| spelled(&text, region));
     let filter = ContactFilter { text, partner: some(&query.partner), team: None };
     let after = some(&query.after).map(ContactId);
     let found = surroundings.store.find_contacts(filter, after, ROWS).await?;

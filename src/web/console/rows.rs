@@ -34,7 +34,7 @@ impl Row {
             partner: facts.partner_name.clone().unwrap_or_default(),
             channel: view.word("channel", delivery.channel.as_str()),
             provider: delivery.provider.as_ref().map(ToString::to_string).unwrap_or_default(),
-            badge: view.badge(delivery.state),
+            badge: view.badge_of(delivery),
             why: view.word("reason", delivery.reason.as_str()),
             detail: delivery.detail.clone().unwrap_or_default(),
             due: waits.then(|| view.moment(delivery.due_at)),

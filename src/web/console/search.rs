@@ -5,10 +5,10 @@ use axum::response::Redirect;
 use serde::Deserialize;
 use url::form_urlencoded::Serializer;
 
-use super::deliveries::normal_address;
 use crate::model::id::{DeliveryId, EventId, RejectedId};
 use crate::store::{DeliveryFilter, EventFilter};
 use crate::web::Surroundings;
+use crate::web::api::deliveries::normal_address;
 use crate::web::problem::Problem;
 
 /// What the box asks for.

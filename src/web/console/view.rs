@@ -15,7 +15,7 @@ use url::form_urlencoded;
 use super::moment::{Moment, span};
 use super::texts::{self, Language};
 use crate::model::access::Role;
-use crate::model::delivery::State;
+use crate::model::delivery::{Delivery, State};
 use crate::web::Surroundings;
 use crate::web::auth::session::Signed;
 
@@ -155,6 +155,14 @@ impl View {
     /// The badge of a delivery's state.
     pub(super) fn badge(&self, state: State) -> Badge {
         Badge { tone: state.as_str(), text: self.word("state", state.as_str()) }
+    }
+
+    /// The state of a delivery; of one that was captured, that nothing left the house.
+    pub(super) fn badge_of(&self, delivery: &Delivery) -> Badge {
+        match delivery.is_captured {
+            true => Badge { tone: "captured", text: self.t("state.captured") },
+            false => self.badge(delivery.state),
+        }
     }
 
     /// What the page before did, as its redirect tells: `done` says what, `count` how often.

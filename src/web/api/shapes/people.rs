@@ -87,6 +87,7 @@ const ROW_FAULT: Shape = Shape {
         ("line", Count, "the line of the row, from 1; its place in an array"),
         ("pointer", Text, "the member, empty for the row as a whole"),
         ("message", Text, "what is wrong there"),
+        ("names?", Text, "the contact who is not known"),
     ],
 };
 
@@ -101,6 +102,11 @@ pub(in crate::web::api) const PARTNERS: &[Member] = &[("partners", Many(&PARTNER
 pub(in crate::web::api) const PUT: &[Member] = &[
     ("id", Text, "the caller's own id"),
     ("applied", Truth, "`false` if something newer is known, which then stays"),
+    (
+        "warnings",
+        Many(&ROW_FAULT),
+        "whom it names and nobody knows; what it says and does not hold",
+    ),
 ];
 pub(in crate::web::api) const IMPORTED: &[Member] = &[
     ("rows", Count, "how many there are"),
@@ -108,8 +114,8 @@ pub(in crate::web::api) const IMPORTED: &[Member] = &[
     ("applied?", Count, "how many were taken; absent on a dry run"),
     ("older?", Count, "how many were not, since something newer is known"),
     ("unfit", Count, "how many have a fault"),
-    ("faults", Many(&ROW_FAULT), "the first thousand of them"),
-    ("warned", Count, "how many fit and name a partner who is not known"),
+    ("faults", Many(&ROW_FAULT), "the first thousand faults; a row may have several"),
+    ("warned", Count, "how many warnings there are of rows that fit"),
     ("warnings", Many(&ROW_FAULT), "the first thousand of them"),
 ];
 pub(in crate::web::api) const TEAMS: &[Member] = &[("teams", Many(&TEAM), "by name")];
