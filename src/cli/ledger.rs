@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::client::Server;
 use super::{Failure, Output, cell};
 
-/// Say whether everything adds up; exit code 1 if it does not, 2 if no Loa could be asked.
+/// Say whether everything adds up; exit code 1 if it does not, 2 if no Loa answers.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  loa ledger --audit")]
 pub(super) struct Ledger {
