@@ -124,11 +124,16 @@ pub fn plan(
     let composer =
         Composer::new(event, event_type, rules, now, manager_of(event, event_type, answers)?);
     let mut plan = Plan::default();
+    let describes_people = describes_people(answers);
     for (index, step) in event_type.steps.iter().enumerate() {
         let mut recipients = Recipients::default();
-        let mut is_paged = false;
+        let (mut is_paged, mut nobody) = (false, None);
         for (question, answer) in answers {
             if question.purpose != Purpose::Step(index) {
+                continue;
+            }
+            if describes_people && *answer == Resolution::UnknownPartner {
+                nobody = Some(unknown_partner(event));
                 continue;
             }
             let found = expect_recipients(event, event_type, &question.query, answer)?;
@@ -142,8 +147,8 @@ pub fn plan(
             recipients.unknown.extend(found.unknown.iter().cloned());
         }
         let rows = composer.step(step, &recipients)?;
-        if rows.is_empty() && !is_paged {
-            plan.deliveries.push(composer.nobody(step, "-", (Reason::EmptyAudience, None))?);
+        if nobody.is_some() || (rows.is_empty() && !is_paged) {
+            plan.deliveries.push(composer.nobody(step, "-", (Reason::EmptyAudience, nobody))?);
         }
         plan.deliveries.extend(rows);
     }
@@ -190,12 +195,35 @@ fn manager_of<'a>(
 ) -> Result<Option<&'a Person>, Box<Rejection>> {
     for (question, answer) in answers {
         if question.purpose == Purpose::Manager {
+            if *answer == Resolution::UnknownPartner && describes_people(answers) {
+                return Ok(None);
+            }
             return Ok(expect_recipients(event, event_type, &question.query, answer)?
                 .people
                 .first());
         }
     }
     Ok(None)
+}
+
+/// Whether the event describes people itself. Then it needs no directory: of a partner that is not
+/// known nobody else is told, which the plan says.
+fn describes_people(answers: &[(Question, Resolution)]) -> bool {
+    let describes = |(question, _): &(Question, Resolution)| match &question.query {
+        AudienceQuery::Inline(recipients) => !recipients.is_empty(),
+        AudienceQuery::Contacts(_)
+        | AudienceQuery::Segment(_)
+        | AudienceQuery::Partner { .. }
+        | AudienceQuery::Manager(_)
+        | AudienceQuery::Superior(_)
+        | AudienceQuery::Team(_) => false,
+    };
+    answers.iter().any(describes)
+}
+
+fn unknown_partner(event: &Event) -> String {
+    let id = event.partner.as_ref().map_or("", |partner| partner.as_str());
+    format!("partner `{id}` is not known")
 }
 
 fn expect_recipients<'a>(
@@ -207,8 +235,7 @@ fn expect_recipients<'a>(
     match answer {
         Resolution::Recipients(recipients) => Ok(recipients),
         Resolution::UnknownPartner => {
-            let id = event.partner.as_ref().map_or("", |partner| partner.as_str());
-            let message = format!("partner `{id}` is not known; publish `partner.changed` first");
+            let message = format!("{}; publish `partner.changed` first", unknown_partner(event));
             let place = event_type.partner.as_ref().map(|pointer| format!("/data{pointer}"));
             Err(rejection(event, RejectReason::UnknownPartner, place, message))
         }

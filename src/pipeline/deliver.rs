@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use tracing::{Instrument, Span, debug, error, info_span, warn};
 
 use crate::clock::Clock;
@@ -39,6 +40,8 @@ struct Inner {
     tasks: Tasks,
     metrics: Arc<Metrics>,
     in_flight: Mutex<HashMap<Lease, InFlight>>,
+    /// Told whenever the last claim was worked off.
+    idle: Notify,
 }
 
 /// What tells one claim of a delivery from a later one.
@@ -61,8 +64,8 @@ impl Deliverer {
         metrics: Arc<Metrics>,
     ) -> Self {
         let recorder = Recorder::new(store.clone(), Arc::clone(&metrics), store.writers());
-        let in_flight = Mutex::default();
-        let inner = Inner { store, recorder, rulebook, clock, tasks, metrics, in_flight };
+        let (in_flight, idle) = (Mutex::default(), Notify::new());
+        let inner = Inner { store, recorder, rulebook, clock, tasks, metrics, in_flight, idle };
         Self { inner: Arc::new(inner) }
     }
 
@@ -74,6 +77,20 @@ impl Deliverer {
     /// How many claims this process holds.
     pub fn in_flight(&self) -> usize {
         self.inner.in_flight().len()
+    }
+
+    /// Returns once this process holds no claim.
+    pub(super) async fn idle(&self) {
+        loop {
+            let told = self.inner.idle.notified();
+            tokio::pin!(told);
+            // From here on it is told, so that what ends between the look and the wait is not missed.
+            told.as_mut().enable();
+            if self.in_flight() == 0 {
+                return;
+            }
+            told.await;
+        }
     }
 
     /// The claims that this process works on.
@@ -120,7 +137,14 @@ impl Deliverer {
             if AssertUnwindSafe(deliver).catch_unwind().await.is_err() {
                 inner.break_down(&station, &claimed).await;
             }
-            inner.in_flight().remove(&lease(&claimed));
+            let is_idle = {
+                let mut in_flight = inner.in_flight();
+                in_flight.remove(&lease(&claimed));
+                in_flight.is_empty()
+            };
+            if is_idle {
+                inner.idle.notify_waiters();
+            }
         };
         self.inner.tasks.spawn(deliver.instrument(span));
     }

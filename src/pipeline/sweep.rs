@@ -53,6 +53,7 @@ async fn renew(store: Store, deliverer: Deliverer, lease: Duration) {
         tokio::select! {
             () = tokio::time::sleep(lease / 3) => {}
             () = tasks.soft().cancelled(), if !tasks.is_stopping() => continue,
+            () = deliverer.idle(), if tasks.is_stopping() => return,
         }
         // What is over is renewed too, if nobody has taken it over: its call may be under way.
         let (claims, live) = (deliverer.leases(), deliverer.live_leases());

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::model::delivery::{Intent, Reason, State};
 use crate::model::event::Event;
@@ -168,7 +168,39 @@ pub(super) fn is_overtaken(
     })
 }
 
+/// How much earlier than it arrived an event may have happened if its publisher does not say when.
+const UNDATED: SignedDuration = SignedDuration::from_mins(1);
+
 /// What [`is_overtaken`] asks of an event.
 pub(super) fn about(event: &Event) -> (Option<&str>, Timestamp) {
-    (event.business_key.as_deref(), event.time)
+    (event.business_key.as_deref(), happened(event.time, event.received_at))
+}
+
+/// The earliest time at which an event may have happened: one without a time of its own may have
+/// changed places with what overtakes it on its way here.
+fn happened(time: Timestamp, received_at: Timestamp) -> Timestamp {
+    let is_dated = time != received_at;
+    if is_dated { time } else { time.saturating_sub(UNDATED).unwrap_or(time) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_events_without_a_time_that_changed_places_the_overtaking_one_counts() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let unless: [EventTypeName; 1] = ["complaint.resolved".into()];
+        let is_overtaken = |(time, received_at), marker| {
+            let key = ("KN-1".to_owned(), "complaint.resolved".to_owned());
+            let about = (Some("KN-1"), happened(time, received_at));
+            is_overtaken(about, &unless, &Markers::from([(key, marker)]))
+        };
+        let (undated, dated) = ((at(1_000), at(1_000)), (at(1_000), at(1_001)));
+
+        assert!(is_overtaken(undated, at(997)));
+        assert!(!is_overtaken(undated, at(939)));
+        assert!(!is_overtaken(dated, at(997)));
+        assert!(is_overtaken(dated, at(1_000)));
+    }
 }

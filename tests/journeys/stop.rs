@@ -26,6 +26,10 @@ async fn stop(store: &str) {
     let (relay, gateway) = (Relay::start().await, Gateway::start().await);
     let folder = TempDir::new().unwrap();
     let settings = outside(&relay, &gateway, (&format!("concurrency = {SLOTS}\n"), store));
+    // Neither a renewal nor the end of the grace ends the wait: only that nothing is in flight.
+    let usual = "lease = \"5s\"\ngrace = \"5s\"";
+    assert!(settings.contains(usual));
+    let settings = settings.replace(usual, "lease = \"3h\"\ngrace = \"1h\"");
     let loa = Running::start(&folder, &settings).await;
     loa.publish(&company()).await.unwrap();
     gateway.usually(Reply::Hold);

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tracing::warn;
+
 use crate::model::address::Address;
 use crate::model::contact::{Consent, Contact, DirectoryChange, Partner, Suppression};
 use crate::model::fold::fold;
@@ -10,6 +12,9 @@ use crate::model::segment::SegmentFilter;
 use crate::store::engine::{Tx, Value};
 use crate::store::rows::write_json;
 use crate::store::{Store, StoreError};
+
+/// After so many changes at once the database is told what its tables hold now.
+const MANY: usize = 500;
 
 /// Applies a change; says whether it was newer than what is known.
 pub(in crate::store) async fn apply_change(
@@ -34,18 +39,25 @@ impl Store {
     /// # Errors
     /// When the store does not answer.
     pub async fn change_directory(&self, changes: Vec<DirectoryChange>) -> Result<u64, StoreError> {
+        let is_big = changes.len() >= MANY;
         let changes = Arc::new(changes);
-        self.write(move |tx| {
-            let changes = Arc::clone(&changes);
-            Box::pin(async move {
-                let mut applied = 0;
-                for change in changes.iter() {
-                    applied += u64::from(apply_change(tx, change).await?);
-                }
-                Ok(applied)
+        let applied = self
+            .write(move |tx| {
+                let changes = Arc::clone(&changes);
+                Box::pin(async move {
+                    let mut applied = 0;
+                    for change in changes.iter() {
+                        applied += u64::from(apply_change(tx, change).await?);
+                    }
+                    Ok(applied)
+                })
             })
-        })
-        .await
+            .await?;
+        // A planner that takes the new tables for empty reads a big audience in minutes.
+        if is_big && let Err(error) = self.analyze().await {
+            warn!(%error, "could not look at what the directory holds now; the database will in time");
+        }
+        Ok(applied)
     }
 
     /// Records what the owner of an address said about marketing.

@@ -147,7 +147,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
         expect_pragma(&connection, "PRAGMA journal_mode = WAL", "wal")?;
         connection.execute_batch(
             "PRAGMA journal_size_limit = 67108864; \
-             PRAGMA cache_size = -65536; PRAGMA temp_store = MEMORY;",
+             PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY;",
         )?;
         expect_pragma(&connection, "PRAGMA synchronous", "2")?;
     } else {
