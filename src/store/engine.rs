@@ -144,22 +144,21 @@ impl Tx<'_> {
     /// # Errors
     /// As [`Tx::query`].
     pub async fn write_all(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        self.write_counted(writes).await.map(|_| ())
+        match self {
+            Self::Sqlite(tx) => tx.write_all(writes),
+            Self::Postgres(tx) => tx.write_all(writes).await,
+        }
     }
 
-    /// The same, and returns how many rows each of `writes` changed.
+    /// The same, as the last thing that the transaction does: PostgreSQL gets its commit with them, and
+    /// the answer says whether that was done.
     ///
     /// # Errors
     /// As [`Tx::query`].
-    pub async fn write_counted(&mut self, writes: &[Write]) -> Result<Vec<u64>, StoreError> {
+    pub async fn write_last(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(tx) => {
-                let count = |write: &Write| {
-                    write.rows.iter().map(|row| tx.execute(write.sql, row)).sum::<Result<u64, _>>()
-                };
-                writes.iter().map(count).collect()
-            }
-            Self::Postgres(tx) => tx.write_all(writes).await,
+            Self::Sqlite(tx) => tx.write_all(writes),
+            Self::Postgres(tx) => tx.write_last(writes).await,
         }
     }
 

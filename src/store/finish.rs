@@ -99,7 +99,7 @@ async fn finish(
     }
     let mut writes = book.into_writes(now);
     writes.extend(changes.into_writes());
-    tx.write_all(&writes).await?;
+    tx.write_last(&writes).await?;
     Ok(finished)
 }
 

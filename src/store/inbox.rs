@@ -84,16 +84,17 @@ async fn accept(
     mode: Mode,
 ) -> Result<Vec<Accepted>, StoreError> {
     let mut changes = Changes::new(store, tx.now());
+    let stopped = stopped_beforehand(tx, batch).await?;
     let known = take_keys(tx, store, batch).await?;
     let Sorted { mut answers, fresh, rejections } = sort(batch, known, mode, &mut changes);
     let events = write_events(&fresh, &mut changes)?;
-    let (mut deliveries, pages) = write_deliveries(tx, store, &fresh, &mut changes).await?;
+    let (mut deliveries, pages) =
+        write_deliveries((tx, store), &fresh, stopped, &mut changes).await?;
     for answer in &mut answers {
         if let Accepted::Planned { event, leased, .. } = answer {
             leased.extend(deliveries.leased.remove(event).unwrap_or_default());
         }
     }
-    let planned = deliveries.rows.len() as u64;
     let mut writes = vec![
         Write::insert(INSERT_DELIVERY, deliveries.rows),
         Write::insert(INSERT_WAITING, deliveries.waiting),
@@ -106,12 +107,35 @@ async fn accept(
         writes.push(rejected::keep(&rejections, &mut changes)?);
     }
     writes.extend(changes.into_writes());
-    match tx.write_counted(&writes).await?.first() {
-        Some(written) if *written != planned => {
-            Err(StoreError::Broken(format!("of {planned} deliveries {written} were written")))
-        }
-        _ => Ok(answers),
+    match mode {
+        Mode::Keep => tx.write_last(&writes).await?,
+        // The caller has yet to look at the answers.
+        Mode::AllOrNothing => tx.write_all(&writes).await?,
     }
+    Ok(answers)
+}
+
+/// Which deliveries of a batch must not be sent as they are now, asked with the beginning of the
+/// transaction; unless the batch changes the directory, and so who may be sent to.
+async fn stopped_beforehand(
+    tx: &mut Tx<'_>,
+    batch: &[Acceptance],
+) -> Result<Option<HashSet<DeliveryId>>, StoreError> {
+    let planned = batch.iter().filter_map(|acceptance| match acceptance {
+        Acceptance::Planned(planned) => Some(&**planned),
+        Acceptance::Rejected(_) => None,
+    });
+    if planned.clone().any(|planned| planned.change.is_some()) {
+        return Ok(None);
+    }
+    let leased = leased_of(planned.flat_map(|planned| &planned.deliveries));
+    stopped_of(tx, &leased).await.map(Some)
+}
+
+/// What is leased while it is planned: it goes straight to its sender, so what was withdrawn since it
+/// was planned must stop it now; of others the gate says so when they are claimed.
+fn leased_of<'d>(deliveries: impl Iterator<Item = &'d NewDelivery>) -> Vec<&'d Delivery> {
+    deliveries.filter(|new| new.lease.is_some()).map(|new| &new.delivery).collect()
 }
 
 /// A batch by what becomes of its arrivals.
@@ -268,9 +292,9 @@ struct NewRows {
 /// Writes markers and directory changes, event by event in their order; returns what else is to be
 /// written, deliveries and pages.
 async fn write_deliveries(
-    tx: &mut Tx<'_>,
-    store: &Store,
+    (tx, store): (&mut Tx<'_>, &Store),
     fresh: &[Fresh<'_>],
+    stopped: Option<HashSet<DeliveryId>>,
     changes: &mut Changes,
 ) -> Result<(NewRows, Write), StoreError> {
     let mut overtaking = Overtaking::new(store);
@@ -281,15 +305,12 @@ async fn write_deliveries(
         overtaking.mark(tx, &planned.event, &planned.cancels, changes).await?;
     }
     let markers = overtake::markers_for(tx, fresh).await?;
-    // What is leased here goes straight to its sender: what was withdrawn since it was planned must
-    // stop it now, and the gate says so when it is claimed.
-    let leased: Vec<&Delivery> = fresh
-        .iter()
-        .flat_map(|new| &new.deliveries)
-        .filter(|new| new.lease.is_some())
-        .map(|new| &new.delivery)
-        .collect();
-    let stopped = stopped_of(tx, &leased).await?;
+    let stopped = if let Some(stopped) = stopped {
+        stopped
+    } else {
+        let leased = leased_of(fresh.iter().flat_map(|new| new.deliveries.iter().copied()));
+        stopped_of(tx, &leased).await?
+    };
     let mut rows = NewRows { stopped, ..NewRows::default() };
     let mut pages = Vec::new();
     for Fresh { planned, deliveries } in fresh {

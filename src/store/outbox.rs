@@ -4,8 +4,6 @@
 //! of a process that is no longer alive is taken over by another. A bundle that cannot be read is set
 //! aside, so that it stops none of the others.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use serde_json::json;
 use tracing::error;
@@ -137,16 +135,15 @@ impl Store {
             let (text, count) = bundle::write(&events)?;
             rests.push(vec![run.into(), id.into(), count.into(), text.into()]);
         }
-        let (done, rests) = (Value::uuids(done), Arc::new(rests));
+        let done = Value::uuids(done);
         self.write(move |tx| {
-            let (done, rests) = (done.clone(), Arc::clone(&rests));
+            let (done, rests) = (done.clone(), rests.clone());
             Box::pin(async move {
                 let delete = "DELETE FROM outbox_bundle WHERE run = $1 AND id {any_uuid $2}";
-                tx.execute(delete, &[run.into(), done]).await?;
                 let update = "UPDATE outbox_bundle SET count = $3, bundle = $4 \
                               WHERE run = $1 AND id = $2";
-                tx.execute_many(update, &rests).await?;
-                Ok(())
+                let done = vec![vec![run.into(), done]];
+                tx.write_last(&[Write::each(delete, done), Write::each(update, rests)]).await
             })
         })
         .await

@@ -14,7 +14,7 @@ use crate::store::engine::{Tx, Write};
 use crate::store::inbox::micros;
 use crate::store::overtake::{about, find_markers, is_overtaken};
 use crate::store::rejected::read_transport;
-use crate::store::rows::{INSERT_DELIVERY, delivery_params, read_json};
+use crate::store::rows::{INSERT_DELIVERY_ONCE, delivery_params, read_json};
 use crate::store::waiting::{INSERT_WAITING, waiting_params};
 use crate::store::{NewDelivery, Store, StoreError};
 
@@ -147,7 +147,7 @@ async fn finish_page(
         rows.push(delivery_params(&delivery, &new.unless)?);
         planned.push(delivery);
     }
-    let written = tx.execute_many(INSERT_DELIVERY, &rows).await?;
+    let written = tx.execute_many(INSERT_DELIVERY_ONCE, &rows).await?;
     // A recipient that an earlier page or audience of the step had already is not planned twice.
     let fresh: Vec<&Delivery> =
         planned.iter().zip(written).filter(|(_, rows)| *rows == 1).map(|(one, _)| one).collect();

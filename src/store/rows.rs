@@ -204,15 +204,24 @@ pub(super) async fn named_events(
     found.iter().map(read).collect()
 }
 
-/// The statement that writes one delivery, its parameters as [`delivery_params`] makes them.
-pub(super) const INSERT_DELIVERY: &str = "INSERT INTO delivery (id, event, event_type, step, \
-    recipient_key, contact, partner, business_key, channel, provider, address, locale, \
-    time_zone, recipient, recipient_folded, template, category, lane, state, reason, detail, \
-    due_at, expires_at, attempts, follows, version, unless, created_at, updated_at, \
-    send_window) \
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
-    $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30) \
-    ON CONFLICT (event, step, recipient_key, channel) DO NOTHING";
+macro_rules! insert_delivery {
+    () => {
+        "INSERT INTO delivery (id, event, event_type, step, recipient_key, contact, partner, \
+         business_key, channel, provider, address, locale, time_zone, recipient, recipient_folded, \
+         template, category, lane, state, reason, detail, due_at, expires_at, attempts, follows, \
+         version, unless, created_at, updated_at, send_window) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, \
+         $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, $29, $30)"
+    };
+}
+
+/// The statement that writes one delivery of a new event, its parameters as [`delivery_params`] makes
+/// them.
+pub(super) const INSERT_DELIVERY: &str = insert_delivery!();
+
+/// The same for one that may be there already.
+pub(super) const INSERT_DELIVERY_ONCE: &str =
+    concat!(insert_delivery!(), " ON CONFLICT (event, step, recipient_key, channel) DO NOTHING");
 
 /// The parameters of [`INSERT_DELIVERY`].
 pub(super) fn delivery_params(

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 use url::Url;
 
 use super::stage::{LEASE, Stage, on_postgres, postgres_url, relay, settings};
@@ -13,6 +14,7 @@ use crate::lifecycle::Tasks;
 use crate::model::audience::AudienceQuery;
 use crate::model::delivery::State;
 use crate::model::id::RunId;
+use crate::store::engine::Write;
 use crate::store::{Acceptance, Accepted, NewPage, Place, Store, StoreError, TakenOver};
 
 /// A way to the PostgreSQL of the tests that can lose the answer to a COMMIT.
@@ -76,8 +78,7 @@ async fn carry(mut client: TcpStream, target: &str, loses: &AtomicBool) -> std::
                 let is_commit = asked.windows(7).any(|word| word == b"COMMIT\0");
                 server.write_all(asked).await?;
                 if is_commit && loses.swap(false, Ordering::SeqCst) {
-                    // Its answer comes once it is done; nobody hears of it.
-                    return server.read_u8().await.map(drop);
+                    return hear_of_commit(&mut server).await;
                 }
             }
             count = server.read(&mut answered) => {
@@ -87,6 +88,15 @@ async fn carry(mut client: TcpStream, target: &str, loses: &AtomicBool) -> std::
             }
         }
     }
+}
+
+/// Reads up to the answer to a COMMIT, which comes once it is done; nobody else hears of it.
+async fn hear_of_commit(server: &mut TcpStream) -> std::io::Result<()> {
+    let mut answers = Vec::new();
+    while !answers.windows(7).any(|word| word == b"COMMIT\0") {
+        answers.push(server.read_u8().await?);
+    }
+    Ok(())
 }
 
 #[tokio::test]
@@ -198,4 +208,82 @@ async fn replicas_that_postgres_waits_for_none_of_are_told() {
         risk.as_ref().is_some_and(|risk| risk.contains("none of its replicas (1 now)")),
         "{risk:?}"
     );
+}
+
+#[tokio::test]
+async fn of_last_writes_of_which_one_fails_none_stays_and_the_connection_goes_on() {
+    let stage = Stage::postgres("last_writes").await;
+    let marker =
+        |number: i64| vec!["key".into(), number.to_string().into(), number.into(), 0_i64.into()];
+    let insert = "INSERT INTO marker (business_key, event_type, time, expires_at) \
+                  VALUES ($1, $2, $3, $4)";
+    let write = |numbers: [i64; 2]| {
+        let rows = numbers.map(marker).to_vec();
+        stage.store.write(move |tx| {
+            // Many statements, the commit behind them all.
+            let writes: Vec<Write> =
+                rows.iter().map(|row| Write::insert(insert, vec![row.clone()])).collect();
+            let more = (10..60).map(|number| Write::insert(insert, vec![marker(number)]));
+            let writes: Vec<Write> = writes.into_iter().chain(more).collect();
+            Box::pin(async move { tx.write_last(&writes).await })
+        })
+    };
+    let count = || {
+        stage.store.read(|tx| {
+            Box::pin(async move { Ok(tx.query("SELECT time FROM marker", &[]).await?.len()) })
+        })
+    };
+
+    let refused = write([1, 1]).await;
+    let after_the_failure = count().await.unwrap();
+    write([1, 2]).await.unwrap();
+
+    assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
+    assert_eq!(after_the_failure, 0);
+    assert_eq!(count().await.unwrap(), 52);
+}
+
+#[tokio::test]
+async fn nothing_stays_of_a_transaction_that_is_given_up_half_way() {
+    let stage = Stage::postgres("given_up").await;
+    let hold =
+        "INSERT INTO provider_hold (provider, reason, since, held_by) VALUES ($1, '', 0, '')";
+    let (half_way, waits) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let (reached, never) = (Arc::clone(&half_way), Arc::clone(&waits));
+    let work = stage.store.write(move |tx| {
+        let (reached, never) = (Arc::clone(&reached), Arc::clone(&never));
+        Box::pin(async move {
+            tx.execute(hold, &["relay".into()]).await?;
+            reached.notify_one();
+            never.notified().await;
+            Ok(())
+        })
+    });
+
+    tokio::select! {
+        _ = work => panic!("it waits for ever"),
+        () = half_way.notified() => {}
+    }
+
+    // On the same connection, which the pool gives out again.
+    stage.plan("1", 1).await;
+    assert_eq!(stage.store.provider_holds().await.unwrap().len(), 0);
+    assert_eq!(stage.store.claim(&relay(), 1, LEASE).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_transaction_goes_no_further_once_its_last_writes_are_done() {
+    let stage = Stage::postgres("after_last").await;
+    let insert = "INSERT INTO provider_hold (provider, reason, since, held_by) \
+                  VALUES ($1, '', 0, '')";
+
+    let refused = stage.store.write(move |tx| {
+        Box::pin(async move {
+            tx.write_last(&[Write::insert(insert, vec![vec!["one".into()]])]).await?;
+            tx.execute(insert, &["two".into()]).await
+        })
+    });
+
+    assert!(matches!(refused.await, Err(StoreError::Broken(_))));
+    assert_eq!(stage.store.provider_holds().await.unwrap().len(), 1);
 }

@@ -2,29 +2,27 @@
 
 mod arrays;
 mod place;
+mod transaction;
 
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use deadpool_postgres::{
-    ClientWrapper, ManagerConfig, Pool, PoolError, RecyclingMethod, Timeouts, Transaction,
-};
-use futures_util::future::{BoxFuture, try_join_all};
+use deadpool_postgres::{ClientWrapper, ManagerConfig, Pool, PoolError, RecyclingMethod, Timeouts};
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
+use tokio_postgres::NoTls;
 use tokio_postgres::config::{SslMode, TargetSessionAttrs};
-use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{IsolationLevel, NoTls, Statement};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use tracing::warn;
 
 pub(in crate::store) use self::place::describe;
+pub(in crate::store) use self::transaction::PostgresTx;
 
-use self::arrays::{Param, insert_of_arrays, update_of_arrays};
+use self::transaction::Begin;
+use super::Tx;
 use super::dialect::{Dialect, Statements};
-use super::value::{Row, Value};
-use super::{Form, Tx, Write};
 use crate::clock::Clock;
 use crate::store::StoreError;
 use crate::telemetry::with_causes;
@@ -49,9 +47,6 @@ const NOTABLE_JUMP: Duration = Duration::from_secs(2);
 const SESSION: &str = "-c statement_timeout=10000 -c lock_timeout=5000 \
                        -c idle_in_transaction_session_timeout=10000 -c synchronous_commit=on \
                        -c enable_seqscan=off -c jit=off";
-/// What is told to a transaction that may take as long as it needs, and may read whole tables.
-const AT_LENGTH: &str = "SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on";
-
 /// A PostgreSQL database, shared by any number of processes.
 pub(in crate::store) struct Postgres {
     pool: Pool,
@@ -159,7 +154,7 @@ impl Postgres {
         F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>>,
     {
         let mut client = deadpool_postgres::Client::take(self.pool.get().await?);
-        self.transact(&mut client, work, (read_only, AT_LENGTH)).await
+        self.transact(&mut client, work, Begin { read_only, at_length: true }).await
     }
 
     async fn run<T, F>(&self, work: F, read_only: bool) -> Result<T, StoreError>
@@ -167,7 +162,8 @@ impl Postgres {
         F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>>,
     {
         let mut client = self.pool.get().await?;
-        let transaction = self.transact(&mut client, work, (read_only, ""));
+        let begin = Begin { read_only, at_length: false };
+        let transaction = self.transact(&mut client, work, begin);
         let result = tokio::time::timeout(TRANSACTION, transaction).await;
         let result = result.unwrap_or_else(|_| {
             let seconds = TRANSACTION.as_secs();
@@ -184,7 +180,7 @@ impl Postgres {
         &self,
         client: &mut ClientWrapper,
         work: F,
-        (read_only, first): (bool, &str),
+        begin: Begin,
     ) -> Result<T, StoreError>
     where
         F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>>,
@@ -193,19 +189,10 @@ impl Postgres {
             client.statement_cache.clear();
         }
         let now = self.now(client).await?;
-        let level = match read_only {
-            true => IsolationLevel::RepeatableRead,
-            false => IsolationLevel::ReadCommitted,
-        };
-        let builder = client.build_transaction().read_only(read_only).isolation_level(level);
-        let inner = builder.start().await?;
-        if !first.is_empty() {
-            inner.batch_execute(first).await?;
-        }
-        let mut tx = Tx::Postgres(PostgresTx { inner, statements: &self.statements, now });
+        let mut tx = Tx::Postgres(PostgresTx::new(client, &self.statements, (begin, now)));
         let value = work(&mut tx).await?;
         if let Tx::Postgres(tx) = tx {
-            tx.inner.commit().await?;
+            tx.end().await?;
         }
         Ok(value)
     }
@@ -253,151 +240,4 @@ impl From<PoolError> for StoreError {
             }
         }
     }
-}
-
-/// A transaction on one connection.
-pub struct PostgresTx<'c> {
-    inner: Transaction<'c>,
-    statements: &'c Statements,
-    now: Timestamp,
-}
-
-impl PostgresTx<'_> {
-    pub(super) async fn query(
-        &mut self,
-        sql: &str,
-        params: &[Value],
-    ) -> Result<Vec<Row>, StoreError> {
-        let statement = self.prepare(sql).await?;
-        rows(self.inner.query(&statement, &as_sql(params)).await?)
-    }
-
-    pub(super) async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
-        let statement = self.prepare(sql).await?;
-        Ok(self.inner.execute(&statement, &as_sql(params)).await?)
-    }
-
-    pub(super) async fn query_many(
-        &mut self,
-        sql: &str,
-        params: &[Vec<Value>],
-    ) -> Result<Vec<Vec<Row>>, StoreError> {
-        let statement = &self.prepare(sql).await?;
-        let inner = &self.inner;
-        let runs = params
-            .iter()
-            .map(|params| async move { rows(inner.query(statement, &as_sql(params)).await?) });
-        try_join_all(runs).await
-    }
-
-    pub(super) async fn insert_returning(&mut self, write: &Write) -> Result<Vec<Row>, StoreError> {
-        let mut found = Vec::new();
-        if write.rows.is_empty() {
-            return Ok(found);
-        }
-        let (statement, runs) = self.prepare_write(write).await?;
-        for params in runs {
-            let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(Param::as_sql).collect();
-            found.extend(rows(self.inner.query(&statement, &params).await?)?);
-        }
-        Ok(found)
-    }
-
-    pub(super) async fn execute_many(
-        &mut self,
-        sql: &str,
-        params: &[Vec<Value>],
-    ) -> Result<Vec<u64>, StoreError> {
-        let statement = &self.prepare(sql).await?;
-        let inner = &self.inner;
-        let runs = params.iter().map(|params| async move {
-            inner.execute(statement, &as_sql(params)).await.map_err(StoreError::from)
-        });
-        try_join_all(runs).await
-    }
-
-    pub(super) async fn write_all(&mut self, writes: &[Write]) -> Result<Vec<u64>, StoreError> {
-        let mut prepared = Vec::with_capacity(writes.len());
-        for (index, write) in writes.iter().enumerate().filter(|(_, one)| !one.rows.is_empty()) {
-            prepared.push((index, self.prepare_write(write).await?));
-        }
-        let inner = &self.inner;
-        let runs = prepared.iter().flat_map(|(index, (statement, runs))| {
-            runs.iter().map(move |params| async move {
-                let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(Param::as_sql).collect();
-                inner.execute(statement, &params).await.map(|changed| (*index, changed))
-            })
-        });
-        let mut counts = vec![0; writes.len()];
-        for (index, changed) in try_join_all(runs).await? {
-            if let Some(count) = counts.get_mut(index) {
-                *count += changed;
-            }
-        }
-        Ok(counts)
-    }
-
-    /// The statement of one row and the parameters of each, or one for all rows where there is one.
-    async fn prepare_write<'w>(
-        &self,
-        write: &'w Write,
-    ) -> Result<(Statement, Vec<Vec<Param<'w>>>), StoreError> {
-        let one = self.prepare(write.sql).await?;
-        let kinds: Vec<&str> = one.params().iter().map(Type::name).collect();
-        let all = match write.form {
-            _ if write.rows.len() == 1 => None,
-            Form::Insert => insert_of_arrays(write.sql, &kinds),
-            Form::Update => update_of_arrays(write.sql, &kinds),
-            Form::Other => None,
-        };
-        let Some(all) = all else {
-            let params = |row: &'w Vec<Value>| row.iter().map(Param::One).collect();
-            return Ok((one, write.rows.iter().map(params).collect()));
-        };
-        let column = |column: usize| {
-            Param::Column(write.rows.iter().filter_map(|row| row.get(column)).collect())
-        };
-        let columns = (0..kinds.len()).map(column).collect();
-        Ok((self.prepare(&all).await?, vec![columns]))
-    }
-
-    pub(super) async fn query_all(
-        &mut self,
-        asked: &[(&str, Vec<Value>)],
-    ) -> Result<Vec<Vec<Row>>, StoreError> {
-        let mut prepared = Vec::with_capacity(asked.len());
-        for (sql, params) in asked {
-            prepared.push((self.prepare(sql).await?, params));
-        }
-        let inner = &self.inner;
-        let runs = prepared.iter().map(|(statement, params)| async move {
-            rows(inner.query(statement, &as_sql(params)).await?)
-        });
-        try_join_all(runs).await
-    }
-
-    pub(super) fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    /// Runs statements of a migration.
-    pub(in crate::store) async fn run_script(&mut self, script: &str) -> Result<(), StoreError> {
-        Ok(self.inner.batch_execute(script).await?)
-    }
-
-    async fn prepare(&self, sql: &str) -> Result<Statement, StoreError> {
-        Ok(self.inner.prepare_cached(&self.statements.written(sql)).await?)
-    }
-}
-
-fn as_sql(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
-    params.iter().map(|param| param as &(dyn ToSql + Sync)).collect()
-}
-
-fn rows(rows: Vec<tokio_postgres::Row>) -> Result<Vec<Row>, StoreError> {
-    let read = |row: &tokio_postgres::Row| {
-        let columns = 0..row.len();
-        columns.map(|column| Value::from_postgres(row, column)).collect::<Result<_, _>>().map(Row)
-    };
-    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }

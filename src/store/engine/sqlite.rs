@@ -13,9 +13,9 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::Tx;
 use super::dialect::{Dialect, Statements};
 use super::value::{Row, Value};
+use super::{Tx, Write};
 use crate::clock::Clock;
 use crate::store::StoreError;
 
@@ -248,6 +248,15 @@ impl SqliteTx<'_> {
     pub(super) fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
         let mut statement = self.connection.prepare_cached(&self.statements.written(sql))?;
         Ok(statement.execute(rusqlite::params_from_iter(params))? as u64)
+    }
+
+    pub(super) fn write_all(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        for write in writes {
+            for row in &write.rows {
+                self.execute(write.sql, row)?;
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -1,0 +1,364 @@
+//! One transaction on one connection, with as few waits for an answer as may be.
+
+use std::pin::Pin;
+
+use deadpool_postgres::ClientWrapper;
+use futures_util::FutureExt;
+use futures_util::future::{join, maybe_done, try_join_all};
+use jiff::Timestamp;
+use tokio_postgres::Statement;
+use tokio_postgres::types::{ToSql, Type};
+
+use super::arrays::{Param, insert_of_arrays, update_of_arrays};
+use crate::store::StoreError;
+use crate::store::engine::dialect::Statements;
+use crate::store::engine::value::{Row, Value};
+use crate::store::engine::{Form, Write};
+
+/// How a transaction begins.
+#[derive(Clone, Copy)]
+pub(super) struct Begin {
+    pub(super) read_only: bool,
+    /// It may take as long as it needs, and may read whole tables.
+    pub(super) at_length: bool,
+}
+
+impl Begin {
+    fn sql(self) -> &'static str {
+        match (self.read_only, self.at_length) {
+            (false, false) => "START TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
+            (true, false) => "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+            (false, true) => {
+                "START TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; \
+                 SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on"
+            }
+            (true, true) => {
+                "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
+                 SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on"
+            }
+        }
+    }
+}
+
+/// A transaction on one connection; it is rolled back if it is dropped before its end.
+///
+/// It begins with its first statement. One that only reads goes with the beginning; no other does: if
+/// the transaction did not begin, it would be committed by itself.
+pub struct PostgresTx<'c> {
+    line: Line<'c>,
+    begin: Begin,
+    has_begun: bool,
+    is_over: bool,
+    now: Timestamp,
+}
+
+/// A connection and the statements that were prepared on it.
+#[derive(Clone, Copy)]
+struct Line<'c> {
+    client: &'c ClientWrapper,
+    statements: &'c Statements,
+}
+
+impl Drop for PostgresTx<'_> {
+    fn drop(&mut self) {
+        if self.has_begun && !self.is_over {
+            // Looked at once it is sent; whoever has the connection next comes after it.
+            drop(self.line.client.batch_execute("ROLLBACK").now_or_never());
+        }
+    }
+}
+
+impl<'c> PostgresTx<'c> {
+    pub(super) fn new(
+        client: &'c ClientWrapper,
+        statements: &'c Statements,
+        (begin, now): (Begin, Timestamp),
+    ) -> Self {
+        let line = Line { client, statements };
+        Self { line, begin, has_begun: false, is_over: false, now }
+    }
+
+    /// Ends it; returns once what it wrote is committed.
+    pub(super) async fn end(mut self) -> Result<(), StoreError> {
+        if !self.has_begun || self.is_over {
+            return Ok(());
+        }
+        self.is_over = true;
+        let commit = self.line.client.batch_execute("COMMIT");
+        if self.begin.read_only {
+            // Nothing depends on its answer.
+            drop(commit.now_or_never());
+            return Ok(());
+        }
+        Ok(commit.await?)
+    }
+
+    /// Does `work` in the transaction; sends what begins it before, or with it if it only `reads`.
+    async fn within<T>(
+        &mut self,
+        reads: bool,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        if self.is_over {
+            return Err(StoreError::Broken(
+                "a transaction went on after its last write".to_owned(),
+            ));
+        }
+        if self.has_begun {
+            return work.await;
+        }
+        self.has_begun = true;
+        let begin = self.line.client.batch_execute(self.begin.sql());
+        if !reads && !self.begin.read_only {
+            begin.await?;
+            return work.await;
+        }
+        let (begun, done) = join(begin, work).await;
+        begun?;
+        done
+    }
+
+    pub(in crate::store::engine) async fn query(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<Vec<Row>, StoreError> {
+        let line = self.line;
+        self.within(only_reads(sql), line.query(sql, params)).await
+    }
+
+    pub(in crate::store::engine) async fn execute(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<u64, StoreError> {
+        let line = self.line;
+        let run = async {
+            let statement = line.prepare(sql).await?;
+            Ok(line.client.execute(&statement, &as_sql(params)).await?)
+        };
+        self.within(false, run).await
+    }
+
+    pub(in crate::store::engine) async fn query_many(
+        &mut self,
+        sql: &str,
+        params: &[Vec<Value>],
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
+        if params.is_empty() {
+            return Ok(Vec::new());
+        }
+        let line = self.line;
+        let run = async {
+            let statement = &line.prepare(sql).await?;
+            let run = |params| async move { line.query_prepared(statement, params).await };
+            try_join_all(params.iter().map(Vec::as_slice).map(run)).await
+        };
+        self.within(only_reads(sql), run).await
+    }
+
+    pub(in crate::store::engine) async fn insert_returning(
+        &mut self,
+        write: &Write,
+    ) -> Result<Vec<Row>, StoreError> {
+        let line = self.line;
+        let run = async {
+            let mut found = Vec::new();
+            if write.rows.is_empty() {
+                return Ok(found);
+            }
+            let (statement, runs) = line.prepare_write(write).await?;
+            for params in runs {
+                let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(Param::as_sql).collect();
+                found.extend(rows(line.client.query(&statement, &params).await?)?);
+            }
+            Ok(found)
+        };
+        self.within(false, run).await
+    }
+
+    pub(in crate::store::engine) async fn execute_many(
+        &mut self,
+        sql: &str,
+        params: &[Vec<Value>],
+    ) -> Result<Vec<u64>, StoreError> {
+        if params.is_empty() {
+            return Ok(Vec::new());
+        }
+        let line = self.line;
+        let run = async {
+            let statement = &line.prepare(sql).await?;
+            let runs = params.iter().map(|params| async move {
+                line.client.execute(statement, &as_sql(params)).await.map_err(StoreError::from)
+            });
+            try_join_all(runs).await
+        };
+        self.within(false, run).await
+    }
+
+    pub(in crate::store::engine) async fn write_all(
+        &mut self,
+        writes: &[Write],
+    ) -> Result<(), StoreError> {
+        let line = self.line;
+        let run = async {
+            let prepared = line.prepare_all(writes).await?;
+            try_join_all(prepared.iter().flat_map(|one| line.runs_of(one))).await.map(|_| ())
+        };
+        self.within(false, run).await
+    }
+
+    /// As [`Self::write_all`], and the commit goes with them. If one of them fails, PostgreSQL takes the
+    /// commit for the end of a transaction that is rolled back.
+    pub(in crate::store::engine) async fn write_last(
+        &mut self,
+        writes: &[Write],
+    ) -> Result<(), StoreError> {
+        let line = self.line;
+        let prepared = self.within(false, line.prepare_all(writes)).await?;
+        // Each is sent when it is first looked at: one after the other, the commit behind them all.
+        let mut runs: Vec<_> = prepared
+            .iter()
+            .flat_map(|one| line.runs_of(one))
+            .map(|run| Box::pin(maybe_done(run)))
+            .collect();
+        let mut commit = Box::pin(maybe_done(line.client.batch_execute("COMMIT")));
+        for run in &mut runs {
+            run.as_mut().now_or_never();
+        }
+        commit.as_mut().now_or_never();
+        self.is_over = true;
+        let mut failure = None;
+        for mut run in runs {
+            run.as_mut().await;
+            if let Some(Err(error)) = run.as_mut().take_output() {
+                failure.get_or_insert(error);
+            }
+        }
+        commit.as_mut().await;
+        match (failure, commit.as_mut().take_output()) {
+            (Some(error), _) => Err(error),
+            (None, Some(committed)) => Ok(committed?),
+            (None, None) => Err(StoreError::Broken("a commit has no end".to_owned())),
+        }
+    }
+
+    pub(in crate::store::engine) async fn query_all(
+        &mut self,
+        asked: &[(&str, Vec<Value>)],
+    ) -> Result<Vec<Vec<Row>>, StoreError> {
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let line = self.line;
+        let run = async {
+            let mut prepared = Vec::with_capacity(asked.len());
+            for (sql, params) in asked {
+                prepared.push((line.prepare(sql).await?, params));
+            }
+            let runs = prepared.iter().map(|(statement, params)| async move {
+                line.query_prepared(statement, params).await
+            });
+            try_join_all(runs).await
+        };
+        self.within(asked.iter().all(|(sql, _)| only_reads(sql)), run).await
+    }
+
+    pub(in crate::store::engine) fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// Runs statements of a migration.
+    pub(in crate::store) async fn run_script(&mut self, script: &str) -> Result<(), StoreError> {
+        let client = self.line.client;
+        self.within(false, async { Ok(client.batch_execute(script).await?) }).await
+    }
+}
+
+/// Whether a statement changes nothing, so that no harm is done if it runs outside its transaction; of
+/// one that locks rows the lock alone is lost.
+fn only_reads(sql: &str) -> bool {
+    sql.starts_with("SELECT ")
+}
+
+/// A statement with the parameters of each of its runs.
+type Prepared<'w> = (Statement, Vec<Vec<Param<'w>>>);
+
+impl<'c> Line<'c> {
+    async fn query(self, sql: &str, params: &[Value]) -> Result<Vec<Row>, StoreError> {
+        let statement = self.prepare(sql).await?;
+        self.query_prepared(&statement, params).await
+    }
+
+    async fn query_prepared(
+        self,
+        statement: &Statement,
+        params: &[Value],
+    ) -> Result<Vec<Row>, StoreError> {
+        rows(self.client.query(statement, &as_sql(params)).await?)
+    }
+
+    async fn prepare(self, sql: &str) -> Result<Statement, StoreError> {
+        Ok(self.client.prepare_cached(&self.statements.written(sql)).await?)
+    }
+
+    async fn prepare_all(self, writes: &[Write]) -> Result<Vec<Prepared<'_>>, StoreError> {
+        let mut prepared = Vec::with_capacity(writes.len());
+        for write in writes.iter().filter(|one| !one.rows.is_empty()) {
+            prepared.push(self.prepare_write(write).await?);
+        }
+        Ok(prepared)
+    }
+
+    /// The statement of one row and the parameters of each, or one for all rows where there is one.
+    async fn prepare_write(self, write: &Write) -> Result<Prepared<'_>, StoreError> {
+        let one = self.prepare(write.sql).await?;
+        let kinds: Vec<&str> = one.params().iter().map(Type::name).collect();
+        let all = match write.form {
+            _ if write.rows.len() == 1 => None,
+            Form::Insert => insert_of_arrays(write.sql, &kinds),
+            Form::Update => update_of_arrays(write.sql, &kinds),
+            Form::Other => None,
+        };
+        let Some(all) = all else {
+            let runs = write.rows.iter().map(|row| row.iter().map(Param::One).collect());
+            return Ok((one, runs.collect()));
+        };
+        let column = |column: usize| {
+            Param::Column(write.rows.iter().filter_map(|row| row.get(column)).collect())
+        };
+        let columns = (0..kinds.len()).map(column).collect();
+        Ok((self.prepare(&all).await?, vec![columns]))
+    }
+
+    /// The runs of a statement; each is sent when it is first looked at.
+    fn runs_of<'r>(
+        self,
+        (statement, runs): &'r Prepared<'_>,
+    ) -> impl Iterator<Item = Run<'r>> + use<'r, 'c>
+    where
+        'c: 'r,
+    {
+        runs.iter().map(move |params| -> Run<'r> {
+            Box::pin(async move {
+                let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(Param::as_sql).collect();
+                Ok(self.client.execute(statement, &params).await?)
+            })
+        })
+    }
+}
+
+/// One run of a statement: how many rows it changed.
+type Run<'r> = Pin<Box<dyn Future<Output = Result<u64, StoreError>> + Send + 'r>>;
+
+fn as_sql(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
+    params.iter().map(|param| param as &(dyn ToSql + Sync)).collect()
+}
+
+fn rows(rows: Vec<tokio_postgres::Row>) -> Result<Vec<Row>, StoreError> {
+    let read = |row: &tokio_postgres::Row| {
+        let columns = 0..row.len();
+        columns.map(|column| Value::from_postgres(row, column)).collect::<Result<_, _>>().map(Row)
+    };
+    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
+}
