@@ -157,7 +157,7 @@ pub struct IntakeSettings {
     pub max_event_size: u64,
     /// How many events one transaction takes at most.
     pub batch: usize,
-    /// How long a batch waits to fill.
+    /// How long a batch waits to fill while a large one is committed.
     pub batch_wait: Duration,
 }
 

@@ -14,20 +14,22 @@ pub struct BatchLimits {
     pub most: usize,
     /// With so many bytes, so that large events do not add up to a large transaction.
     pub most_bytes: usize,
-    /// So long after its first arrival.
+    /// So long after its first arrival, if others are busy; at once if not.
     pub wait: Duration,
 }
 
-/// The next batch: waits for a first arrival, then takes what comes until the batch is full.
+/// The next batch: waits for a first arrival, then takes what comes until the batch is full. Where it
+/// would be taken in at once, since nobody `is_busy`, it takes what has come already and goes.
 ///
 /// `None` when no more will come. Let it run to its end, which a stop brings about by itself: dropped
 /// half-way it forgets arrivals, and the broker waits for them until the connection ends.
 pub async fn next_batch(
     arrivals: &mut (impl Stream<Item = Delivered> + Unpin),
     limits: BatchLimits,
+    is_busy: impl Fn() -> bool,
 ) -> Option<Vec<Delivered>> {
     let first = arrivals.next().await?;
-    let over = Instant::now() + limits.wait;
+    let over = Instant::now() + if is_busy() { limits.wait } else { Duration::ZERO };
     let mut bytes = first.arrival.bytes.len();
     let mut batch = vec![first];
     while batch.len() < limits.most && bytes < limits.most_bytes {
@@ -74,12 +76,12 @@ mod tests {
     async fn a_batch_is_full_with_so_many_arrivals_and_the_last_one_may_be_smaller() {
         let mut arrivals = stream::iter(["1", "2", "3", "4"].map(delivered));
 
-        let first = next_batch(&mut arrivals, LIMITS).await.unwrap();
-        let second = next_batch(&mut arrivals, LIMITS).await.unwrap();
+        let first = next_batch(&mut arrivals, LIMITS, || true).await.unwrap();
+        let second = next_batch(&mut arrivals, LIMITS, || true).await.unwrap();
 
         assert_eq!(bodies(&first), [b"1", b"2", b"3"]);
         assert_eq!(bodies(&second), [b"4"]);
-        assert!(next_batch(&mut arrivals, LIMITS).await.is_none());
+        assert!(next_batch(&mut arrivals, LIMITS, || true).await.is_none());
     }
 
     #[tokio::test]
@@ -87,7 +89,7 @@ mod tests {
         let mut arrivals = stream::iter(["12", "34", "56"].map(delivered));
         let limits = BatchLimits { most_bytes: 3, ..LIMITS };
 
-        let batch = next_batch(&mut arrivals, limits).await.unwrap();
+        let batch = next_batch(&mut arrivals, limits, || true).await.unwrap();
 
         assert_eq!(bodies(&batch), [b"12", b"34"]);
     }
@@ -97,9 +99,19 @@ mod tests {
         let began = Instant::now();
         let mut arrivals = stream::iter(["1"].map(delivered)).chain(stream::pending());
 
-        let batch = next_batch(&mut arrivals, LIMITS).await.unwrap();
+        let batch = next_batch(&mut arrivals, LIMITS, || true).await.unwrap();
 
         assert_eq!(bodies(&batch), [b"1"]);
         assert_eq!(began.elapsed(), LIMITS.wait);
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_goes_at_once_with_what_is_there_when_nobody_is_busy() {
+        let began = Instant::now();
+        let mut arrivals = stream::iter(["1", "2"].map(delivered)).chain(stream::pending());
+
+        let batch = next_batch(&mut arrivals, LIMITS, || false).await.unwrap();
+
+        assert_eq!(bodies(&batch), [b"1", b"2"]);
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 }

@@ -1,6 +1,8 @@
 //! Takes events in from RabbitMQ, in batches; the broker is told only after the commit.
 
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
@@ -26,13 +28,16 @@ const MOST_FAILURES_ALONE: u32 = 5;
 
 /// How many batches are accepted at once.
 const AT_ONCE: usize = 2;
+/// The next batch waits to fill while at least one in so many of what fits into one is being
+/// committed; while less comes, waiting would only keep each event longer.
+const SMALL: usize = 8;
 
 /// How arrivals are gathered into batches.
 #[derive(Clone, Copy, Debug)]
 pub struct Batching {
     /// The most arrivals of one transaction.
     pub size: usize,
-    /// How long a batch waits to fill.
+    /// How long a batch waits to fill while a large one is committed.
     pub wait: Duration,
 }
 
@@ -45,14 +50,27 @@ pub(super) fn start(acceptor: Acceptor, consumer: Consumer, batching: Batching, 
         let settler = consumer.settler();
         let limits =
             BatchLimits { most: batching.size, most_bytes: MOST_BYTES, wait: batching.wait };
-        let batches = stream::unfold(consumer, move |mut consumer| async move {
-            next_batch(&mut consumer, limits).await.map(|batch| (batch, consumer))
+        let under_way = Arc::new(AtomicUsize::new(0));
+        let committing = Arc::clone(&under_way);
+        let batches = stream::unfold(consumer, move |mut consumer| {
+            let committing = Arc::clone(&committing);
+            async move {
+                let is_busy = || committing.load(Ordering::Relaxed) * SMALL >= limits.most;
+                let batch = next_batch(&mut consumer, limits, is_busy).await?;
+                Some((batch, consumer))
+            }
         });
         let accepted = batches.map(|batch| {
             let (arrivals, links): (Vec<Arrival>, Vec<Link>) =
                 batch.into_iter().map(|one| (one.arrival, one.link)).unzip();
             let (acceptor, stopping) = (&acceptor, &stopping);
-            async move { accept(acceptor, arrivals, stopping).await.then_some(links) }
+            let under_way = Arc::clone(&under_way);
+            under_way.fetch_add(links.len(), Ordering::Relaxed);
+            async move {
+                let is_done = accept(acceptor, arrivals, stopping).await;
+                under_way.fetch_sub(links.len(), Ordering::Relaxed);
+                is_done.then_some(links)
+            }
         });
         let mut accepted = pin!(accepted.buffered(AT_ONCE));
         while let Some(links) = accepted.next().await {

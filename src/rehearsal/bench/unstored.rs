@@ -101,7 +101,7 @@ impl Unstored {
             let settler = consumer.settler();
             let limits =
                 BatchLimits { most: batching.size, most_bytes: MOST_BYTES, wait: batching.wait };
-            while let Some(batch) = next_batch(&mut consumer, limits).await {
+            while let Some(batch) = next_batch(&mut consumer, limits, || true).await {
                 let (arrivals, links): (Vec<_>, Vec<_>) =
                     batch.into_iter().map(|one| (one.arrival, one.link)).unzip();
                 if unstored.take(arrivals).await.is_err() {
