@@ -13,6 +13,7 @@ mod dispatch;
 #[cfg(test)]
 mod each_call_fails;
 mod figures;
+mod gate;
 mod pages;
 mod pulse;
 mod rehearse;

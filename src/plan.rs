@@ -148,7 +148,12 @@ pub fn plan(
         }
         let rows = composer.step(step, &recipients)?;
         if nobody.is_some() || (rows.is_empty() && !is_paged) {
-            plan.deliveries.push(composer.nobody(step, "-", (Reason::EmptyAudience, nobody))?);
+            // Whoever is told may be called so too.
+            let mut key = "-".to_owned();
+            while rows.iter().any(|row| row.delivery.recipient_key == key) {
+                key.push('-');
+            }
+            plan.deliveries.push(composer.nobody(step, &key, (Reason::EmptyAudience, nobody))?);
         }
         plan.deliveries.extend(rows);
     }

@@ -11,6 +11,8 @@ static TARGET: OnceLock<Target> = OnceLock::new();
 
 fuzz_target!(|bytes: &[u8]| {
     let target = TARGET.get_or_init(|| {
+        // The fuzzer's own hook ends the process at a panic that Loa catches too.
+        drop(std::panic::take_hook());
         let name = std::env::var("LOA_FUZZ_TARGET").expect("LOA_FUZZ_TARGET names a target");
         find(&name).expect("LOA_FUZZ_TARGET is no target")
     });

@@ -8,16 +8,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use jiff::Timestamp;
-use tokio::sync::Notify;
 use tracing::{Instrument, Span, debug, error, info_span, warn};
 
 use crate::clock::Clock;
 use crate::lifecycle::Tasks;
-use crate::model::delivery::{Delivery, Reason, Settlement, State, gate};
+use crate::model::delivery::{Delivery, Reason, Settlement, State};
 use crate::model::id::{DeliveryId, LeaseToken};
 use crate::model::message::{Envelope, Message};
 use crate::model::outcome::{Answer, Outcome, Verdict};
 use crate::pipeline::desks::Station;
+use crate::pipeline::gate::ask_gate;
 use crate::pipeline::rulebook::Rulebook;
 use crate::pipeline::term::Term;
 use crate::record::{self, Recorder, Tried};
@@ -40,8 +40,6 @@ struct Inner {
     tasks: Tasks,
     metrics: Arc<Metrics>,
     in_flight: Mutex<HashMap<Lease, InFlight>>,
-    /// Told whenever the last claim was worked off.
-    idle: Notify,
 }
 
 /// What tells one claim of a delivery from a later one.
@@ -64,8 +62,8 @@ impl Deliverer {
         metrics: Arc<Metrics>,
     ) -> Self {
         let recorder = Recorder::new(store.clone(), Arc::clone(&metrics), store.writers());
-        let (in_flight, idle) = (Mutex::default(), Notify::new());
-        let inner = Inner { store, recorder, rulebook, clock, tasks, metrics, in_flight, idle };
+        let in_flight = Mutex::default();
+        let inner = Inner { store, recorder, rulebook, clock, tasks, metrics, in_flight };
         Self { inner: Arc::new(inner) }
     }
 
@@ -77,20 +75,6 @@ impl Deliverer {
     /// How many claims this process holds.
     pub fn in_flight(&self) -> usize {
         self.inner.in_flight().len()
-    }
-
-    /// Returns once this process holds no claim.
-    pub(super) async fn idle(&self) {
-        loop {
-            let told = self.inner.idle.notified();
-            tokio::pin!(told);
-            // From here on it is told, so that what ends between the look and the wait is not missed.
-            told.as_mut().enable();
-            if self.in_flight() == 0 {
-                return;
-            }
-            told.await;
-        }
     }
 
     /// The claims that this process works on.
@@ -137,14 +121,7 @@ impl Deliverer {
             if AssertUnwindSafe(deliver).catch_unwind().await.is_err() {
                 inner.break_down(&station, &claimed).await;
             }
-            let is_idle = {
-                let mut in_flight = inner.in_flight();
-                in_flight.remove(&lease(&claimed));
-                in_flight.is_empty()
-            };
-            if is_idle {
-                inner.idle.notify_waiters();
-            }
+            inner.in_flight().remove(&lease(&claimed));
         };
         self.inner.tasks.spawn(deliver.instrument(span));
     }
@@ -390,33 +367,9 @@ fn given_back(delivery: &Delivery) -> Settlement {
     Settlement::uncounted(State::Waiting, delivery.reason, delivery.due_at)
 }
 
-/// Asks gate and window whether a claimed delivery may go out at `now`; `Err` says where it goes
-/// instead.
-pub(super) fn ask_gate(
-    claimed: &Claimed,
-    rulebook: &Rulebook,
-    now: Timestamp,
-) -> Result<(), Settlement> {
-    let delivery = &claimed.delivery;
-    if let Some(settlement) = gate(delivery, &claimed.gate, now) {
-        return Err(settlement);
-    }
-    let marketing = rulebook.letterhead.sms.marketing.as_ref();
-    let sms_hours = marketing.map(|marketing| &marketing.window);
-    match record::window_opens(&rulebook.catalogue, sms_hours, delivery, now) {
-        Some(opens) if opens > delivery.expires_at => Err(expired(delivery)),
-        Some(opens) => Err(Settlement::uncounted(State::Waiting, Reason::Window, opens)),
-        None => Ok(()),
-    }
-}
-
 /// The span of a traced event's delivery: what is logged in it names the trace.
 fn span_of(claimed: &Claimed) -> Span {
     let trace = claimed.event.traceparent.as_deref().and_then(trace_id);
     let Some(trace) = trace else { return Span::none() };
     info_span!("delivery", delivery.id = %claimed.delivery.id, trace.id = trace)
-}
-
-fn expired(delivery: &Delivery) -> Settlement {
-    Settlement::uncounted(State::Expired, Reason::Expiry, delivery.due_at)
 }

@@ -38,22 +38,17 @@ pub(super) fn start(pipeline: &Pipeline, parts: &Parts) {
             Alarms::new(parts.store.clone(), pipeline.acceptor.clone(), parts.clock.clone())
         }),
     };
-    parts.tasks.spawn(renew(sweep.store.clone(), sweep.deliverer.clone(), parts.lease));
+    parts.tasks.spawn_last(renew(sweep.store.clone(), sweep.deliverer.clone(), parts.lease));
     parts.tasks.spawn(sweep.run());
 }
 
-/// Renews every lease of this process long before it ends.
+/// Renews every lease of this process long before it ends, also while a stop waits for what is in flight.
 async fn renew(store: Store, deliverer: Deliverer, lease: Duration) {
     let tasks = deliverer.tasks().clone();
     loop {
-        // Leases go on while a soft stop waits for what is in flight.
-        if tasks.is_stopping() && deliverer.in_flight() == 0 {
-            return;
-        }
         tokio::select! {
             () = tokio::time::sleep(lease / 3) => {}
-            () = tasks.soft().cancelled(), if !tasks.is_stopping() => continue,
-            () = deliverer.idle(), if tasks.is_stopping() => return,
+            () = tasks.last().cancelled() => return,
         }
         // What is over is renewed too, if nobody has taken it over: its call may be under way.
         let (claims, live) = (deliverer.leases(), deliverer.live_leases());

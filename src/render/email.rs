@@ -1,6 +1,7 @@
 //! Emails: MJML compiled and inlined once when loaded, handlebars for each message.
 
 use std::collections::HashMap;
+use std::panic::catch_unwind;
 
 use css_inline::CSSInliner;
 use mrml::prelude::parser;
@@ -111,7 +112,13 @@ fn html_of(assembly: &Assembly) -> Result<String, PlacedFault> {
         let what = format!("more than {MAX_NESTING} elements are open within one another here");
         return Err(assembly.place_of(at).fault(what));
     }
-    let parsed = mrml::parse(&assembly.mjml).map_err(|error| mjml_fault(assembly, &error))?;
+    if let Some(at) = tag::unreadable_close(&assembly.mjml) {
+        return Err(assembly.place_of(at).fault("write `&gt;` instead of `>` here"));
+    }
+    // A panic of the library is a fault of the template, not of the process.
+    let parsed = catch_unwind(|| mrml::parse(&assembly.mjml))
+        .map_err(|_| whole("the MJML parser broke down on this template".to_owned()))?
+        .map_err(|error| mjml_fault(assembly, &error))?;
     if let Some(warning) = parsed.warnings.first() {
         let place = assembly.place_of(warning.span.start);
         return Err(place.fault("this element has no such attribute"));

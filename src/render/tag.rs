@@ -136,6 +136,25 @@ pub(super) fn deeper_than(most: usize, markup: &str) -> Option<usize> {
     None
 }
 
+/// The byte of a `>` in the text between tags that the MJML parser breaks down on: the first of a text, if
+/// the letter before it is not written in one byte.
+pub(super) fn unreadable_close(markup: &str) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        let rest = markup.get(at..)?;
+        let length = rest.find('<').unwrap_or(rest.len());
+        let text = rest.get(..length)?;
+        if let Some(close) = text.find('>')
+            && !text.is_char_boundary(close.saturating_sub(2))
+        {
+            return Some(at + close);
+        }
+        // Behind the `>` of the tag that follows, if one does.
+        let tag = inside_of_tag(rest.get(length + 1..)?);
+        at += length + 1 + tag.len() + 1;
+    }
+}
+
 /// What stands before the `>` of a tag; one within quotes of either sort does not end it.
 fn inside_of_tag(text: &str) -> &str {
     let mut open = None;
@@ -161,5 +180,20 @@ mod tests {
         assert_eq!(deeper_than(1, r#"<a x='"'><b>"#), Some(9));
         assert_eq!(deeper_than(1, r#"<a x="/>"><b>"#), Some(10));
         assert_eq!(deeper_than(1, "<!-- it's --><a><b></b>"), Some(16));
+    }
+
+    #[test]
+    fn the_parser_breaks_down_where_it_is_said_to_and_nowhere_else() {
+        let fine = ["<p>a > b</p>", "<p title=\"giá ế>\">ế</p>", "<p>> ế></p>", "ế", ""];
+        for markup in fine {
+            assert_eq!(unreadable_close(markup), None, "{markup}");
+        }
+        for (markup, at) in [("<p>giá ế> 5</p>", 11), ("<p>a</p>ế>", 11)] {
+            assert_eq!(unreadable_close(markup), Some(at), "{markup}");
+            assert_eq!(markup.get(at..=at), Some(">"));
+        }
+        let mjml = |text: &str| format!("<mjml><mj-body><mj-raw>{text}</mj-raw></mj-body></mjml>");
+        let breaks = |text| std::panic::catch_unwind(|| mrml::parse(mjml(text))).is_err();
+        assert!(breaks("ế> 5") && !breaks("> ế> 5"));
     }
 }

@@ -156,7 +156,7 @@ mod tests {
 
     use super::*;
 
-    fn drafts(count: usize, body: &serde_json::Value) -> Vec<(String, usize)> {
+    fn texts_of(count: usize, body: &serde_json::Value) -> Vec<(String, usize)> {
         let mut bundles = OpenBundles::default();
         for number in 0..count {
             let id = Uuid::from_u128(number as u128);
@@ -168,7 +168,7 @@ mod tests {
     #[test]
     fn a_bundle_is_read_as_it_was_written() {
         let body = json!({ "a": ["\u{0}", "ớ", 1.5], "b": null });
-        let (text, count) = drafts(3, &body).remove(0);
+        let (text, count) = texts_of(3, &body).remove(0);
 
         let events = read(text.clone(), Timestamp::UNIX_EPOCH).unwrap();
 
@@ -186,10 +186,13 @@ mod tests {
             bundles.into_iter().map(|(_, count)| count).collect()
         };
 
-        assert_eq!(counts(drafts(2 * MOST_EVENTS + 1, &json!({}))), [MOST_EVENTS, MOST_EVENTS, 1]);
+        assert_eq!(
+            counts(texts_of(2 * MOST_EVENTS + 1, &json!({}))),
+            [MOST_EVENTS, MOST_EVENTS, 1]
+        );
         let large = json!("x".repeat(FULL / 4));
-        assert_eq!(counts(drafts(5, &large)), [4, 1]);
-        assert!(drafts(0, &large).is_empty());
+        assert_eq!(counts(texts_of(5, &large)), [4, 1]);
+        assert!(texts_of(0, &large).is_empty());
     }
 
     #[test]

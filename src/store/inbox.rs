@@ -84,12 +84,10 @@ async fn accept(
     mode: Mode,
 ) -> Result<Vec<Accepted>, StoreError> {
     let mut changes = Changes::new(store, tx.now());
-    let stopped = stopped_beforehand(tx, batch).await?;
     let known = take_keys(tx, store, batch).await?;
     let Sorted { mut answers, fresh, rejections } = sort(batch, known, mode, &mut changes);
     let events = write_events(&fresh, &mut changes)?;
-    let (mut deliveries, pages) =
-        write_deliveries((tx, store), &fresh, stopped, &mut changes).await?;
+    let (mut deliveries, pages) = write_deliveries((tx, store), &fresh, &mut changes).await?;
     for answer in &mut answers {
         if let Accepted::Planned { event, leased, .. } = answer {
             leased.extend(deliveries.leased.remove(event).unwrap_or_default());
@@ -113,23 +111,6 @@ async fn accept(
         Mode::AllOrNothing => tx.write_all(&writes).await?,
     }
     Ok(answers)
-}
-
-/// Which deliveries of a batch must not be sent as they are now, asked with the beginning of the
-/// transaction; unless the batch changes the directory, and so who may be sent to.
-async fn stopped_beforehand(
-    tx: &mut Tx<'_>,
-    batch: &[Acceptance],
-) -> Result<Option<HashSet<DeliveryId>>, StoreError> {
-    let planned = batch.iter().filter_map(|acceptance| match acceptance {
-        Acceptance::Planned(planned) => Some(&**planned),
-        Acceptance::Rejected(_) => None,
-    });
-    if planned.clone().any(|planned| planned.change.is_some()) {
-        return Ok(None);
-    }
-    let leased = leased_of(planned.flat_map(|planned| &planned.deliveries));
-    stopped_of(tx, &leased).await.map(Some)
 }
 
 /// What is leased while it is planned: it goes straight to its sender, so what was withdrawn since it
@@ -294,7 +275,6 @@ struct NewRows {
 async fn write_deliveries(
     (tx, store): (&mut Tx<'_>, &Store),
     fresh: &[Fresh<'_>],
-    stopped: Option<HashSet<DeliveryId>>,
     changes: &mut Changes,
 ) -> Result<(NewRows, Write), StoreError> {
     let mut overtaking = Overtaking::new(store);
@@ -305,12 +285,9 @@ async fn write_deliveries(
         overtaking.mark(tx, &planned.event, &planned.cancels, changes).await?;
     }
     let markers = overtake::markers_for(tx, fresh).await?;
-    let stopped = if let Some(stopped) = stopped {
-        stopped
-    } else {
-        let leased = leased_of(fresh.iter().flat_map(|new| new.deliveries.iter().copied()));
-        stopped_of(tx, &leased).await?
-    };
+    // The last that is read, behind all that may wait for others.
+    let leased = leased_of(fresh.iter().flat_map(|new| new.deliveries.iter().copied()));
+    let stopped = stopped_of(tx, &leased).await?;
     let mut rows = NewRows { stopped, ..NewRows::default() };
     let mut pages = Vec::new();
     for Fresh { planned, deliveries } in fresh {

@@ -62,8 +62,9 @@ impl<'s> Overtaking<'s> {
         let unwanted = "SELECT delivery.id FROM delivery \
              WHERE delivery.business_key = $1 AND delivery.event_type = $2 \
              AND delivery.step = $3 AND delivery.state {any $4} \
-             AND EXISTS (SELECT 1 FROM event WHERE event.id = delivery.event AND event.time <= $5) \
-             ORDER BY delivery.id LIMIT $6";
+             AND EXISTS (SELECT 1 FROM event WHERE event.id = delivery.event AND (event.time <= $5 \
+                         OR (event.time = event.received_at AND event.time <= $6))) \
+             ORDER BY delivery.id LIMIT $7";
         for (event_type, step) in cancels {
             let params = [
                 business_key.into(),
@@ -71,6 +72,7 @@ impl<'s> Overtaking<'s> {
                 step.as_str().into(),
                 Value::texts(["waiting", "held"]),
                 event.time.into(),
+                event.time.saturating_add(UNDATED).unwrap_or(event.time).into(),
                 self.left.into(),
             ];
             let found = tx.query(unwanted, &params).await?;
@@ -169,7 +171,7 @@ pub(super) fn is_overtaken(
 }
 
 /// How much earlier than it arrived an event may have happened if its publisher does not say when.
-const UNDATED: SignedDuration = SignedDuration::from_mins(1);
+const UNDATED: SignedDuration = SignedDuration::from_secs(5);
 
 /// What [`is_overtaken`] asks of an event.
 pub(super) fn about(event: &Event) -> (Option<&str>, Timestamp) {
@@ -178,7 +180,7 @@ pub(super) fn about(event: &Event) -> (Option<&str>, Timestamp) {
 
 /// The earliest time at which an event may have happened: one without a time of its own may have
 /// changed places with what overtakes it on its way here.
-fn happened(time: Timestamp, received_at: Timestamp) -> Timestamp {
+pub(super) fn happened(time: Timestamp, received_at: Timestamp) -> Timestamp {
     let is_dated = time != received_at;
     if is_dated { time } else { time.saturating_sub(UNDATED).unwrap_or(time) }
 }
@@ -199,7 +201,7 @@ mod tests {
         let (undated, dated) = ((at(1_000), at(1_000)), (at(1_000), at(1_001)));
 
         assert!(is_overtaken(undated, at(997)));
-        assert!(!is_overtaken(undated, at(939)));
+        assert!(!is_overtaken(undated, at(994)));
         assert!(!is_overtaken(dated, at(997)));
         assert!(is_overtaken(dated, at(1_000)));
     }

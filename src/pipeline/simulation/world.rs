@@ -23,7 +23,7 @@ use crate::model::delivery::{Reason, Settlement, State};
 use crate::model::event::{Arrival, Properties, Transport};
 use crate::model::id::{DeliveryId, ProviderName, RunId};
 use crate::model::outcome::{self, Obstacle, Outcome, Verdict};
-use crate::pipeline::deliver::ask_gate;
+use crate::pipeline::gate::ask_gate;
 use crate::pipeline::{Acceptor, Deliverer, Desks, OnReject, Rulebook};
 use crate::record::{self, Tried};
 use crate::store::{self, Ages, Claimed, Finish, Repair, Settings, Store, TakenOver};

@@ -54,10 +54,24 @@ impl Store {
             })
             .await?;
         // A planner that takes the new tables for empty reads a big audience in minutes.
-        if is_big && let Err(error) = self.analyze().await {
+        if is_big && let Err(error) = self.analyze_directory().await {
             warn!(%error, "could not look at what the directory holds now; the database will in time");
         }
         Ok(applied)
+    }
+
+    async fn analyze_directory(&self) -> Result<(), StoreError> {
+        self.write(|tx| {
+            Box::pin(async move {
+                // SQLite plans by its indexes alone, unless it is asked to look.
+                if tx.is_postgres() {
+                    let tables = "ANALYZE partner, contact, contact_address, contact_team, tag";
+                    tx.execute(tables, &[]).await?;
+                }
+                Ok(())
+            })
+        })
+        .await
     }
 
     /// Records what the owner of an address said about marketing.

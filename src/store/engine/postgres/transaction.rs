@@ -208,8 +208,9 @@ impl<'c> PostgresTx<'c> {
         self.within(false, run).await
     }
 
-    /// As [`Self::write_all`], and the commit goes with them. If one of them fails, PostgreSQL takes the
-    /// commit for the end of a transaction that is rolled back.
+    /// As [`Self::write_all`], and the commit goes with them. If PostgreSQL refuses one of them, it takes
+    /// the commit for the end of a transaction that is rolled back; of one that could not even be sent it
+    /// knows nothing, so that a rollback goes in the commit's place.
     pub(in crate::store::engine) async fn write_last(
         &mut self,
         writes: &[Write],
@@ -222,10 +223,13 @@ impl<'c> PostgresTx<'c> {
             .flat_map(|one| line.runs_of(one))
             .map(|run| Box::pin(maybe_done(run)))
             .collect();
-        let mut commit = Box::pin(maybe_done(line.client.batch_execute("COMMIT")));
+        let mut is_sent = true;
         for run in &mut runs {
             run.as_mut().now_or_never();
+            is_sent &= !matches!(run.as_mut().output_mut(), Some(Err(_)));
         }
+        let end = if is_sent { "COMMIT" } else { "ROLLBACK" };
+        let mut commit = Box::pin(maybe_done(line.client.batch_execute(end)));
         commit.as_mut().now_or_never();
         self.is_over = true;
         let mut failure = None;
