@@ -28,6 +28,8 @@ pub(super) struct Attributes {
     pub(super) prefix: &'static str,
     /// Whether the publisher has to give an id: CloudEvents say so.
     pub(super) must_have_id: bool,
+    /// Whether only the routing key named the type.
+    pub(super) is_named_by_routing_key: bool,
 }
 
 impl Attributes {
@@ -124,6 +126,7 @@ fn binary(
         data_place: "/data".to_owned(),
         prefix: place,
         must_have_id: true,
+        is_named_by_routing_key: false,
     };
     expect_version(get("specversion").as_deref(), &attributes.place("specversion"))?;
     Ok(attributes)
@@ -200,6 +203,7 @@ fn envelope(
         data_place: "/data".to_owned(),
         prefix: "/",
         must_have_id: true,
+        is_named_by_routing_key: false,
     };
     Ok((attributes, version))
 }
@@ -269,6 +273,7 @@ fn plain(
         data_place: "/data".to_owned(),
         prefix: "property ",
         must_have_id: false,
+        is_named_by_routing_key: properties.kind.is_none() && properties.routing_key.is_some(),
     };
     let Some((event_type, mapping)) =
         mapped.and_then(|found| Some((found, found.mapping.as_ref()?)))

@@ -95,7 +95,10 @@ impl Decoder {
     }
 
     fn known_type(&self, attributes: &Attributes) -> Result<&EventType, Box<Rejection>> {
-        let place = attributes.place("type");
+        let place = match attributes.is_named_by_routing_key {
+            true => "routing key".to_owned(),
+            false => attributes.place("type"),
+        };
         let Some(name) = attributes.event_type.as_deref().filter(|name| !name.is_empty()) else {
             let message = "missing; name a type of the catalogue, here or as `type` beside `data` in the body";
             return Err(undecodable(&place, message));

@@ -143,11 +143,18 @@ fn check_depth(bytes: &[u8]) -> Result<(), Box<Rejection>> {
 pub(super) fn undecodable(place: &str, message: impl Into<String>) -> Box<Rejection> {
     Box::new(Rejection {
         reason: RejectReason::Undecodable,
-        place: Some(place.to_owned()),
-        message: message.into(),
+        place: Some(without_controls(place)),
+        message: without_controls(&message.into()),
         event_type: None,
         key: None,
     })
+}
+
+/// What publishers wrote may stand in it, NUL among it, which no store can keep.
+fn without_controls(text: &str) -> String {
+    let visible =
+        |letter: char| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter };
+    text.chars().map(visible).collect()
 }
 
 /// `value` with the members of every object in order, so that equal data has equal text.

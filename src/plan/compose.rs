@@ -38,7 +38,8 @@ struct Choice<'a> {
 /// When a row is due and from when its expiry counts.
 #[derive(Clone, Copy)]
 struct Times<'a> {
-    /// The step's own time; the expiry counts from it, or from the event's time if that is later.
+    /// The step's own time; the expiry counts from it, or from the event's time if that is later, and from
+    /// the first time after that at which the step's window is open.
     starts: Timestamp,
     /// That time; a fallback's is counted from when the channel before it is due.
     due: Timestamp,
@@ -197,7 +198,10 @@ impl<'a> Composer<'a> {
         let wanted = times.due.max(self.now);
         let window = step.window.as_ref();
         let due_at = window.map_or(wanted, |window| window.next_open(wanted, times.zone));
-        let expires_at = later(times.starts.max(self.event.time), self.event_type.expiry);
+        // What may not go out yet has not begun to grow old.
+        let starts = times.starts.max(self.event.time);
+        let starts = window.map_or(starts, |window| window.next_open(starts, times.zone));
+        let expires_at = later(starts, self.event_type.expiry);
         let (state, reason) = match choice.against {
             Some(reason) => (State::Skipped, reason),
             None if due_at > expires_at => (State::Expired, Reason::Expiry),

@@ -309,10 +309,15 @@ fn a_window_moves_a_night_message_to_the_morning_of_the_recipient() {
     let mut an = person("an", vec![email()]);
     an.contact.time_zone = Some("America/New_York".into());
 
-    let rows = planned(&event(json!({})), &event_type, vec![an]);
+    let rows = planned(&event(json!({})), &event_type, vec![an.clone()]);
+    // What may not go out for three days does not expire after two.
+    event_type.steps[0].window = Some("Thu 08:00-18:00".parse().unwrap());
+    let late = planned(&event(json!({})), &event_type, vec![an]);
 
     assert_eq!(rows[0].reason, Reason::Window);
     assert_eq!(rows[0].due_at, time("2026-11-23T13:00:00Z"));
+    assert_eq!((late[0].state, late[0].due_at), (State::Waiting, time("2026-11-26T13:00:00Z")));
+    assert_eq!(late[0].expires_at, time("2026-11-28T13:00:00Z"));
 }
 
 #[test]

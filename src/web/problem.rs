@@ -86,7 +86,7 @@ impl From<StoreError> for Problem {
             return Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the store does not answer",
-                "nothing is known to be accepted; send it again, a repeat is planned once",
+                "nothing is known to be accepted; send it again with the same id: a repeat is planned once",
             );
         }
         Self::internal()

@@ -25,7 +25,8 @@ pub(in crate::store) async fn apply_change(
         DirectoryChange::Partner(partner) => put_partner(tx, partner).await,
         DirectoryChange::Contact { contact, consents } => {
             let is_newer = put_contact(tx, contact).await?;
-            for consent in consents {
+            // What is older changes nothing, but that somebody withdrew a consent.
+            for consent in consents.iter().filter(|consent| is_newer || !consent.granted) {
                 put_consent(tx, consent, Claim::Hearsay).await?;
             }
             Ok(is_newer)
