@@ -31,7 +31,10 @@ class Stage:
             self.rabbitmq = self._service("rabbitmq")
             self.amqp_url = self.control("rabbitmq", "url")
             base = self.control("postgres", "url").rsplit("/", 1)[0]
-            self.postgres_url, self.admin_url = f"{base}/peers", f"{base}/postgres"
+            # Loa and its peers have no rights over others; what is between their runs needs some.
+            self.role = base.split("//")[1].split("@")[0].split(":")[0]
+            admin = re.sub("//[^@]*@", "//postgres@", base)
+            self.postgres_url, self.admin_url = f"{base}/peers", f"{admin}/postgres"
             # Loa serves its console as well, so it may take what ports it likes; these are the sinks'.
             self.sinks = subprocess.Popen([self.loa, "bench", "--receive"], bufsize=0,
                                           stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -110,7 +113,7 @@ class Stage:
         if peer.name not in self.installed:
             peer.install(self)
             self.installed.add(peer.name)
-        self.psql("postgres", "DROP DATABASE IF EXISTS peers WITH (FORCE)", "CREATE DATABASE peers")
+        self.psql("postgres", "DROP DATABASE IF EXISTS peers WITH (FORCE)", f"CREATE DATABASE peers OWNER {self.role}")
         peer.prepare(self, channel)
         self.fill(peer, channel, count)
         self.psql("peers", "CHECKPOINT")
