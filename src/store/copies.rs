@@ -69,11 +69,16 @@ impl Store {
     /// # Errors
     /// When the store does not answer.
     pub async fn analyze(&self) -> Result<(), StoreError> {
-        self.write(|tx| {
+        self.analyze_by("ANALYZE").await
+    }
+
+    /// The same by a statement that may name tables.
+    pub(in crate::store) async fn analyze_by(&self, sql: &'static str) -> Result<(), StoreError> {
+        self.write(move |tx| {
             Box::pin(async move {
                 // SQLite plans by its indexes alone, unless it is asked to look.
                 if tx.is_postgres() {
-                    tx.execute("ANALYZE", &[]).await?;
+                    tx.execute(sql, &[]).await?;
                 }
                 Ok(())
             })

@@ -15,6 +15,7 @@ use crate::store::{Store, StoreError};
 
 /// After so many changes at once the database is told what its tables hold now.
 const MANY: usize = 500;
+const ANALYZE: &str = "ANALYZE partner, contact, contact_address, contact_team, tag";
 
 /// Applies a change; says whether it was newer than what is known.
 pub(in crate::store) async fn apply_change(
@@ -55,24 +56,10 @@ impl Store {
             })
             .await?;
         // A planner that takes the new tables for empty reads a big audience in minutes.
-        if is_big && let Err(error) = self.analyze_directory().await {
+        if is_big && let Err(error) = self.analyze_by(ANALYZE).await {
             warn!(%error, "could not look at what the directory holds now; the database will in time");
         }
         Ok(applied)
-    }
-
-    async fn analyze_directory(&self) -> Result<(), StoreError> {
-        self.write(|tx| {
-            Box::pin(async move {
-                // SQLite plans by its indexes alone, unless it is asked to look.
-                if tx.is_postgres() {
-                    let tables = "ANALYZE partner, contact, contact_address, contact_team, tag";
-                    tx.execute(tables, &[]).await?;
-                }
-                Ok(())
-            })
-        })
-        .await
     }
 
     /// Records what the owner of an address said about marketing.
