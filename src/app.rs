@@ -13,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use secrecy::SecretString;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::broker::{self, BrokerState, Consumer, Publisher};
@@ -20,7 +21,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Faults};
 use crate::lifecycle::Tasks;
 use crate::model::id::RunId;
-use crate::pipeline::{Batching, Parts, Pipeline, Rulebook};
+use crate::pipeline::{Batching, CutOff, Parts, Pipeline, Rulebook};
 use crate::provider::Surroundings;
 use crate::store::{self, Ages, Store, StoreError};
 use crate::telemetry::Metrics;
@@ -230,10 +231,23 @@ impl App {
     /// Takes no new work, finishes what is in flight within the grace, records the rest.
     pub async fn stop(self) {
         server_file::remove(&self.config.data_dir, self.store.run());
-        if !self.tasks.stop(self.config.send.grace).await {
-            warn!("the stop cut off what was still being done; what was being sent is unknown");
+        let (began, grace) = (Instant::now(), self.config.send.grace);
+        let count = self.pipeline.in_flight();
+        let most = grace.as_secs_f64();
+        info!(count, "stopping: {count} deliveries in flight have up to {most} s to end");
+        self.tasks.stop(grace).await;
+        let cut_off = self.pipeline.record_what_is_left().await;
+        let took = began.elapsed().as_secs_f64();
+        let ended = count.saturating_sub(cut_off.unknown + cut_off.given_back);
+        match cut_off {
+            CutOff { unknown: 0, given_back: 0 } => {
+                info!("stopped after {took:.1} s: nothing was cut off");
+            }
+            CutOff { unknown, given_back } => warn!(
+                "stopped after {took:.1} s: {ended} of the deliveries in flight ended, {given_back} \
+                 were given back, {unknown} were cut off while being sent and are unknown"
+            ),
         }
-        self.pipeline.record_what_is_left().await;
     }
 }
 

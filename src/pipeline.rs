@@ -26,6 +26,7 @@ mod sweep;
 mod tell;
 mod term;
 mod trial;
+mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +45,7 @@ use crate::telemetry::Metrics;
 
 pub use accept::{Acceptor, Answer, OnReject};
 pub use consume::Batching;
-pub use deliver::Deliverer;
+pub use deliver::{CutOff, Deliverer};
 pub use desks::{Desks, Station};
 pub use rehearse::Rehearsal;
 pub use reread::Reread;
@@ -148,7 +149,7 @@ impl Pipeline {
     /// not answer.
     pub async fn metrics(&self) -> String {
         if let Err(error) = self.figures.show_with_others().await {
-            warn!(%error, "the figures of the store are not of now: {error}");
+            waits::say("the figures of the store are not of now", &error);
         }
         self.metrics.text()
     }
@@ -231,12 +232,16 @@ impl Pipeline {
         });
     }
 
-    /// Records what a hard stop left in flight; call it when all tasks have ended.
-    pub async fn record_what_is_left(&self) {
+    /// Records what a hard stop left in flight, and says what that was; call it when all tasks have
+    /// ended.
+    pub async fn record_what_is_left(&self) -> CutOff {
+        let left = self.deliverer.cut_off();
+        let cut_off = CutOff::of(&left);
         // A store that is away must not keep the process from ending: the leases end by themselves.
-        let record = tokio::time::timeout(LAST_WORDS, self.deliverer.record_what_is_left());
+        let record = tokio::time::timeout(LAST_WORDS, self.deliverer.record_cut_off(left));
         if record.await.is_err() {
             warn!("the store did not take what the stop cut off; the leases of it will end");
         }
+        cut_off
     }
 }

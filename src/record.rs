@@ -1,5 +1,6 @@
 //! Turns an outcome into the delivery's next state, and writes outcomes in batches.
 
+mod late;
 mod recorder;
 
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use jiff::Timestamp;
 use crate::model::address::Channel;
 use crate::model::catalogue::{Catalogue, Category, OnUnknown, RetryPolicy};
 use crate::model::delivery::{Delivery, Policy, Settlement, State, settle};
+use crate::model::mask::masked;
 use crate::model::outcome::{Attempt, Outcome};
 use crate::model::window::Window;
 use crate::store::{Claimed, Finish};
@@ -47,7 +49,11 @@ pub fn outcome(claimed: &Arc<Claimed>, tried: Tried, catalogue: &Catalogue, rand
     let time = (finished_at, random);
     let mut settlement = settle(delivery, claimed.attempt, &outcome.verdict, policy, time);
     if settlement.state != State::Sent && !outcome.answer.text.is_empty() {
-        settlement.detail = Some(outcome.answer.text.clone());
+        // What is said of a provider stands beside all that waits for it, whoever that is for.
+        settlement.detail = Some(match settlement.holds_provider {
+            true => masked(&outcome.answer.text),
+            false => outcome.answer.text.clone(),
+        });
     }
     let attempt = delivery.provider.clone().map(|provider| Attempt {
         delivery: delivery.id,

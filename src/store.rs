@@ -17,6 +17,7 @@ mod contents;
 mod contract;
 mod copies;
 mod counters;
+mod deeds;
 pub mod directory;
 pub mod engine;
 mod error;
@@ -30,6 +31,7 @@ mod inbox;
 mod keys;
 mod migrate;
 mod onlooker;
+mod outage;
 mod outbox;
 mod overtake;
 mod pages;
@@ -134,6 +136,7 @@ pub struct Store {
     /// Where it is, for people.
     place: Arc<str>,
     room: Arc<room::Room>,
+    outage: Arc<outage::Outage>,
 }
 
 enum Engine {
@@ -177,6 +180,7 @@ impl Store {
             faults: faults::Faults::default(),
             place,
             room: Arc::default(),
+            outage: Arc::default(),
         })
     }
 
@@ -216,11 +220,13 @@ impl Store {
             + Sync
             + 'static,
     {
+        let met = self.met_outages();
         let done = match &*self.engine {
             Engine::Sqlite(sqlite) => sqlite.writer.write(work).await,
             Engine::Postgres(postgres) => postgres.write(work).await,
         };
         self.note_room(&done);
+        self.note_outage(&done, met);
         done
     }
 

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use tracing::warn;
 
 use crate::broker::{Consumer, Link};
 use crate::intake::{BatchLimits, next_batch};
 use crate::lifecycle::Tasks;
 use crate::model::event::Arrival;
 use crate::pipeline::accept::Acceptor;
+use crate::pipeline::waits::Waits;
 use crate::store::StoreError;
 
 /// The most bytes of one transaction.
@@ -90,7 +90,7 @@ async fn accept(acceptor: &Acceptor, mut arrivals: Vec<Arrival>, tasks: &Tasks) 
     let mut most = arrivals.len();
     let mut failures = 0;
     let mut wait = FIRST_WAIT;
-    let mut said: Option<String> = None;
+    let mut waits = Waits::default();
     while let Some(first) = arrivals.first().cloned() {
         let front = arrivals.iter().take(most).cloned().collect();
         let (taken, failure) = acceptor.accept_front(front).await;
@@ -102,11 +102,7 @@ async fn accept(acceptor: &Acceptor, mut arrivals: Vec<Arrival>, tasks: &Tasks) 
             most = most.saturating_mul(2);
             continue;
         };
-        let text = error.to_string();
-        if said.as_ref() != Some(&text) {
-            warn!(error = %text, "events from RabbitMQ wait: {text}");
-            said = Some(text);
-        }
+        waits.say("events from RabbitMQ wait", &error);
         let count = most.min(arrivals.len());
         // Of one event alone only what fails while the store does other work counts against it.
         if count > 1 || taken > 0 || acceptor.does_store_write().await {

@@ -20,6 +20,7 @@ use crate::pipeline::desks::Station;
 use crate::pipeline::gate::ask_gate;
 use crate::pipeline::rulebook::Rulebook;
 use crate::pipeline::term::Term;
+use crate::pipeline::waits;
 use crate::record::{self, Recorder, Tried};
 use crate::render::Rendered;
 use crate::send::Slot;
@@ -134,11 +135,15 @@ impl Deliverer {
         record::outcome(claimed, tried, &rulebook.catalogue, fastrand::f64())
     }
 
-    /// Records what a hard stop left: what was begun has an outcome that nobody knows, and the
-    /// rest is given back.
-    pub(super) async fn record_what_is_left(&self) {
+    /// What a hard stop left: what was begun has an outcome that nobody knows, and the rest is given
+    /// back.
+    pub(super) fn cut_off(&self) -> Vec<Finish> {
         let left: Vec<InFlight> = self.inner.in_flight().drain().map(|(_, one)| one).collect();
-        let finishes: Vec<Finish> = left.into_iter().map(|one| self.inner.cut_off(one)).collect();
+        left.into_iter().map(|one| self.inner.cut_off(one)).collect()
+    }
+
+    /// Records what a hard stop left.
+    pub(super) async fn record_cut_off(&self, finishes: Vec<Finish>) {
         let count = finishes.len();
         if count > 0 && self.inner.store.finish(finishes).await.is_err() {
             warn!("could not record {count} deliveries cut off by the stop; their leases will end");
@@ -288,7 +293,9 @@ impl Inner {
         let kept = self.store.keep_template_version(version.clone(), source.to_owned()).await;
         match kept {
             Ok(()) => rulebook.remember_version(version),
-            Err(error) => warn!(%error, "could not keep template version {version} yet"),
+            Err(error) => {
+                waits::say(&format!("template version {version} is kept later"), &error);
+            }
         }
     }
 
@@ -309,7 +316,8 @@ impl Inner {
                 Err(Settlement::uncounted(state, reason, delivery.due_at))
             }
             Err(error) => {
-                warn!(delivery.id = %id, %error, "delivery {id} waits: nobody knows what became of the channel before it");
+                let what = format!("delivery {id} waits for what became of the channel before it");
+                waits::say(&what, &error);
                 Err(given_back(delivery))
             }
         }
@@ -347,6 +355,22 @@ impl Inner {
         let tried = Tried { outcome, started_at, finished_at, template_version: None };
         let rulebook = self.rulebook.load();
         record::outcome(claimed, tried, &rulebook.catalogue, fastrand::f64())
+    }
+}
+
+/// What a hard stop cut off.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CutOff {
+    /// Deliveries that a provider had been asked for: nobody knows what came of them.
+    pub unknown: usize,
+    /// Deliveries that no provider had been asked for.
+    pub given_back: usize,
+}
+
+impl CutOff {
+    pub(super) fn of(left: &[Finish]) -> Self {
+        let unknown = left.iter().filter(|finish| finish.attempt.is_some()).count();
+        Self { unknown, given_back: left.len() - unknown }
     }
 }
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::warn;
 
 use crate::clock::Clock;
 use crate::pipeline::deliver::Deliverer;
 use crate::pipeline::desks::Station;
+use crate::pipeline::waits::Waits;
 use crate::send::Slot;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
@@ -114,17 +114,13 @@ impl Dispatcher {
 #[derive(Default)]
 struct Failures {
     count: u32,
-    said: Option<String>,
+    waits: Waits,
 }
 
 impl Failures {
     fn count(&mut self, error: &StoreError, station: &Station) -> Duration {
-        let text = error.to_string();
-        if self.said.as_ref() != Some(&text) {
-            let provider = station.desk.name();
-            warn!(%provider, error = %text, "could not claim deliveries for {provider}: {text}");
-            self.said = Some(text);
-        }
+        let provider = station.desk.name();
+        self.waits.say(&format!("deliveries of provider {provider} wait to be claimed"), error);
         self.count += 1;
         (Duration::from_millis(100) * 2_u32.pow(self.count.min(6))).min(LONGEST_WAIT)
     }

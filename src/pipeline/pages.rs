@@ -7,11 +7,12 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::error;
 use uuid::Uuid;
 
 use crate::model::audience::{PAGE_SIZE, Recipients, Resolution};
 use crate::model::id::StepName;
+use crate::pipeline::waits::Waits;
 use crate::pipeline::{Parts, Pipeline, Rulebook};
 use crate::plan::{self, Planned};
 use crate::store::{NewDelivery, Page, StoreError};
@@ -40,18 +41,12 @@ struct Planner {
 
 impl Planner {
     async fn run(mut self, soft: CancellationToken) {
-        let mut said: Option<String> = None;
+        let mut waits = Waits::default();
         while !soft.is_cancelled() {
             match self.plan_next().await {
                 Ok(true) => continue,
-                Ok(false) => said = None,
-                Err(error) => {
-                    let text = error.to_string();
-                    if said.as_ref() != Some(&text) {
-                        warn!(error = %text, "planning of a big audience waits: {text}");
-                        said = Some(text);
-                    }
-                }
+                Ok(false) => waits.over(),
+                Err(error) => waits.say("planning of a big audience waits", &error),
             }
             let is_manual = self.pipeline.clock.is_manual();
             let wait = if is_manual { Duration::from_millis(20) } else { POLL };

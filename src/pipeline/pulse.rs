@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::clock::Clock;
 use crate::lifecycle::Tasks;
 use crate::pipeline::desks::Desks;
+use crate::pipeline::waits::Waits;
 use crate::pipeline::{Parts, Pipeline};
 use crate::store::Store;
 use crate::telemetry::Metrics;
@@ -41,18 +42,14 @@ struct Pulse {
 impl Pulse {
     async fn run(self) {
         let mut alive = 1;
-        let mut is_silent = false;
+        let mut waits = Waits::default();
         loop {
             match self.store.beat().await {
                 Ok(found) => {
                     alive = self.share(alive, found);
-                    is_silent = false;
+                    waits.over();
                 }
-                Err(error) if !is_silent => {
-                    warn!(%error, "could not say that this process lives yet: {error}");
-                    is_silent = true;
-                }
-                Err(_) => {}
+                Err(error) => waits.say("that this process lives is said later", &error),
             }
             tokio::select! {
                 () = self.tasks.last().cancelled() => return,

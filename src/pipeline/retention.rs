@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use tracing::warn;
-
 use crate::clock::Clock;
 use crate::lifecycle::Tasks;
 use crate::pipeline::Parts;
+use crate::pipeline::waits::Waits;
 use crate::store::{Ages, Store};
 
 /// How long nothing is looked for once nothing old is left.
@@ -36,19 +35,15 @@ struct Retention {
 
 impl Retention {
     async fn run(self) {
-        let mut said: Option<String> = None;
+        let mut waits = Waits::default();
         loop {
             let is_more = match self.store.purge(self.ages, self.limit).await {
                 Ok(is_more) => {
-                    said = None;
+                    waits.over();
                     is_more
                 }
                 Err(error) => {
-                    let text = error.to_string();
-                    if said.as_ref() != Some(&text) {
-                        warn!(error = %text, "what is old is forgotten later: {text}");
-                        said = Some(text);
-                    }
+                    waits.say("what is old is forgotten later", &error);
                     false
                 }
             };

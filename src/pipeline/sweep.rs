@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::clock::Clock;
 use crate::lifecycle::Tasks;
@@ -12,6 +12,7 @@ use crate::pipeline::alarms::Alarms;
 use crate::pipeline::deliver::Deliverer;
 use crate::pipeline::desks::Desks;
 use crate::pipeline::figures::Figures;
+use crate::pipeline::waits::{self, Waits};
 use crate::pipeline::{Parts, Pipeline};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{BreakerState, Metrics};
@@ -58,7 +59,7 @@ async fn renew(store: Store, deliverer: Deliverer, lease: Duration) {
         let term = deliverer.term(lease);
         match store.renew(claims, lease).await {
             Ok(()) => deliverer.renewed(&live, term),
-            Err(error) => warn!(%error, "could not renew leases yet: {error}"),
+            Err(error) => waits::say("leases are renewed later", &error),
         }
     }
 }
@@ -77,17 +78,11 @@ struct Sweep {
 
 impl Sweep {
     async fn run(self) {
-        let mut said: Option<String> = None;
+        let mut waits = Waits::default();
         for beat in 0.. {
             match self.once(beat % SLOW_BEATS == 0).await {
-                Ok(()) => said = None,
-                Err(error) => {
-                    let text = error.to_string();
-                    if said.as_ref() != Some(&text) {
-                        warn!(error = %text, "the sweep waits: {text}");
-                        said = Some(text);
-                    }
-                }
+                Ok(()) => waits.over(),
+                Err(error) => waits.say("the sweep waits", &error),
             }
             tokio::select! {
                 () = self.tasks.soft().cancelled() => return,

@@ -6,12 +6,12 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
-use tracing::warn;
 
 use crate::broker::{Publisher, StatusOutcome};
 use crate::lifecycle::Tasks;
 use crate::model::status::StatusEvent;
-use crate::store::{Bundle, Store};
+use crate::pipeline::waits::Waits;
+use crate::store::{Bundle, Store, StoreError};
 use crate::telemetry::Metrics;
 
 /// How many status events go at once.
@@ -25,6 +25,8 @@ const GATHER: Duration = Duration::from_millis(40);
 const IDLE: Duration = Duration::from_secs(1);
 /// How often it is looked for what processes that are no longer alive have left.
 const ADOPT: Duration = Duration::from_secs(5);
+/// What is said of status events that do not go out.
+const WHAT: &str = "status events wait in the outbox";
 /// How long to wait after the broker or the store failed.
 const WAIT: Duration = Duration::from_secs(1);
 
@@ -44,7 +46,7 @@ struct Teller {
 impl Teller {
     async fn run(self) {
         let last = self.tasks.last();
-        let mut said: Option<String> = None;
+        let mut waits = Waits::default();
         let mut adopts_at = Instant::now();
         let mut idle = GATHER;
         // Said before anything is published, so that nobody takes this process for dead meanwhile. If it
@@ -52,13 +54,13 @@ impl Teller {
         self.store.beat().await.ok();
         // This version may read what another could not.
         if let Err(error) = self.store.take_back_unreadable().await {
-            say_once(&mut said, &error.to_string());
+            waits.say(WHAT, &error);
         }
         loop {
             if adopts_at <= Instant::now() {
                 adopts_at = Instant::now() + ADOPT;
                 if let Err(error) = self.store.adopt_outbox().await {
-                    say_once(&mut said, &error.to_string());
+                    waits.say(WHAT, &error);
                 }
             }
             // What a walk finds that began before nobody wrote any more is not all.
@@ -69,15 +71,15 @@ impl Teller {
             }
             match found {
                 Ok(found) => {
-                    said = None;
+                    waits.over();
                     idle = match found {
                         Found::Something => GATHER,
                         Found::Nothing => (idle * 2).min(IDLE),
                     };
                     idle = self.rest(idle).await;
                 }
-                Err(text) => {
-                    say_once(&mut said, &text);
+                Err(stuck) => {
+                    stuck.say(&mut waits);
                     tokio::select! {
                         () = tokio::time::sleep(WAIT) => {}
                         () = last.cancelled() => {}
@@ -107,7 +109,7 @@ impl Teller {
     ///
     /// What is committed meanwhile with a smaller id is found by the next walk, which begins when
     /// nothing of this one is under way, so that nothing is published twice without need.
-    async fn walk(&self) -> Result<Found, String> {
+    async fn walk(&self) -> Result<Found, Stuck> {
         let mut rounds = FuturesUnordered::new();
         let (mut after, mut is_at_end, mut found) = (None, false, Found::Nothing);
         let mut failure = None;
@@ -125,19 +127,19 @@ impl Teller {
                             rounds.push(self.publish(taken.bundles));
                         }
                     }
-                    Err(error) => failure = Some(error.to_string()),
+                    Err(error) => failure = Some(Stuck::Store(error)),
                 }
             }
             match rounds.next().await {
                 Some(Ok(())) => {}
-                Some(Err(text)) => failure = Some(text),
+                Some(Err(stuck)) => failure = Some(stuck),
                 None => return failure.map_or(Ok(found), Err),
             }
         }
     }
 
     /// Publishes some bundles, and forgets what the broker took; says what failed.
-    async fn publish(&self, mut bundles: Vec<Bundle>) -> Result<(), String> {
+    async fn publish(&self, mut bundles: Vec<Bundle>) -> Result<(), Stuck> {
         let sizes: Vec<usize> = bundles.iter().map(|bundle| bundle.events.len()).collect();
         let events: Vec<StatusEvent> =
             bundles.iter_mut().flat_map(|bundle| std::mem::take(&mut bundle.events)).collect();
@@ -168,9 +170,9 @@ impl Teller {
             self.metrics.count_status_events(result, count);
         }
         if !changed.is_empty() {
-            self.store.settle_outbox(changed).await.map_err(|error| error.to_string())?;
+            self.store.settle_outbox(changed).await.map_err(Stuck::Store)?;
         }
-        failure.map_or(Ok(()), Err)
+        failure.map_or(Ok(()), |text| Err(Stuck::Broker(text)))
     }
 }
 
@@ -181,9 +183,19 @@ enum Found {
     Nothing,
 }
 
-fn say_once(said: &mut Option<String>, text: &str) {
-    if said.as_deref() != Some(text) {
-        warn!(error = %text, "status events wait in the outbox: {text}");
-        *said = Some(text.to_owned());
+/// Why status events stay where they are.
+enum Stuck {
+    /// The store does not give or take them.
+    Store(StoreError),
+    /// The broker does not.
+    Broker(String),
+}
+
+impl Stuck {
+    fn say(&self, waits: &mut Waits) {
+        match self {
+            Self::Store(error) => waits.say(WHAT, error),
+            Self::Broker(text) => waits.say_of_broker(WHAT, text),
+        }
     }
 }

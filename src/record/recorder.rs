@@ -10,12 +10,14 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::model::delivery::Settlement;
 use crate::model::outcome::Answer;
 use crate::store::{Finish, Finished, Store, StoreError};
 use crate::telemetry::Metrics;
+
+use super::late::Late;
 
 /// The most outcomes of one transaction.
 const MAX_BATCH: usize = 500;
@@ -28,6 +30,7 @@ pub struct Recorder {
     store: Store,
     metrics: Arc<Metrics>,
     desk: Arc<Mutex<Desk>>,
+    late: Late,
 }
 
 /// What waits to be written, and how many more may write.
@@ -59,7 +62,7 @@ impl Recorder {
     /// A recorder that lets `writers` transactions be under way at once.
     pub fn new(store: Store, metrics: Arc<Metrics>, writers: usize) -> Self {
         let desk = Desk { waiting: Vec::new(), free_pens: writers };
-        Self { store, metrics, desk: Arc::new(Mutex::new(desk)) }
+        Self { store, metrics, desk: Arc::new(Mutex::new(desk)), late: Late::default() }
     }
 
     /// Returns once `finish` is committed.
@@ -123,7 +126,7 @@ impl Recorder {
     /// halves, and the one that is to blame without its provider's words.
     async fn write_until_done(&self, finishes: Vec<Finish>) -> Vec<Finished> {
         let mut wait = Duration::from_millis(100);
-        let mut said = None;
+        let mut waiting = None;
         loop {
             let began = Instant::now();
             match self.store.finish(finishes.clone()).await {
@@ -134,7 +137,9 @@ impl Recorder {
                 Err(StoreError::Broken(why) | StoreError::Refused(why)) => {
                     return self.write_apart(finishes, &why).await;
                 }
-                Err(error) => say_once(&mut said, &error, finishes.len()),
+                Err(_) => {
+                    waiting.get_or_insert_with(|| self.late.wait(finishes.len() as u64));
+                }
             }
             tokio::time::sleep(wait.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             wait = (wait * 2).min(LONGEST_WAIT);
@@ -209,14 +214,6 @@ impl Drop for Pen {
 
 fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
     desk.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn say_once(said: &mut Option<String>, error: &StoreError, count: usize) {
-    let text = error.to_string();
-    if said.as_ref() != Some(&text) {
-        warn!(error = %text, "could not record {count} outcomes yet: {text}");
-        *said = Some(text);
-    }
 }
 
 #[cfg(test)]

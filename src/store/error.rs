@@ -57,6 +57,11 @@ impl StoreError {
         }
     }
 
+    /// Whether the store is away or full, which it tells by itself for all who wait for it.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Full)
+    }
+
     /// Whether waiting and calling again may help.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Full | Self::Conflict(_))

@@ -33,7 +33,8 @@ pub enum LoggingError {
 ///
 /// A single word as `filter`, such as `info`, is Loa's own level; other crates then speak from
 /// `warn`, since some of them log what passes through them; lapin is silent, since it writes whole
-/// returned messages at `warn`, and the broker's own connections tell what matters of it.
+/// returned messages at `warn`, and the broker's own connections tell what matters of it; the drivers of
+/// PostgreSQL are silent too, since the store tells of an outage once, for all connections.
 ///
 /// # Errors
 /// When the filter does not parse or logging was set up before.
@@ -77,8 +78,11 @@ where
 /// What of it is no filter.
 pub fn read_filter(filter: &str) -> Result<EnvFilter, ParseError> {
     let is_word = filter.chars().all(|c| c.is_ascii_alphanumeric());
-    let directives =
-        if is_word { format!("warn,lapin=off,loa={filter}") } else { filter.to_owned() };
+    let directives = if is_word {
+        format!("warn,lapin=off,deadpool=off,deadpool_postgres=off,tokio_postgres=off,loa={filter}")
+    } else {
+        filter.to_owned()
+    };
     EnvFilter::builder().parse(directives)
 }
 
@@ -164,7 +168,7 @@ pub fn trace_id(traceparent: &str) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::io::Write;
     use std::sync::{Arc, Mutex};
 
@@ -182,7 +186,8 @@ mod tests {
         }
     }
 
-    fn logged(filter: &str, act: impl FnOnce()) -> String {
+    /// What is logged while `act` goes on, in this thread.
+    pub(crate) fn logged(filter: &str, act: impl FnOnce()) -> String {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = subscriber(filter, false, false, move || writer.clone()).unwrap();
@@ -225,6 +230,17 @@ mod tests {
 
         assert_eq!(logged("debug", speak), "");
         assert_ne!(logged("warn,lapin=info", speak), "");
+    }
+
+    #[test]
+    fn the_drivers_of_the_database_are_silent_unless_asked_for() {
+        let speak = || {
+            tracing::error!(target: "tokio_postgres::connection", "terminating connection");
+            tracing::warn!(target: "deadpool.postgres", "Connection error: connection closed");
+        };
+
+        assert_eq!(logged("debug", speak), "");
+        assert_ne!(logged("warn,tokio_postgres=warn", speak), "");
     }
 
     #[test]

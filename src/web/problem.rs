@@ -67,7 +67,12 @@ impl Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        tracing::warn!(%error, "a request waits for the store: {error}");
+        if error.is_outage() {
+            // The store itself tells of it, once for all requests.
+            tracing::debug!(%error, "a request got no answer from the store: {error}");
+        } else {
+            tracing::warn!(%error, "a request got no answer from the store: {error}");
+        }
         if matches!(error, StoreError::Full) {
             return Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,

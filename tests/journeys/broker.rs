@@ -157,6 +157,11 @@ async fn exclusive_a_postgres_restarted_under_load_loses_nothing_from_rabbitmq()
         let unknown = attempts.iter().filter(|attempt| attempt["class"] == "unknown");
         assert!(times <= 1 + unknown.count(), "{key} was told {times} times: {story}");
     }
+    let log = loa.log();
+    assert!(log.contains("the store is back after"), "{log}");
+    for noise in ["tokio_postgres", "deadpool", "could not"] {
+        assert!(!log.contains(noise), "{noise}: {log}");
+    }
     rabbit.remove().await;
 }
 

@@ -50,6 +50,9 @@ async fn stop(store: &str) {
     loa.drain().await;
 
     assert!(ended.success(), "{ended}");
+    let log = loa.log();
+    assert!(log.contains("stopping: 4 deliveries in flight have up to 3600 s to end"), "{log}");
+    assert!(log.contains("s: nothing was cut off"), "{log}");
     assert!(!was_found, "server.json names a Loa that has ended");
     assert_eq!(asked_before_the_end, SLOTS);
     let mut told = BTreeMap::new();
@@ -98,6 +101,9 @@ async fn cut_short(store: &str) {
     loa.drain().await;
 
     assert!(by_signal.success() && by_grace.success(), "{by_signal} {by_grace}");
+    let told =
+        "0 of the deliveries in flight ended, 0 were given back, 1 were cut off while being sent";
+    assert_eq!(loa.log().matches(told).count(), 2, "{}", loa.log());
     let mut classes: Vec<Value> = Vec::new();
     for order in ["DH-1", "DH-2"] {
         let story = loa.story(&format!("business_key={order}&provider=hook")).await;
