@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::model::id::ProviderName;
+use crate::model::mask;
 
 /// The most bytes of an address, so that every store can index it; webhook URLs are the longest.
 const MAX_BYTES: usize = 1024;
@@ -189,17 +190,8 @@ impl Address {
     /// The address as an operator may see it in lists: enough to recognise, not to use.
     pub fn masked(&self) -> String {
         match self {
-            Self::Email { email } => match email.split_once('@') {
-                Some((local, domain)) => {
-                    format!("{}…@{domain}", local.chars().take(2).collect::<String>())
-                }
-                None => "…".to_owned(),
-            },
-            Self::Sms { phone } => {
-                let count = phone.chars().count();
-                let tail: String = phone.chars().skip(count.saturating_sub(3)).collect();
-                format!("{}…{tail}", phone.chars().take(3).collect::<String>())
-            }
+            Self::Email { email } => mask::email(email),
+            Self::Sms { phone } => mask::number(phone),
             Self::Chat { provider, target: Some(_) } => format!("{provider}:…"),
             Self::Chat { provider, target: None } => provider.to_string(),
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::model::id::{DeliveryId, ProviderName};
+use crate::model::mask::masked;
 
 /// What a provider made of one message.
 #[derive(Clone, Debug)]
@@ -181,6 +182,34 @@ impl Answer {
         let code = code.map(|code| clean(&code, MAX_CODE_CHARS));
         Self { code, text: clean(text, MAX_ANSWER_CHARS) }
     }
+}
+
+/// The most of a gateway's own words that a hold's cause repeats, in characters.
+const MAX_QUOTE_CHARS: usize = 160;
+
+/// Why a provider is put on hold that gave this answer: what is wrong, what it said, and what to do.
+///
+/// Everybody who looks at the provider reads it, so it names nobody's address.
+pub fn hold_cause(answer: &Answer) -> String {
+    let code = answer.code.as_deref().unwrap_or_default();
+    let (what, help) = match code.split(' ').next().unwrap_or_default() {
+        "401" | "403" | "530" | "534" | "535" | "538" => {
+            ("its gateway refuses the credentials", "correct them")
+        }
+        "404" | "410" => ("its gateway knows no such URL", "correct `url`"),
+        "301" | "302" | "303" | "307" | "308" => {
+            ("its gateway has moved to another URL", "write that one as `url`")
+        }
+        "not" => ("it cannot be called", "correct its settings"),
+        _ => ("its gateway does not serve it as it is set up", "correct its settings or account"),
+    };
+    let said: String = masked(answer.text.trim()).chars().take(MAX_QUOTE_CHARS).collect();
+    let code = match code {
+        code if code.is_empty() || code.starts_with("not ") => String::new(),
+        code => format!(" ({code})"),
+    };
+    let said = if said.is_empty() { said } else { format!(": \"{said}\"") };
+    format!("misconfigured: {what}{code}{said}; {help}, then test and release it")
 }
 
 /// The first `most` characters of what a gateway said, with spaces for control characters.

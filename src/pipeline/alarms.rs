@@ -1,6 +1,7 @@
 //! Loa's own alarms: events like any other, once an hour at most per cause.
 //!
-//! Id, time and data come from cause and hour alone, so that two processes raise one alarm.
+//! Id, time and data come from cause and hour alone, so that two processes raise one alarm. The cause of a
+//! hold is the provider and why: held for another reason within the hour, it is told of again.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde_json::json;
+use ring::digest::{SHA256, digest};
+use serde_json::{Value, json};
 use tracing::warn;
 
 use crate::clock::Clock;
@@ -64,8 +66,9 @@ impl Alarms {
 
     /// A provider is on hold.
     pub(super) async fn provider_held(&self, hold: &ProviderHold) -> Result<(), StoreError> {
-        let cause = hold.provider.to_string();
-        self.raise("loa.provider_held", &cause).await
+        let (cause, reason) = (hold.provider.as_str(), hold.reason.as_str());
+        let told_apart = format!(":{}", short_digest(reason));
+        self.raise("loa.provider_held", cause, &told_apart, json!({ "reason": reason })).await
     }
 
     /// Looks whether events were rejected since the last look; Loa's own alarms raise none.
@@ -73,7 +76,7 @@ impl Alarms {
         let now = self.clock.now();
         let since = *self.looked.lock().unwrap_or_else(PoisonError::into_inner) - OVERLAP;
         for reason in self.store.reasons_since(since).await? {
-            self.raise("loa.event_rejected", reason.as_str()).await?;
+            self.raise("loa.event_rejected", reason.as_str(), "", json!({})).await?;
         }
         *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = now;
         Ok(())
@@ -83,24 +86,31 @@ impl Alarms {
     pub(super) async fn queue_late(&self, backlog: &Backlog) -> Result<(), StoreError> {
         let oldest = backlog.oldest_due.iter().min_by_key(|(_, due)| **due);
         let lane = oldest.map_or("normal", |(lane, _)| lane.as_str()).to_owned();
-        self.raise("loa.queue_late", &lane).await
+        self.raise("loa.queue_late", &lane, "", json!({})).await
     }
 
     /// The ledger does not close.
     pub(super) async fn ledger_open(&self, ledger: &Ledger) -> Result<(), StoreError> {
         let cause = if ledger.events.closes { "deliveries" } else { "events" };
-        self.raise("loa.ledger_open", cause).await
+        self.raise("loa.ledger_open", cause, "", json!({})).await
     }
 
-    async fn raise(&self, kind: &str, cause: &str) -> Result<(), StoreError> {
+    /// Raises the alarm of a cause, once an hour; `told_apart` from others of the same name, if need be.
+    async fn raise(
+        &self,
+        kind: &str,
+        cause: &str,
+        told_apart: &str,
+        mut data: Value,
+    ) -> Result<(), StoreError> {
         let seconds = self.clock.now().as_second();
         let hour = Timestamp::from_second(seconds - seconds.rem_euclid(3600))
             .unwrap_or(Timestamp::UNIX_EPOCH);
-        let id = format!("{kind}:{cause}:{hour}");
+        let id = format!("{kind}:{cause}{told_apart}:{hour}");
         if self.raised.lock().unwrap_or_else(PoisonError::into_inner).holds(&id) {
             return Ok(());
         }
-        let data = json!({ "cause": cause, "hour": hour.to_string() });
+        (data["cause"], data["hour"]) = (json!(cause), json!(hour.to_string()));
         let outgoing = Outgoing {
             event_type: kind.to_owned(),
             key: Some(EventKey { source: SOURCE.to_owned(), id: id.clone() }),
@@ -125,6 +135,12 @@ impl Alarms {
         self.raised.lock().unwrap_or_else(PoisonError::into_inner).note(hour, id);
         Ok(())
     }
+}
+
+/// A few letters by which texts are told apart.
+fn short_digest(text: &str) -> String {
+    let bytes = digest(&SHA256, text.as_bytes());
+    bytes.as_ref().iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

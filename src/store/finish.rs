@@ -9,16 +9,17 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use crate::model::address::{Address, Channel};
+use crate::model::deed::{DeedKind, LOA};
 use crate::model::delivery::{Delivery, Intent, Reason, Settlement, State, late_acceptance_wins};
 use crate::model::id::DeliveryId;
-use crate::model::outcome::{Attempt, VerdictClass};
+use crate::model::outcome::{Attempt, VerdictClass, hold_cause};
 use crate::store::changes::{Changes, Told};
 use crate::store::claim::Claimed;
 use crate::store::engine::{Tx, Value, Write};
 use crate::store::waiting::{
     INSERT_WAITING, LOCK_CLAIMS, end_claims, leave, lock_fallbacks, read_claims, waiting_params,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, deeds};
 use standing::{Others, Standing, is_of};
 
 /// The end of one claim.
@@ -117,6 +118,7 @@ struct Book {
     suppressed: BTreeMap<(String, &'static str), Vec<Value>>,
     held_providers: BTreeMap<String, Vec<Value>>,
     fallbacks: Vec<DeliveryId>,
+    deeds: Vec<Vec<Value>>,
 }
 
 impl Book {
@@ -134,7 +136,7 @@ impl Book {
             finish.attempt.as_ref().is_some_and(|attempt| attempt.class == VerdictClass::Accepted);
         let wins = accepted && late_acceptance_wins(standing.state, standing.reason);
         // Even an answer that comes too late for its delivery says how address and provider stand.
-        self.note_consequences(delivery, &finish.settlement, now);
+        self.note_consequences(delivery, finish, now);
         if !was_claimed && !wins {
             let Standing { state, reason, .. } = *standing;
             return Finished { state, reason, was_claimed };
@@ -157,6 +159,7 @@ impl Book {
         };
         let code = finish.attempt.as_ref().and_then(|attempt| attempt.answer.code.as_deref());
         self.note_move(standing, (finish, code), now);
+        self.note_hold(standing, &finish.settlement, now);
         let told = Told {
             state,
             reason,
@@ -228,7 +231,21 @@ impl Book {
         self.moves.push((id, row));
     }
 
-    fn note_consequences(&mut self, delivery: &Delivery, settlement: &Settlement, now: Timestamp) {
+    /// What Loa itself holds is told of even after somebody has released it.
+    fn note_hold(&mut self, standing: &Standing<'_>, settlement: &Settlement, now: Timestamp) {
+        // What an operator holds was noted when it was asked for.
+        if standing.state == State::Held && standing.reason != Reason::Operator {
+            let why = match &settlement.detail {
+                Some(detail) => format!("{}: {detail}", standing.reason.as_str()),
+                None => standing.reason.as_str().to_owned(),
+            };
+            let held = (DeedKind::Held, now);
+            self.deeds.push(deeds::row(standing.delivery.id.0, held, LOA, Some(&why)));
+        }
+    }
+
+    fn note_consequences(&mut self, delivery: &Delivery, finish: &Finish, now: Timestamp) {
+        let settlement = &finish.settlement;
         if let (true, Some(address)) = (settlement.suppresses, &delivery.address) {
             let (address, channel) = (Address::value(address), delivery.channel.as_str());
             let row =
@@ -236,8 +253,9 @@ impl Book {
             self.suppressed.entry((address, channel)).or_insert(row);
         }
         if let (true, Some(provider)) = (settlement.holds_provider, &delivery.provider) {
-            let detail = settlement.detail.as_deref().unwrap_or("it is misconfigured");
-            let row = vec![provider.as_str().into(), detail.into(), now.into(), "loa".into()];
+            let answer = finish.attempt.as_ref().map(|attempt| attempt.answer.clone());
+            let cause = hold_cause(&answer.unwrap_or_default());
+            let row = vec![provider.as_str().into(), cause.into(), now.into(), "loa".into()];
             self.held_providers.entry(provider.to_string()).or_insert(row);
         }
     }
@@ -267,6 +285,7 @@ impl Book {
             Write::insert(captured, self.captured),
             Write::each(suppression, self.suppressed.into_values().collect()),
             Write::each(hold, self.held_providers.into_values().collect()),
+            deeds::keep(self.deeds),
         ]);
         writes.extend(call_fallbacks(&self.fallbacks, now));
         writes

@@ -95,6 +95,9 @@ async fn a_provider_is_held(loa: &Clocked, gateway: &Gateway) {
     until_told(loa, "loa.provider_held", 1).await;
 
     assert_eq!(causes(loa, "loa.provider_held").await, [json!("hook")]);
+    let told = gateway.requests.all().into_iter().filter(|request| request.path == "/slack");
+    let told: String = told.map(|request| request.body.to_string()).collect();
+    assert!(told.contains("its gateway refuses the credentials (401)"), "{told}");
     loa.pass(Duration::from_mins(10)).await;
     until_told(loa, "loa.queue_late", 1).await;
 }

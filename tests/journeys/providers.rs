@@ -192,10 +192,13 @@ async fn a_misconfigured_provider_is_held_and_costs_no_attempt_postgres() {
 async fn misconfigure(store: &str) {
     let (relay, gateway) = (Relay::start().await, Gateway::start().await);
     let loa = start(&relay, &gateway, "concurrency = 1\n", store).await;
-    gateway.usually(Reply::status(401));
+    let body = "no token of yours may reach lan@minhphat.example or +84 901 234 567";
+    let headers = String::new();
+    gateway.usually(Reply::Answer { status: 401, headers, body: body.to_owned() });
 
     loa.publish(&[hooked(1), hooked(2), hooked(3)]).await.unwrap();
     loa.pass(Duration::from_mins(10)).await;
+    let (_, listed) = loa.command(&["providers", "list"]).await;
     let asked_while_wrong = gateway.requests.count();
     let waiting = loa.deliveries("provider=hook&state=waiting").await;
     gateway.usually(Reply::ok());
@@ -205,6 +208,11 @@ async fn misconfigure(store: &str) {
     assert_eq!(waiting.len(), 3, "{waiting:?}");
     assert!(waiting.iter().all(|delivery| delivery["attempts"] == json!(0)), "{waiting:?}");
     assert_eq!(asked_while_wrong, 1);
+    let cause = "misconfigured: its gateway refuses the credentials (401): \"no token of yours may \
+                 reach la…@minhphat.example or +84…567\"; correct them, then test and release it";
+    let all = listed["providers"].as_array().unwrap();
+    let hook = all.iter().find(|provider| provider["name"] == "hook").unwrap();
+    assert_eq!(hook["hold"]["reason"], cause);
     assert!(released, "{answer}");
     let sent = loa.deliveries("provider=hook&state=sent").await;
     assert_eq!(sent.len(), 3);
