@@ -163,7 +163,16 @@ pub(super) enum EventDetails<'a> {
     /// It was accepted before.
     Repeated { loa_id: EventId },
     /// It cannot be planned.
-    Rejected { rejected: RejectedId, reason: &'a str, pointer: Option<&'a str>, message: &'a str },
+    Rejected {
+        rejected: RejectedId,
+        reason: &'a str,
+        pointer: Option<&'a str>,
+        message: &'a str,
+        /// By these its publisher knows it again, even where nothing of it could be read.
+        message_id: Option<&'a str>,
+        routing_key: Option<&'a str>,
+        correlation_id: Option<&'a str>,
+    },
 }
 
 /// The changes of one transaction, written at its end.

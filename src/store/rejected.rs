@@ -1,13 +1,16 @@
 //! Arrivals that could not be planned, kept whole until they are replayed or discarded.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
+use crate::model::deed::DeedKind;
 use crate::model::event::{Arrival, EventKey, RejectReason, RejectedEvent, Rejection, Transport};
-use crate::model::id::RejectedId;
+use crate::model::id::{EventId, RejectedId};
 use crate::store::changes::{Changes, EventDetails, EventFate};
-use crate::store::engine::{Row, Value, Write};
+use crate::store::engine::{Row, Write};
 use crate::store::rows::{read_json, write_json};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, deeds};
 
 /// The columns of a rejected event as lists show it, in the order in which [`read_line`] reads them.
 pub(super) const LINE: &str = "id, reason, place, message, event_type, source, external_id, \
@@ -65,6 +68,9 @@ pub(super) fn keep(events: &[RejectedEvent], changes: &mut Changes) -> Result<Wr
             reason: rejection.reason.as_str(),
             pointer: rejection.place.as_deref(),
             message: &rejection.message,
+            message_id: arrival.properties.message_id.as_deref(),
+            routing_key: arrival.properties.routing_key.as_deref(),
+            correlation_id: correlation,
         };
         let about = (rejection.key.as_ref(), correlation);
         changes.tell_event(EventFate::Rejected, told_type.unwrap_or("unknown"), about, &details);
@@ -134,22 +140,47 @@ impl Store {
         .await
     }
 
-    /// Forgets rejected events that were replayed or are not wanted; says how many there were.
+    /// Forgets a rejected event that is not wanted; says whether there was one.
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn discard_rejected(&self, ids: Vec<RejectedId>) -> Result<u64, StoreError> {
-        let (store, ids) = (self.clone(), Value::uuids(ids.into_iter().map(|id| id.0)));
+    pub async fn discard_rejected(&self, id: RejectedId, by: &str) -> Result<bool, StoreError> {
+        self.dismiss(id, DeedKind::Discarded, (by, None)).await
+    }
+
+    /// Forgets a rejected event that was handed in again, and remembers as which event; says whether
+    /// there was one.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn forget_replayed(
+        &self,
+        id: RejectedId,
+        event: EventId,
+        by: &str,
+    ) -> Result<bool, StoreError> {
+        self.dismiss(id, DeedKind::Replayed, (by, Some(event.to_string()))).await
+    }
+
+    async fn dismiss(
+        &self,
+        id: RejectedId,
+        deed: DeedKind,
+        (by, note): (&str, Option<String>),
+    ) -> Result<bool, StoreError> {
+        let (store, by, note) = (self.clone(), Arc::<str>::from(by), Arc::new(note));
         self.write(move |tx| {
-            let (store, ids) = (store.clone(), ids.clone());
+            let (store, by, note) = (store.clone(), Arc::clone(&by), Arc::clone(&note));
             Box::pin(async move {
-                let sql =
-                    "DELETE FROM rejected WHERE id {any_uuid $1} RETURNING reason, event_type";
-                let rows = tx.query(sql, &[ids]).await?;
-                let mut changes = Changes::new(&store, tx.now());
-                let count = forget(&rows, &mut changes)?;
+                let sql = "DELETE FROM rejected WHERE id = $1 RETURNING reason, event_type";
+                let rows = tx.query(sql, &[id.0.into()]).await?;
+                let now = tx.now();
+                let mut changes = Changes::new(&store, now);
+                let is_gone = forget(&rows, &mut changes)? > 0;
+                let deed = deeds::row(id.0, (deed, now), &by, note.as_deref());
+                tx.write_all(&[deeds::keep(if is_gone { vec![deed] } else { Vec::new() })]).await?;
                 changes.write(tx).await?;
-                Ok(count)
+                Ok(is_gone)
             })
         })
         .await

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::model::deed::{DeedKind, LOA};
 use crate::model::delivery::{Intent, Reason, State};
 use crate::model::id::{DeliveryId, LeaseToken};
 use crate::store::changes::{Changes, Told};
@@ -14,7 +15,7 @@ use crate::store::rows::{DeliveryRow, named_events};
 use crate::store::waiting::{
     INSERT_WAITING, intend, leave, lock_deliveries, read_ids, waiting_params,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, deeds};
 
 /// What an operator does to a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +44,16 @@ impl Repair {
         }
     }
 
+    /// What it is called afterwards.
+    fn deed(self) -> DeedKind {
+        match self {
+            Self::Retry { .. } => DeedKind::Retried,
+            Self::Cancel => DeedKind::Cancelled,
+            Self::Hold => DeedKind::Held,
+            Self::Release => DeedKind::Released,
+        }
+    }
+
     /// Those of `wanted` that it fits; none wanted means any.
     pub fn fitting(self, wanted: &[State]) -> Vec<State> {
         let fits = |state: &State| wanted.is_empty() || wanted.contains(state);
@@ -61,6 +72,16 @@ pub enum Repaired {
     Unfit(State),
     /// There is no such delivery.
     Missing,
+}
+
+impl Repaired {
+    /// Whether the repair did something, now or later.
+    fn was_heeded(self) -> bool {
+        match self {
+            Self::Moved(_) | Self::Noted => true,
+            Self::Unfit(_) | Self::Missing => false,
+        }
+    }
 }
 
 /// Whether a fallback replaces the channels before it.
@@ -83,7 +104,7 @@ struct Move {
 }
 
 impl Store {
-    /// Repairs deliveries by id; the answers stand in the order of the ids.
+    /// Repairs deliveries by id, as somebody wants it; the answers stand in the order of the ids.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -91,11 +112,12 @@ impl Store {
         &self,
         ids: Vec<DeliveryId>,
         repair: Repair,
+        by: &str,
     ) -> Result<Vec<Repaired>, StoreError> {
-        let (store, ids) = (self.clone(), Arc::new(ids));
+        let (store, ids, by) = (self.clone(), Arc::new(ids), Arc::<str>::from(by));
         self.write(move |tx| {
-            let (store, ids) = (store.clone(), Arc::clone(&ids));
-            Box::pin(async move { repair_all(tx, &store, &ids, repair).await })
+            let (store, ids, by) = (store.clone(), Arc::clone(&ids), Arc::clone(&by));
+            Box::pin(async move { repair_all(tx, &store, &ids, (repair, &by)).await })
         })
         .await
     }
@@ -167,6 +189,11 @@ impl Store {
                 });
                 let count = rows.len();
                 let now = tx.now();
+                let why = Some("its template was loaded anew");
+                let released = (DeedKind::Released, now);
+                let deeds =
+                    rows.iter().map(|row| deeds::row(row.delivery.id.0, released, LOA, why));
+                tx.write_all(&[deeds::keep(deeds.collect())]).await?;
                 let moves = rows.into_iter().map(|row| {
                     let to = release(&row, now);
                     (row, to)
@@ -217,7 +244,7 @@ async fn repair_all(
     tx: &mut Tx<'_>,
     store: &Store,
     ids: &[DeliveryId],
-    repair: Repair,
+    (repair, by): (Repair, &str),
 ) -> Result<Vec<Repaired>, StoreError> {
     let now = tx.now();
     let (rows, claims) = lock_deliveries(tx, ids.iter().copied()).await?;
@@ -249,7 +276,9 @@ async fn repair_all(
             }
         }
     }
-    tx.write_all(&[intend(&intents)]).await?;
+    let done = answers.iter().filter(|(_, answer)| answer.was_heeded());
+    let deeds = done.map(|(id, _)| deeds::row(id.0, (repair.deed(), now), by, None)).collect();
+    tx.write_all(&[intend(&intents), deeds::keep(deeds)]).await?;
     move_all(tx, store, moves).await?;
     Ok(ids.iter().map(|id| answers.get(id).copied().unwrap_or(Repaired::Missing)).collect())
 }

@@ -10,9 +10,11 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::model::address::Channel;
+use crate::model::deed::Deed;
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::id::{DeliveryId, EventId};
 use crate::model::outcome::{Answer, Attempt, VerdictClass};
+use crate::store::deeds::deeds_of;
 use crate::store::engine::{Row, Tx, Value};
 use crate::store::holds::say_holds;
 use crate::store::rows::{DELIVERY, EventFacts, FACTS, read_delivery, read_facts, read_json};
@@ -132,6 +134,8 @@ pub struct DeliveryStory {
     pub attempts: Vec<Attempt>,
     /// What a sandbox captured, by attempt.
     pub captured: Vec<(u32, Json)>,
+    /// What was done to it by hand, or by Loa for a fault, the oldest first.
+    pub deeds: Vec<Deed>,
 }
 
 impl Store {
@@ -262,7 +266,8 @@ async fn find_delivery(
         Ok((number, read_json(&row.text(1)?)?))
     });
     let captured = captured.collect::<Result<_, StoreError>>()?;
-    Ok(Some(DeliveryStory { delivery, event, attempts, captured }))
+    let deeds = deeds_of(tx, id.0).await?;
+    Ok(Some(DeliveryStory { delivery, event, attempts, captured, deeds }))
 }
 
 fn read_attempt(delivery: DeliveryId, row: &Row) -> Result<Attempt, StoreError> {

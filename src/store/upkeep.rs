@@ -121,6 +121,7 @@ async fn purge(
     is_full |= tx.execute(unread, &params).await? == limit as u64;
     let more = [
         ("captured", "delivery, attempt", "at", before(ages.captured)),
+        ("deed", "subject, at, deed", "at", before(ages.deliveries.max(ages.rejected))),
         ("event_key", "source, external_id", "expires_at", now),
         ("marker", "business_key, event_type", "expires_at", now),
     ];

@@ -242,7 +242,7 @@ async fn a_rejected_event_is_checked_mended_and_replayed() {
 
     assert!(place(&replayed).starts_with("/events/"), "{}", place(&replayed));
     assert!(person.read(place(&replayed)).await.contains("DH-7"));
-    assert_eq!(person.get(&page).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(person.get(&page).await.status(), StatusCode::GONE);
     person.stage.app.stop().await;
 }
 

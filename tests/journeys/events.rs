@@ -86,6 +86,18 @@ async fn a_rejected_event_names_its_place_and_is_replayed_mended() {
     let (_, replay) = replay(&["--yes"]);
 
     assert!(replay.status.success(), "{}", String::from_utf8_lossy(&replay.stderr));
+    let replayed = &loa.get("/v1/events?business_key=DH-2").await["events"][0]["loa_id"];
+    let gone = crate::stage::loa()
+        .args(["rejected", "show", &id, "--data-dir"])
+        .arg(folder.path().join("data"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&gone.stderr);
+    let event = format!("by command line; it is event {} now", replayed.as_str().unwrap());
+    assert!(
+        said.contains("this rejected event was replayed at ") && said.contains(&event),
+        "{said}"
+    );
     let ledger = loa.drain().await;
     assert_eq!(ledger["ledger"]["closes"], true);
     assert_eq!(loa.get("/v1/rejected").await["rejected"], json!([]));

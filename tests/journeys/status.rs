@@ -71,6 +71,28 @@ async fn hear(store: &str) {
     rabbit.remove().await;
 }
 
+#[tokio::test]
+async fn of_a_message_that_cannot_be_read_its_publisher_hears_which_it_was_by_rabbitmq() {
+    let rabbit = Rabbit::corner().await;
+    let folder = TempDir::new().unwrap();
+    let loa = Running::start(&folder, &settings(&rabbit.settings())).await;
+    loa.ready().await;
+    let mut listener = rabbit.listen("status.event.rejected.#").await;
+
+    let properties = BasicProperties::default()
+        .with_message_id("m-13".into())
+        .with_correlation_id("corr-7".into());
+    rabbit.publish("order.delayed", "{\"order_id\":", properties).await;
+    let heard = listener.until(|_| true).await.remove(0).body;
+
+    let kept = loa.get("/v1/rejected").await;
+    assert_eq!(heard["rejected"], kept["rejected"][0]["id"], "{heard}");
+    assert_eq!(heard["reason"], "undecodable", "{heard}");
+    let known = ["message_id", "routing_key", "correlation_id"].map(|key| heard[key].clone());
+    assert_eq!(known, ["m-13", "order.delayed", "corr-7"], "{heard}");
+    rabbit.remove().await;
+}
+
 /// Each version of a delivery is told once, and the last is what it is now.
 async fn assert_versions_rise(loa: &Running, heard: &[Heard]) {
     let mut versions: BTreeMap<&str, BTreeMap<u64, &Value>> = BTreeMap::new();

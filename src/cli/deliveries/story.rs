@@ -1,5 +1,6 @@
 //! The story of one delivery: for whom and why, what was tried, and what comes next.
 
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
@@ -17,8 +18,8 @@ pub(super) fn tell(answer: &Value, zone: &TimeZone) -> String {
         format!("the event happened: {} of {}", cell(event, "id"), cell(event, "source")),
     );
     entry(cell_in(zone, delivery, "created_at"), "planned".to_owned());
-    for attempt in answer["attempts"].as_array().into_iter().flatten() {
-        entry(cell_in(zone, attempt, "started_at"), tried(attempt));
+    for (at, step) in past(answer) {
+        entry(cell_in(zone, step, at), if at == "at" { done(step) } else { tried(step) });
     }
     match cell(delivery, "state").as_str() {
         "waiting" => {
@@ -91,6 +92,24 @@ fn why(answer: &Value) -> String {
     )
 }
 
+/// Tries and deeds in the order in which they happened, each with the member that says when.
+fn past(answer: &Value) -> Vec<(&'static str, &Value)> {
+    let of =
+        |list: &str, at| answer[list].as_array().into_iter().flatten().map(move |one| (at, one));
+    let mut all: Vec<_> = of("attempts", "started_at").chain(of("deeds", "at")).collect();
+    all.sort_by_key(|(at, step)| cell(step, at).parse::<Timestamp>().ok());
+    all
+}
+
+/// What somebody did to it, or Loa for a fault.
+fn done(deed: &Value) -> String {
+    let said = |key| cell(deed, key);
+    match said("note") {
+        note if note.is_empty() => format!("{} by {}", said("deed"), said("by")),
+        note => format!("{} by {}: {}", said("deed"), said("by"), note.replace('_', " ")),
+    }
+}
+
 fn tried(attempt: &Value) -> String {
     let said = |key| cell(attempt, key);
     let answer = [said("code"), said("answer")].join(" ");
@@ -121,6 +140,11 @@ mod tests {
                 "number": 1, "provider": "relay", "started_at": "2026-03-02T01:00:02Z",
                 "class": "later", "code": "451", "answer": "mailbox busy",
             }],
+            "deeds": [
+                { "at": "2026-03-02T01:00:03.5Z", "deed": "released", "by": "key shop" },
+                { "at": "2026-03-02T01:00:01.5Z", "deed": "held", "by": "loa",
+                  "note": "render_fault: no such variable" },
+            ],
         });
         let zone = TimeZone::get("Asia/Ho_Chi_Minh").unwrap();
 

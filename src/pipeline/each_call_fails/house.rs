@@ -159,7 +159,7 @@ impl House {
         let is_something = !held.is_empty() || !holds.is_empty();
         if !held.is_empty() {
             let ids = held.iter().map(|delivery| delivery.id).collect();
-            calm.repair(ids, Repair::Release).await.map_err(told)?;
+            calm.repair(ids, Repair::Release, "lan").await.map_err(told)?;
         }
         for hold in holds {
             calm.release_provider(hold.provider.clone()).await.map_err(told)?;

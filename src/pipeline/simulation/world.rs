@@ -319,7 +319,7 @@ impl<'p> World<'p> {
     }
 
     async fn repair_one(&mut self, id: DeliveryId, repair: Repair) -> Result<(), String> {
-        let repaired = self.store.repair(vec![id], repair).await;
+        let repaired = self.store.repair(vec![id], repair, "lan").await;
         self.book.note_repair(id, repair, repaired.map_err(|error| error.to_string())?[0]);
         Ok(())
     }

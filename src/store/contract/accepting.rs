@@ -2,6 +2,7 @@
 
 use super::stage::{LEASE, Stage, arrival, planned};
 use crate::model::contact::Suppression;
+use crate::model::deed::DeedKind;
 use crate::model::delivery::Lease;
 use crate::model::event::{Digest, RejectReason, RejectedEvent, Rejection};
 use crate::model::id::{LeaseToken, RejectedId};
@@ -143,8 +144,11 @@ async fn a_rejection_uses_up_no_key(stage: Stage) {
     let kept = stage.store.find_rejected(rejected.id).await.unwrap().unwrap();
     assert_eq!(kept.arrival.bytes, rejected.arrival.bytes);
     assert_eq!(kept.rejection, rejected.rejection);
-    assert_eq!(stage.store.discard_rejected(vec![rejected.id]).await.unwrap(), 1);
-    assert_eq!(stage.store.discard_rejected(vec![rejected.id]).await.unwrap(), 0);
+    assert!(stage.store.discard_rejected(rejected.id, "lan").await.unwrap());
+    assert!(!stage.store.discard_rejected(rejected.id, "lan").await.unwrap());
+    let deeds = stage.store.deeds_of(rejected.id.0).await.unwrap();
+    assert_eq!(deeds.len(), 1, "{deeds:?}");
+    assert_eq!((deeds[0].deed, deeds[0].by.as_str()), (DeedKind::Discarded, "lan"));
     stage.assert_closed().await;
 }
 

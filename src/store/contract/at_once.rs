@@ -151,7 +151,7 @@ fn repair(works: &Works, store: Store) -> BoxFuture<'_, ()> {
         let repairs = [Repair::Hold, Repair::Release, Repair::Cancel, Repair::Retry { new_expiry }];
         let all = works.ids.lock().unwrap().clone();
         let ids = (0..20).map(|_| all[fastrand::usize(..all.len())]).collect();
-        store.repair(ids, repairs[fastrand::usize(..repairs.len())]).await.unwrap();
+        store.repair(ids, repairs[fastrand::usize(..repairs.len())], "lan").await.unwrap();
         store.release_render_held(20).await.unwrap();
     })
 }
@@ -206,7 +206,7 @@ async fn end(works: &Works) {
     let (stage, store) = (&works.stage, &works.stores[0]);
     let states = || async { store.ledger().await.unwrap().deliveries.states };
     let held: Vec<DeliveryId> = works.ids.lock().unwrap().clone();
-    store.repair(held, Repair::Release).await.unwrap();
+    store.repair(held, Repair::Release, "lan").await.unwrap();
     for _ in 0..200 {
         stage.clock.advance(LEASE + Duration::from_secs(1));
         let mut claims = store.claim_expired(500, LEASE, Vec::new()).await.unwrap();

@@ -242,8 +242,8 @@ async fn what_a_suppressing_answer_says_stands_at_the_gate_of_the_next_claim(sta
 async fn what_was_asked_for_while_sending_takes_effect_at_the_end(stage: Stage) {
     let ids = stage.plan("1", 3).await;
     let claims = stage.claim().await;
-    stage.store.repair(vec![ids[0], ids[2]], Repair::Cancel).await.unwrap();
-    stage.store.repair(vec![ids[1]], Repair::Hold).await.unwrap();
+    stage.store.repair(vec![ids[0], ids[2]], Repair::Cancel, "lan").await.unwrap();
+    stage.store.repair(vec![ids[1]], Repair::Hold, "lan").await.unwrap();
 
     let later = |index: usize| {
         stage.answered(&claims[index], VerdictClass::Later, State::Waiting, Reason::Retry)

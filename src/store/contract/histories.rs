@@ -80,7 +80,7 @@ async fn repair_all(stage: &Stage, repair: u8) {
     let repairs = [Repair::Retry { new_expiry }, Repair::Cancel, Repair::Hold, Repair::Release];
     let found = stage.store.deliveries(DeliveryFilter::default(), None, 100).await.unwrap();
     let ids = found.iter().map(|delivery| delivery.id).collect();
-    stage.store.repair(ids, repairs[usize::from(repair)]).await.unwrap();
+    stage.store.repair(ids, repairs[usize::from(repair)], "lan").await.unwrap();
 }
 
 async fn sweep(stage: &Stage) {

@@ -240,9 +240,9 @@ async fn go_on(stage: &Stage, ids: &[DeliveryId]) {
         |claim| stage.answered(claim, VerdictClass::Unknown, State::Waiting, Reason::Retry);
     stage.store.finish(lost.iter().map(unknown).collect()).await.unwrap();
     assert_eq!(stage.state(ids[4]).await, State::Cancelled);
-    stage.store.repair(vec![ids[5], ids[6]], Repair::Release).await.unwrap();
+    stage.store.repair(vec![ids[5], ids[6]], Repair::Release, "lan").await.unwrap();
     let retry = Repair::Retry { new_expiry: None };
-    stage.store.repair(vec![ids[9], ids[10]], retry).await.unwrap();
+    stage.store.repair(vec![ids[9], ids[10]], retry, "lan").await.unwrap();
     stage.clock.advance(Duration::from_hours(1));
     let rest = stage.claim().await;
     assert_eq!(rest.len(), 6, "the later one, the lost one, two released, two tried again");

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::stage::{LEASE, Stage, given_back, planned};
+use crate::model::deed::Deed;
 use crate::model::delivery::{Reason, State};
 use crate::model::id::DeliveryId;
 use crate::model::outcome::VerdictClass;
@@ -25,7 +26,15 @@ on_both_stores!(
 const RETRY: Repair = Repair::Retry { new_expiry: None };
 
 async fn repair(stage: &Stage, id: DeliveryId, repair: Repair) -> Repaired {
-    stage.store.repair(vec![id], repair).await.unwrap()[0]
+    stage.clock.advance(Duration::from_millis(1));
+    stage.store.repair(vec![id], repair, "lan").await.unwrap()[0]
+}
+
+/// What was done to a delivery, and by whom; time passes between two deeds.
+async fn deeds(stage: &Stage, id: DeliveryId) -> Vec<String> {
+    let story = stage.store.find_delivery(id).await.unwrap().unwrap();
+    let said = |deed: &Deed| format!("{} by {}", deed.deed.as_str(), deed.by);
+    story.deeds.iter().map(said).collect()
 }
 
 /// Claims all that is due and ends it as refused.
@@ -50,6 +59,9 @@ async fn each_repair_fits_its_states_and_no_other(stage: Stage) {
     assert_eq!(repair(&stage, id, Repair::Cancel).await, Repaired::Moved(State::Cancelled));
     let nobody = DeliveryId::new(stage.now());
     assert_eq!(repair(&stage, nobody, Repair::Cancel).await, Repaired::Missing);
+    let deeds = deeds(&stage, id).await;
+    let expected = ["held by lan", "released by lan", "retried by lan", "cancelled by lan"];
+    assert_eq!(deeds, expected);
     stage.assert_closed().await;
 }
 
@@ -77,7 +89,10 @@ async fn what_a_template_held_is_released_and_what_an_operator_held_is_not(stage
     (held.attempt, held.settlement.counts) = (None, false);
     stage.store.finish(vec![held]).await.unwrap();
 
+    stage.clock.advance(Duration::from_millis(1));
     assert_eq!(stage.store.release_render_held(10).await.unwrap(), 1);
+    assert_eq!(deeds(&stage, ids[0]).await, ["held by lan"]);
+    assert_eq!(deeds(&stage, ids[1]).await, ["held by loa", "released by loa"]);
 
     assert_eq!(stage.state(ids[0]).await, State::Held);
     let again = stage.claim().await.remove(0);
@@ -235,7 +250,7 @@ async fn a_filter_counts_what_its_repair_then_moves(stage: Stage) {
     let count = stage.store.count_deliveries(filter.clone()).await.unwrap();
     let found = stage.store.deliveries(filter, None, 100).await.unwrap();
     let ids = found.iter().map(|delivery| delivery.id).collect();
-    let moved = stage.store.repair(ids, RETRY).await.unwrap();
+    let moved = stage.store.repair(ids, RETRY, "lan").await.unwrap();
 
     assert_eq!((count, moved.len()), (3, 3));
     assert!(moved.iter().all(|one| *one == Repaired::Moved(State::Waiting)));

@@ -1,7 +1,7 @@
 //! Deliveries: found, counted, told of, repaired.
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::{Extension, Json};
 use jiff::Timestamp;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -9,13 +9,14 @@ use serde_json::{Map, Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::query::{said, time, word};
-use super::{PageQuery, next};
+use super::{PageQuery, known, next};
 use crate::config::suggestion::unknown;
 use crate::model::address::{Address, Channel};
 use crate::model::delivery::{Delivery, Reason, State as DeliveryState};
 use crate::model::id::DeliveryId;
 use crate::store::{DeliveryFilter, DeliveryStory, Dimension, Repair, Repaired};
 use crate::web::Surroundings;
+use crate::web::auth::bearer::Author;
 use crate::web::problem::Problem;
 
 /// The most deliveries that one repair by filter touches.
@@ -109,10 +110,11 @@ pub(in crate::web) async fn list(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Value>, Problem> {
     let limit = page.limit();
-    let found = surroundings
-        .store
-        .deliveries(filter.read(&surroundings.config.defaults.region)?, page.cursor()?, limit)
-        .await?;
+    let filter = filter.read(&surroundings.config.defaults.region)?;
+    let found = surroundings.store.deliveries(filter.clone(), page.cursor()?, limit).await?;
+    if found.is_empty() {
+        known::is_in_deliveries(&surroundings, &filter, "?").await?;
+    }
     let is_full = found.len() == limit as usize;
     let next = found.last().and_then(|last| next(is_full, last.created_at, last.id.0));
     let deliveries: Vec<Value> = found.iter().map(delivery_json).collect();
@@ -135,7 +137,10 @@ pub(in crate::web) async fn count(
 ) -> Result<Json<Value>, Problem> {
     let filter = filter.read(&surroundings.config.defaults.region)?;
     let Some(by) = count.by else {
-        let count = surroundings.store.count_deliveries(filter).await?;
+        let count = surroundings.store.count_deliveries(filter.clone()).await?;
+        if count == 0 {
+            known::is_in_deliveries(&surroundings, &filter, "?").await?;
+        }
         return Ok(Json(json!({ "count": count })));
     };
     let read = |word: &str| {
@@ -144,7 +149,10 @@ pub(in crate::web) async fn count(
         Dimension::from_word(word.trim()).ok_or_else(|| Problem::bad_request("?by", help))
     };
     let by = by.split(',').map(read).collect::<Result<Vec<_>, _>>()?;
-    let counts = surroundings.store.count_deliveries_by(filter, by.clone()).await?;
+    let counts = surroundings.store.count_deliveries_by(filter.clone(), by.clone()).await?;
+    if counts.is_empty() {
+        known::is_in_deliveries(&surroundings, &filter, "?").await?;
+    }
     let row = |(words, count): (Vec<String>, u64)| {
         let mut row = json!({ "count": count });
         for (by, word) in by.iter().zip(words) {
@@ -183,6 +191,7 @@ pub(in crate::web) async fn show(
         "event": { "loa_id": story.event.id, "source": story.event.key.source,
                    "id": story.event.key.id, "time": story.event.time },
         "attempts": attempts,
+        "deeds": story.deeds,
         "captured": captured,
     })))
 }
@@ -240,6 +249,7 @@ fn known_fields<'de, D: Deserializer<'de>>(json: D) -> Result<Option<FilterQuery
 /// Retries, cancels, holds or releases deliveries, by id or by filter.
 pub(in crate::web) async fn repair(
     State(surroundings): State<Surroundings>,
+    Extension(author): Extension<Author>,
     Json(body): Json<RepairBody>,
 ) -> Result<Json<Value>, Problem> {
     let repair = match body.action.as_str() {
@@ -263,6 +273,9 @@ pub(in crate::web) async fn repair(
             return Err(Problem::bad_request("/filter/state", text));
         }
         fitting = surroundings.store.count_deliveries(filter.clone()).await?;
+        if fitting == 0 {
+            known::is_in_deliveries(&surroundings, &filter, "/filter/").await?;
+        }
         if !body.dry_run {
             let found = surroundings.store.deliveries(filter, None, MAX_REPAIRS).await?;
             ids.extend(found.iter().map(|delivery| delivery.id));
@@ -272,7 +285,7 @@ pub(in crate::web) async fn repair(
     if body.dry_run {
         return Ok(Json(json!({ "count": ids.len() as u64 + fitting, "more": more })));
     }
-    let results = surroundings.store.repair(ids.clone(), repair).await?;
+    let results = surroundings.store.repair(ids.clone(), repair, &author.0).await?;
     surroundings.pipeline.desks().wake_all();
     let moved = results.iter().filter(|result| matches!(result, Repaired::Moved(_))).count();
     let row = |(id, result): (DeliveryId, Repaired)| match result {

@@ -1,7 +1,7 @@
 //! Providers: how they do, held, released and tested.
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,6 +14,7 @@ use crate::model::outcome::{Answer, Verdict};
 use crate::pipeline::Trial;
 use crate::provider::find_kind;
 use crate::web::Surroundings;
+use crate::web::auth::bearer::Author;
 use crate::web::problem::Problem;
 
 /// Every provider with its pace, its breaker and its hold.
@@ -38,13 +39,14 @@ pub(in crate::web) async fn list(
 /// Puts a provider on hold; the body may say why.
 pub(in crate::web) async fn hold(
     State(surroundings): State<Surroundings>,
+    Extension(author): Extension<Author>,
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Json<Value>, Problem> {
     let name = known(&surroundings, name)?;
     let reason = String::from_utf8_lossy(&body).trim().chars().take(200).collect::<String>();
     let reason = if reason.is_empty() { "held by an operator".to_owned() } else { reason };
-    let is_new = hold_provider(&surroundings, &name, reason, "operator".to_owned()).await?;
+    let is_new = hold_provider(&surroundings, &name, reason, author.0).await?;
     Ok(Json(json!({ "held": true, "was_held": !is_new })))
 }
 

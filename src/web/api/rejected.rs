@@ -1,10 +1,10 @@
 //! Rejected events: seen, replayed with an edited body, discarded.
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -13,11 +13,13 @@ use utoipa::IntoParams;
 use super::query::{said, word};
 use super::{PageQuery, next};
 use crate::intake::mended;
+use crate::model::deed::Deed;
 use crate::model::event::{Arrival, RejectReason, RejectedEvent, Transport};
 use crate::model::id::RejectedId;
 use crate::pipeline::{Answer, OnReject};
 use crate::store::{RejectedFilter, RejectedLine};
 use crate::web::Surroundings;
+use crate::web::auth::bearer::Author;
 use crate::web::problem::{self, Problem};
 
 /// Which rejected events are wanted.
@@ -76,10 +78,11 @@ pub(in crate::web) async fn show(
 /// Forgets one.
 pub(in crate::web) async fn discard(
     State(surroundings): State<Surroundings>,
+    Extension(author): Extension<Author>,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
     let event = find(&surroundings, &id).await?;
-    surroundings.store.discard_rejected(vec![event.id]).await?;
+    surroundings.store.discard_rejected(event.id, &author.0).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -95,8 +98,8 @@ pub(in crate::web) struct ReplayQuery {
 /// Hands one in again, with the body of the request if there is one: the whole event, or its data.
 pub(in crate::web) async fn replay(
     State(surroundings): State<Surroundings>,
-    Path(id): Path<String>,
-    Query(query): Query<ReplayQuery>,
+    Extension(author): Extension<Author>,
+    (Path(id), Query(query)): (Path<String>, Query<ReplayQuery>),
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
@@ -120,21 +123,41 @@ pub(in crate::web) async fn replay(
     }
     let answers = surroundings.pipeline.acceptor().accept(vec![arrival], OnReject::Answer).await?;
     let Some(answer) = answers.first() else { return Err(Problem::not_found("event")) };
-    if let Answer::Rejected { rejection, .. } = answer {
-        return Err(problem::rejected(&[(0, rejection.clone())]));
-    }
-    surroundings.store.discard_rejected(vec![event.id]).await?;
+    let planned = match answer {
+        Answer::Planned { event, .. } | Answer::Repeat { event, .. } => *event,
+        Answer::Rejected { rejection, .. } => {
+            return Err(problem::rejected(&[(0, rejection.clone())]));
+        }
+    };
+    surroundings.store.forget_replayed(event.id, planned, &author.0).await?;
     Ok((StatusCode::ACCEPTED, Json(super::events::answer_json(answer))).into_response())
 }
 
-/// The rejected event whose id is `text`.
+/// The rejected event whose id is `text`; of one that was replayed or discarded it says so.
 pub(in crate::web) async fn find(
     surroundings: &Surroundings,
     text: &str,
 ) -> Result<RejectedEvent, Problem> {
     let id: RejectedId = text.parse().map_err(|_| Problem::not_found("rejected event"))?;
-    let event = surroundings.store.find_rejected(id).await?;
-    event.ok_or_else(|| Problem::not_found("rejected event"))
+    if let Some(event) = surroundings.store.find_rejected(id).await? {
+        return Ok(event);
+    }
+    let deeds = surroundings.store.deeds_of(id.0).await?;
+    Err(deeds.last().map_or_else(|| Problem::not_found("rejected event"), gone))
+}
+
+/// What became of a rejected event that is none any more.
+fn gone(deed: &Deed) -> Problem {
+    let Deed { at, deed: what, by, note } = deed;
+    let what = what.as_str();
+    let detail = match note {
+        Some(event) => {
+            format!("this rejected event was {what} at {at} by {by}; it is event {event} now")
+        }
+        None => format!("this rejected event was {what} at {at} by {by}"),
+    };
+    Problem::new(StatusCode::GONE, "gone", detail)
+        .with(json!({ "deed": what, "at": at, "by": by, "event": note }))
 }
 
 fn summary(event: &RejectedLine) -> Value {

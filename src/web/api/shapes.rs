@@ -98,6 +98,16 @@ pub(super) const ATTEMPT: Shape = Shape {
     ],
 };
 
+pub(super) const DEED: Shape = Shape {
+    name: "Deed",
+    members: &[
+        ("at", Time, "when"),
+        ("deed", Text, "`retried`, `cancelled`, `held` or `released`"),
+        ("by", Text, "`loa`, `command line`, `key` and its name, or a user"),
+        ("note?", Text, "why"),
+    ],
+};
+
 pub(super) const CAPTURED: Shape = Shape {
     name: "CapturedMessage",
     members: &[
@@ -253,6 +263,7 @@ pub(super) const ONE_DELIVERY: &[Member] = &[
     ("delivery", One(&DELIVERY), "the delivery"),
     ("event", Object, "the event: `loa_id`, `source`, `id`, `time`"),
     ("attempts", Many(&ATTEMPT), "every try"),
+    ("deeds", Many(&DEED), "what was done to it by hand, or by Loa for a fault"),
     ("captured", Many(&CAPTURED), "what the sandbox captured"),
 ];
 pub(super) const REPAIRS: &[Member] = &[

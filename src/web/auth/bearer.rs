@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq;
 
 use super::secret::{digest_of, new_secret};
 use crate::model::access::Scope;
+use crate::model::deed::COMMAND_LINE;
 use crate::store::{ApiKey, Digest};
 use crate::web::Surroundings;
 use crate::web::problem::Problem;
@@ -27,8 +28,21 @@ const USED_STEP: SignedDuration = SignedDuration::from_mins(1);
 enum Caller {
     /// Whoever may read the data folder: everything.
     Local,
-    /// The holder of a key.
-    Key(Vec<Scope>),
+    /// The holder of a key: its name, and what it may.
+    Key(String, Vec<Scope>),
+}
+
+/// In whose name a call does what it does, as it is kept with the deed.
+#[derive(Clone, Debug)]
+pub(in crate::web) struct Author(pub(in crate::web) String);
+
+impl Author {
+    fn of(caller: &Caller) -> Self {
+        Self(match caller {
+            Caller::Local => COMMAND_LINE.to_owned(),
+            Caller::Key(name, _) => format!("key {name}"),
+        })
+    }
 }
 
 /// A new key: its id, the whole text that is shown once, and what is kept of that.
@@ -47,6 +61,7 @@ pub(in crate::web) async fn require_caller(
 ) -> Response {
     match caller(&surroundings, request.headers()).await {
         Ok(caller) => {
+            request.extensions_mut().insert(Author::of(&caller));
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
@@ -58,8 +73,8 @@ pub(in crate::web) async fn require_caller(
 pub(in crate::web) async fn require_scope(scope: Scope, request: Request, next: Next) -> Response {
     match request.extensions().get::<Caller>() {
         Some(Caller::Local) => next.run(request).await,
-        Some(Caller::Key(scopes)) if scope.is_in(scopes) => next.run(request).await,
-        Some(Caller::Key(_)) => lacks(scope).into_response(),
+        Some(Caller::Key(_, scopes)) if scope.is_in(scopes) => next.run(request).await,
+        Some(Caller::Key(..)) => lacks(scope).into_response(),
         // Only a route outside of `require_caller` lacks it.
         None => Problem::internal().into_response(),
     }
@@ -90,7 +105,7 @@ async fn caller(surroundings: &Surroundings, headers: &HeaderMap) -> Result<Call
     if key.used_at.is_none_or(is_behind) {
         surroundings.store.touch_key(key.id).await?;
     }
-    Ok(Caller::Key(key.scopes))
+    Ok(Caller::Key(key.name, key.scopes))
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

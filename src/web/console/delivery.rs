@@ -13,6 +13,7 @@ use super::repair::{Button, buttons};
 use super::rows::{Row, who};
 use super::view::View;
 use crate::model::address::Address;
+use crate::model::deed::{COMMAND_LINE, Deed, DeedKind, LOA};
 use crate::model::delivery::{Delivery, State as DeliveryState};
 use crate::model::outcome::{Attempt, VerdictClass};
 use crate::store::DeliveryStory;
@@ -103,7 +104,11 @@ fn timeline(view: &View, story: &DeliveryStory) -> Vec<Entry> {
         entry(story.event.time, "past", view.t("timeline.happened")),
         entry(delivery.created_at, "past", view.t("timeline.planned")),
     ];
-    entries.extend(story.attempts.iter().map(|attempt| tried(view, attempt)));
+    let tries = story.attempts.iter().map(|attempt| (attempt.started_at, tried(view, attempt)));
+    let deeds = story.deeds.iter().map(|deed| (deed.at, done(view, deed)));
+    let mut past: Vec<_> = tries.chain(deeds).collect();
+    past.sort_by_key(|(at, _)| *at);
+    entries.extend(past.into_iter().map(|(_, entry)| entry));
     let last = story.attempts.last().map(|attempt| attempt.finished_at);
     let state = view.badge_of(delivery).text;
     let reason = view.word("reason", delivery.reason.as_str());
@@ -144,6 +149,27 @@ fn tried(view: &View, attempt: &Attempt) -> Entry {
         answer: attempt.answer.text.clone(),
         code: attempt.answer.code.clone().unwrap_or_default(),
         took: format!("{took} ms"),
+    }
+}
+
+/// What somebody did to it, or Loa for a fault.
+fn done(view: &View, deed: &Deed) -> Entry {
+    let author = match deed.by.as_str() {
+        LOA => "Loa",
+        COMMAND_LINE => view.t("timeline.command_line"),
+        other => other,
+    };
+    let text = view
+        .t("timeline.deed")
+        .replace("{deed}", view.word("deed", deed.deed.as_str()))
+        .replace("{by}", author);
+    Entry {
+        at: view.moment(deed.at),
+        tone: if deed.deed == DeedKind::Held { "held" } else { "past" },
+        text,
+        answer: deed.note.clone().unwrap_or_default(),
+        code: String::new(),
+        took: String::new(),
     }
 }
 

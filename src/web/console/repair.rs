@@ -235,7 +235,8 @@ async fn repair(
     for (group, new_expiry) in [(timely, None), (late, Some(view.now + AGAIN_FOR))] {
         let ids: Vec<_> = group.into_iter().map(|delivery| delivery.id).collect();
         if !ids.is_empty() {
-            results.extend(surroundings.store.repair(ids, action.repair(new_expiry)).await?);
+            let repair = action.repair(new_expiry);
+            results.extend(surroundings.store.repair(ids, repair, &view.user).await?);
         }
     }
     surroundings.pipeline.desks().wake_all();

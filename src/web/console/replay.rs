@@ -76,17 +76,18 @@ pub(super) async fn replay(
         }
         None => return Err(Problem::not_found("event")),
     };
-    surroundings.store.discard_rejected(vec![rejected.id]).await?;
+    surroundings.store.forget_replayed(rejected.id, planned, &view.user).await?;
     Ok(Redirect::to(&format!("/events/{planned}?done=replayed")).into_response())
 }
 
 /// Forgets it.
 pub(super) async fn discard(
     State(surroundings): State<Surroundings>,
+    view: View,
     Path(id): Path<String>,
 ) -> Result<Redirect, Problem> {
     let event = find(&surroundings, &id).await?;
-    surroundings.store.discard_rejected(vec![event.id]).await?;
+    surroundings.store.discard_rejected(event.id, &view.user).await?;
     Ok(Redirect::to("/rejected?done=discarded"))
 }
 

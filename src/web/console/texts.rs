@@ -81,6 +81,7 @@ mod tests {
     use super::*;
     use crate::model::address::Channel;
     use crate::model::catalogue::Lane;
+    use crate::model::deed::DeedKind;
     use crate::model::delivery::{Reason, State};
     use crate::model::event::{RejectReason, Transport};
     use crate::model::outcome::VerdictClass;
@@ -128,11 +129,12 @@ mod tests {
         let channels = Channel::ALL.map(|channel| format!("channel.{}", channel.as_str()));
         let lanes = Lane::ALL.map(|lane| format!("lane.{}", lane.as_str()));
         let classes = VerdictClass::ALL.map(|class| format!("class.{}", class.as_str()));
+        let deeds = DeedKind::ALL.map(|deed| format!("deed.{}", deed.as_str()));
         let rejects = RejectReason::ALL.map(|reason| format!("reject.{}", reason.as_str()));
         let transports = [Transport::Amqp, Transport::Http, Transport::Alarm, Transport::Replay]
             .map(|transport| format!("transport.{}", transport.as_str()));
         let all = states.into_iter().chain(whys).chain(reasons).chain(channels).chain(lanes);
-        all.chain(classes).chain(rejects).chain(transports).collect()
+        all.chain(classes).chain(deeds).chain(rejects).chain(transports).collect()
     }
 
     /// Keys that stand as text in calls such as `t("nav.events")`.
