@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod ask;
 mod bench;
 mod check;
 mod client;
@@ -15,6 +16,7 @@ mod keys;
 mod ledger;
 mod partners;
 mod print;
+mod progress;
 mod providers;
 mod publish;
 mod rejected;

@@ -182,12 +182,12 @@ impl List {
         let columns = [
             "id",
             "state",
+            "type",
+            "business_key",
             "to",
             "why",
-            "business_key",
-            "type",
-            "by",
             "planned",
+            "by",
             "due",
             "attempts",
         ];

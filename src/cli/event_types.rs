@@ -72,10 +72,8 @@ fn list(config: &Config, output: Output) {
             found.description.clone(),
         ]
     };
-    super::print_table(
-        &["type", "category", "lane", "what it is"],
-        types.values().map(row).collect(),
-    );
+    let titles = ["type", "category", "lane", "what it is"];
+    super::print_rows(&titles, types.values().map(row).collect());
 }
 
 fn show(config: &Config, name: &str, output: Output) -> Result<(), Failure> {

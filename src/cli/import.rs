@@ -1,14 +1,14 @@
 //! Hands a file of contacts or partners to a running Loa, in parts, and tells of each faulty row.
 
 use std::collections::HashSet;
-use std::io::{IsTerminal, Read};
+use std::io::Read;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use indicatif::ProgressBar;
 use serde_json::{Value, json};
 
 use super::client::{Client, Server};
+use super::progress::Progress;
 use super::{Failure, Output, counted, print, print_as};
 use crate::intake::roster::{Format, Kind, Row, rows};
 
@@ -28,7 +28,8 @@ pub(super) struct Import {
     /// Say what is wrong, and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Take the other rows if some have faults; by default nothing is taken then.
+    /// Take the other rows if some have faults; by default nothing is taken then. It ends with 1 all the
+    /// same, since not all is done.
     #[arg(long)]
     skip_faults: bool,
     #[command(flatten)]
@@ -57,11 +58,9 @@ impl Import {
         let rows = rows(kind, format, &bytes)
             .map_err(|misfit| Failure::Wrong(format!("{}: {misfit}", self.file)))?;
         let client = self.server.connect()?;
-        let progress = match std::io::stderr().is_terminal() && rows.len() > PART {
-            true => ProgressBar::new(2 * rows.len() as u64),
-            false => ProgressBar::hidden(),
-        };
-        let mut checked = hand_in(&client, path, &rows, true, &progress).await?;
+        let mut progress = Progress::of(2 * rows.len() as u64);
+        progress.begin(&format!("checked of {} {what}", rows.len()));
+        let mut checked = hand_in(&client, path, &rows, true, &mut progress).await?;
         if kind == Kind::Contact {
             // A superior of another part of the file comes with it.
             let ids: HashSet<&str> = rows.iter().filter_map(Row::id).collect();
@@ -73,15 +72,14 @@ impl Import {
         let mut done = checked;
         if !self.dry_run && !is_refused {
             let Done { faults, warnings, .. } = done;
-            done = hand_in(&client, path, &rows, false, &progress).await?;
+            progress.begin(&format!("taken of {} {what}", rows.len()));
+            done = hand_in(&client, path, &rows, false, &mut progress).await?;
             (done.faults, done.warnings) = (faults, warnings);
         }
-        progress.finish_and_clear();
+        progress.end();
         self.tell(&done, rows.len(), what, is_refused);
-        Ok(match is_refused {
-            true => ExitCode::FAILURE,
-            false => ExitCode::SUCCESS,
-        })
+        // Rows that were left out are no success, even if that was agreed to: somebody has to mend them.
+        Ok(if done.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
     fn format(&self) -> Result<Format, Failure> {
@@ -162,7 +160,7 @@ async fn hand_in(
     path: &str,
     rows: &[Row],
     dry_run: bool,
-    progress: &ProgressBar,
+    progress: &mut Progress,
 ) -> Result<Done, Failure> {
     let mut done = Done::default();
     for part in rows.chunks(PART) {
@@ -185,7 +183,7 @@ async fn hand_in(
         done.older += answer["older"].as_u64().unwrap_or_default();
         done.faults.extend(in_file(&answer["faults"], &lines));
         done.warnings.extend(in_file(&answer["warnings"], &lines));
-        progress.inc(part.len() as u64);
+        progress.add(part.len() as u64);
     }
     done.faults.sort_by_key(|fault| fault["line"].as_u64());
     Ok(done)

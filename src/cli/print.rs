@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::Output;
 use super::client::Server;
+use fit::Arranged;
 
 /// One line under the titles, and nothing between rows.
 const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─', '─', '─', '─'));
@@ -64,17 +65,26 @@ fn escaped(json: &str) -> String {
     written
 }
 
-/// A table of many columns for people, one line a row: what finds no room on their terminal is
-/// shortened or left out. Where the output is no terminal, all of it is written.
+/// A table of many columns for people, one line a row, or two where their terminal is too narrow: what
+/// finds no room even then is shortened or left out. Where the output is no terminal, all of it is written.
 ///
-/// The columns stand with the one that matters most first.
+/// The columns stand with the one that matters most first; that one stays whole.
 pub(super) fn print_rows(titles: &[&str], rows: Vec<Vec<String>>) {
     let Some(room) = comfy_table::Table::new().width() else { return print_table(titles, rows) };
     let rows = rows.into_iter().map(|row| row.into_iter().map(|cell| on_one_line(&cell)).collect());
-    let fitted = fit::fit(titles, rows.collect(), room.into());
-    print_table(&fitted.titles, fitted.rows);
-    if !fitted.left_out.is_empty() {
-        let names = fitted.left_out.join(", ");
+    let rows: Vec<Vec<String>> = rows.collect();
+    let left_out = match fit::arrange(titles, rows, room.into()) {
+        Arranged::OnOneLine(fitted) => {
+            print_table(&fitted.titles, fitted.rows);
+            fitted.left_out
+        }
+        Arranged::OnTwoLines(both) => {
+            print(&both.written());
+            both.second.left_out
+        }
+    };
+    if !left_out.is_empty() {
+        let names = left_out.join(", ");
         print(&format!("not shown at this width: {names}; --output json has everything"));
     }
 }

@@ -143,8 +143,80 @@ fn kinds() -> Value {
     json!({ "kinds": provider::KINDS.iter().map(kind).collect::<Vec<_>>() })
 }
 
+/// What came of a test message, in one sentence.
 fn told(name: &str, answer: &Value) -> String {
-    let (outcome, took) = (cell(answer, "outcome"), cell(answer, "took_ms"));
-    let words = [cell(answer, "code"), cell(answer, "answer")].join(" ");
-    format!("provider {name}: {outcome} after {took} ms\nits answer: {}", words.trim())
+    let (code, text) = (cell(answer, "code"), cell(answer, "answer"));
+    let took = cell(answer, "took_ms");
+    let said = [code.as_str(), text.as_str()].join(" ").trim().to_owned();
+    let said = if said.is_empty() { "nothing".to_owned() } else { said };
+    match (cell(answer, "outcome").as_str(), code.as_str()) {
+        ("accepted", "captured") => {
+            format!("provider {name} was not called: {}", without_lead(&text))
+        }
+        ("accepted", _) => {
+            format!("provider {name} took the test message within {took} ms and answered: {said}")
+        }
+        ("misconfigured", "not called") => format!(
+            "provider {name} was not called: {text}; correct [providers.{name}] and start Loa again"
+        ),
+        ("misconfigured", _) => format!(
+            "provider {name} is misconfigured: its gateway answered {said}; correct URL, \
+             credentials or account in [providers.{name}] and start Loa again"
+        ),
+        ("bad_address", _) => {
+            format!("provider {name} does not know this address; it answered: {said}")
+        }
+        (_, "not sent" | "not called") => {
+            format!("no test message was sent by provider {name}: {}", without_lead(&text))
+        }
+        (_, "no connection") => {
+            format!("provider {name} cannot be reached, so nothing was sent: {text}")
+        }
+        ("refused", _) => {
+            format!("provider {name} refused the test message for good; it answered: {said}")
+        }
+        ("later", _) => {
+            format!("provider {name} did not take the test message now; it answered: {said}")
+        }
+        (_, _) => format!(
+            "nobody knows whether provider {name} sent the test message: after {took} ms: {said}"
+        ),
+    }
+}
+
+/// What was said behind the words that the sentence has already.
+fn without_lead(text: &str) -> &str {
+    text.strip_prefix("not sent: ").unwrap_or(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outcome_of_a_test_message_is_one_sentence() {
+        let of = |outcome: &str, code: Value, text: &str| {
+            let answer = json!({ "outcome": outcome, "code": code, "answer": text, "took_ms": 12 });
+            told("relay", &answer)
+        };
+
+        let sentences = [
+            of("accepted", json!("250"), "2.0.0 queued as 4711"),
+            of("accepted", json!("200"), ""),
+            of("accepted", json!("captured"), "not sent: the address is not in send.only_to"),
+            of("misconfigured", json!("not called"), "the URL cannot be read"),
+            of("misconfigured", json!("401"), "invalid_token"),
+            of("bad_address", json!("550 5.1.1"), "no such user"),
+            of("refused", json!("not sent"), "the message has no text"),
+            of("refused", json!("not called"), "the host is at a private address"),
+            of("refused", json!("554"), "spam"),
+            of("later", json!("not sent"), "not sent: no slot was free in this time"),
+            of("later", json!("no connection"), "connection refused"),
+            of("later", json!("429"), "slow down"),
+            of("unknown", json!("cut"), "connection closed before message completed"),
+            of("unknown", Value::Null, "it did not answer in this time"),
+        ];
+
+        insta::assert_snapshot!(sentences.join("\n"));
+    }
 }

@@ -1,16 +1,19 @@
 //! `loa rejected`: events that could not be planned.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
+use super::ask::is_agreed_to;
 use super::client::{Server, part};
 use super::print::cell_in;
 use super::publish::tell_rehearsal;
 use super::{Failure, Output};
+
+/// How many bytes of a body are shown unless more is asked for.
+const SHOWN: usize = 1024;
 
 /// See, replay and discard events that could not be planned.
 #[derive(Debug, Args)]
@@ -44,11 +47,18 @@ enum Command {
         #[command(flatten)]
         server: Server,
     },
-    /// Show one, whole.
-    #[command(after_help = "Example:\n  loa rejected show ID")]
+    /// Show one, with the beginning of its body.
+    #[command(after_help = "Examples:\n  loa rejected show ID\n  \
+                            loa rejected show ID --save body.json")]
     Show {
         /// The rejected event.
         id: String,
+        /// Print the whole of its body, however long it is.
+        #[arg(long)]
+        full: bool,
+        /// Write the whole of its body to this file, to be mended and replayed.
+        #[arg(long, value_name = "FILE")]
+        save: Option<String>,
         #[command(flatten)]
         server: Server,
     },
@@ -89,19 +99,25 @@ impl Rejected {
                 let given = [("reason", reason), ("type", kind), ("id", id), ("after", after)];
                 query.extend(given.into_iter().filter_map(|(key, value)| Some((key, value?))));
                 let answer = server.connect()?.get("/v1/rejected", &query).await?;
-                let columns = ["id", "reason", "pointer", "message", "type", "at"];
+                let columns = ["id", "reason", "type", "pointer", "message", "at"];
                 super::print_list(&server, &answer, "rejected", &columns);
             }
-            Command::Show { id, server } => {
+            Command::Show { id, full, save, server } => {
                 let mut answer =
                     server.connect()?.get(&format!("/v1/rejected/{}", part(&id)), &[]).await?;
+                if server.output == Output::Json && save.is_none() {
+                    super::print_json(&answer);
+                    return Ok(ExitCode::SUCCESS);
+                }
+                let body = answer.as_object_mut().and_then(|event| event.remove("body"));
+                let body = body.as_ref().and_then(Value::as_str).unwrap_or_default();
                 match server.output {
                     Output::Json => super::print_json(&answer),
-                    Output::Text => {
-                        let body = answer.as_object_mut().and_then(|event| event.remove("body"));
-                        tell_members(&answer, &server.zone());
-                        super::print(body.as_ref().and_then(Value::as_str).unwrap_or_default());
-                    }
+                    Output::Text => tell_members(&answer, &server.zone()),
+                }
+                match save {
+                    Some(file) => keep_body(&file, body)?,
+                    None => super::print(&shown(body, full)),
                 }
             }
             Command::Replay { id, body, dry_run, yes, server } => {
@@ -145,7 +161,8 @@ async fn replay(
         if dry_run {
             return Ok(ExitCode::SUCCESS);
         }
-        if !is_agreed_to(id)? {
+        let instead = "to do it, or --dry-run to see what it would plan";
+        if !is_agreed_to(&format!("replay {id}"), instead)? {
             return Ok(ExitCode::FAILURE);
         }
     }
@@ -157,19 +174,24 @@ async fn replay(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Asks a person at the terminal.
-#[expect(clippy::print_stderr, reason = "the command line speaks to people")]
-fn is_agreed_to(id: &str) -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::Wrong(format!(
-            "there is no terminal to ask at: add --yes to replay {id}, or --dry-run to see what \
-             it would plan"
-        )));
+/// The body as far as it is shown: nobody reads a megabyte on a terminal.
+fn shown(body: &str, full: bool) -> String {
+    let end = body.floor_char_boundary(SHOWN);
+    match body.get(..end) {
+        Some(begin) if !full && end < body.len() => format!(
+            "{begin}…\nthe first {end} of {} bytes; --full prints all of it, --save FILE keeps it",
+            body.len()
+        ),
+        _ => body.to_owned(),
     }
-    eprint!("replay {id}? [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+#[expect(clippy::print_stderr, reason = "the command line speaks to people")]
+fn keep_body(file: &str, body: &str) -> Result<(), Failure> {
+    std::fs::write(file, body)
+        .map_err(|error| Failure::Wrong(format!("cannot write {file}: {error}")))?;
+    eprintln!("wrote {} bytes to {file}", body.len());
+    Ok(())
 }
 
 /// What is known, one line a member.
@@ -177,4 +199,23 @@ fn tell_members(answer: &Value, zone: &TimeZone) {
     let members = answer.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
     let rows = members.map(|(key, _)| vec![key.clone(), cell_in(zone, answer, key)]);
     super::print_table(&["field", "value"], rows.collect());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_body_is_shown_in_part_unless_all_of_it_is_wanted() {
+        let long = "ế".repeat(1_000);
+
+        let told = shown(&long, false);
+
+        assert!(told.ends_with(
+            "the first 1023 of 3000 bytes; --full prints all of it, --save FILE keeps it"
+        ));
+        assert!(told.len() < 1_200);
+        assert_eq!(shown(&long, true), long);
+        assert_eq!(shown("short", false), "short");
+    }
 }

@@ -6,6 +6,7 @@ pub(super) mod directory;
 mod document;
 pub(super) mod events;
 pub(super) mod keys;
+mod known;
 pub(super) mod ledger;
 pub(super) mod providers;
 mod query;

@@ -2,9 +2,10 @@
 
 use std::process::Stdio;
 
+use serde_json::json;
 use tempfile::TempDir;
 
-use crate::stage::{Running, loa, partner, settings};
+use crate::stage::{Running, delay, loa, partner, settings};
 
 /// What the program ends with, in a folder where no Loa runs.
 fn code(arguments: &[&str]) -> Option<i32> {
@@ -168,4 +169,46 @@ fn a_schema_of_a_newer_loa_ends_with_2_and_says_so_in_one_line() {
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("9999_future") && told.contains("start the newer version"), "{told}");
     assert_eq!(told.trim().lines().count(), 1, "{told}");
+}
+
+#[tokio::test]
+async fn what_nobody_agreed_to_is_not_done_and_ends_with_2() {
+    let folder = TempDir::new().unwrap();
+    let running = Running::start(&folder, &settings("")).await;
+    running.publish(&partner()).await.unwrap();
+    let mut late = delay(1);
+    late["notbefore"] = json!("2035-01-01T00:00:00Z");
+    running.publish(&[late]).await.unwrap();
+    let cancel = |more: &[&str]| {
+        let mut command = loa();
+        command.current_dir(folder.path()).args(["deliveries", "cancel", "--partner", "minh-phat"]);
+        let output = command.args(more).args(["--data-dir", "data"]).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let waiting = async || running.deliveries("partner=minh-phat&state=waiting").await.len();
+
+    let (code, said) = cancel(&[]);
+    assert_eq!(code, Some(2), "{said}");
+    assert!(said.contains("nothing was done") && said.contains("add --yes"), "{said}");
+    assert_eq!(cancel(&["--dry-run"]).0, Some(0));
+    assert!(waiting().await > 0);
+    let (code, said) = cancel(&["--yes"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(waiting().await, 0);
+
+    let listed = |more: &[&str]| {
+        let mut command = loa();
+        command.current_dir(folder.path()).args(["deliveries", "list", "--data-dir", "data"]);
+        let output = command.args(more).output().unwrap();
+        (
+            output.status.success(),
+            String::from_utf8([output.stdout, output.stderr].concat()).unwrap(),
+        )
+    };
+    let (found, said) = listed(&["--type", "order.delaid"]);
+    assert!(!found && said.contains("did you mean `order.delayed`?"), "{said}");
+    let (found, said) = listed(&["--provider", "sandbux"]);
+    assert!(!found && said.contains("unknown provider `sandbux`"), "{said}");
+    assert!(listed(&["--type", "order.shipped"]).0, "a type of which there is none yet");
 }

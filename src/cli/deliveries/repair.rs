@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use super::Filter;
+use crate::cli::ask::is_agreed_to;
 use crate::cli::client::Server;
 use crate::cli::{Failure, Output, cell, counted, print, print_json, print_table};
 
@@ -15,9 +16,12 @@ pub(super) struct Repair {
     ids: Vec<String>,
     #[command(flatten)]
     filter: Filter,
-    /// Do it; without this a filter only says how many there are.
+    /// Do it; without this a filter says how many there are, and asks.
     #[arg(long)]
     yes: bool,
+    /// Only say how many a filter finds.
+    #[arg(long)]
+    dry_run: bool,
     /// Until when an expired delivery may be sent after all.
     #[arg(long, value_name = "TIME")]
     new_expiry: Option<String>,
@@ -37,32 +41,60 @@ impl Repair {
         if self.ids.is_empty() && filter.is_empty() {
             return Err(Failure::Wrong("name deliveries by id or by a filter".to_owned()));
         }
-        let only_counts = !filter.is_empty() && !self.yes;
-        let mut body = json!({ "action": action, "ids": self.ids, "dry_run": only_counts });
-        if !filter.is_empty() {
-            body["filter"] = Value::Object(filter);
+        let client = self.server.connect()?;
+        let hand_in = async |is_dry: bool| {
+            let body = self.body(action, &filter, is_dry).to_string().into_bytes();
+            client.post("/v1/deliveries/repair", &[], ("application/json", body)).await
+        };
+        if self.dry_run || (!filter.is_empty() && !self.yes) {
+            let counted = hand_in(true).await?;
+            match self.server.output {
+                Output::Json => print_json(&counted),
+                Output::Text => print(&found(&counted)),
+            }
+            if self.dry_run || counted["count"] == 0 {
+                return Ok(ExitCode::SUCCESS);
+            }
+            let taken = taken(&counted);
+            if !is_agreed_to(&format!("{action} {taken}"), "to do it, or --dry-run to count alone")?
+            {
+                return Ok(ExitCode::FAILURE);
+            }
         }
-        if let Some(expiry) = &self.new_expiry {
-            body["new_expiry"] = json!(expiry);
-        }
-        let body = ("application/json", body.to_string().into_bytes());
-        let answer = self.server.connect()?.post("/v1/deliveries/repair", &[], body).await?;
+        let answer = hand_in(false).await?;
         match self.server.output {
             Output::Json => print_json(&answer),
-            Output::Text if only_counts => {
-                let count = answer["count"].as_u64().unwrap_or_default();
-                let fit = counted(count, "delivery fits", "deliveries fit");
-                let what = match more(&answer) {
-                    0 => "what fits".to_owned(),
-                    more => format!("the newest {} of them", count.saturating_sub(more)),
-                };
-                print(&format!("{fit}; add --yes to {action} {what}"));
-            }
             Output::Text => tell(&answer),
         }
         let mut results = answer["results"].as_array().into_iter().flatten();
         let is_bad = results.any(|row| row["result"] == "unfit" || row["result"] == "missing");
         Ok(if is_bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    }
+
+    fn body(&self, action: &str, filter: &Map<String, Value>, is_dry: bool) -> Value {
+        let mut body = json!({ "action": action, "ids": self.ids, "dry_run": is_dry });
+        if !filter.is_empty() {
+            body["filter"] = json!(filter);
+        }
+        if let Some(expiry) = &self.new_expiry {
+            body["new_expiry"] = json!(expiry);
+        }
+        body
+    }
+}
+
+/// How many fit the filter.
+fn found(answer: &Value) -> String {
+    let count = answer["count"].as_u64().unwrap_or_default();
+    counted(count, "delivery fits", "deliveries fit")
+}
+
+/// Which of those that fit one repair takes.
+fn taken(answer: &Value) -> String {
+    let count = answer["count"].as_u64().unwrap_or_default();
+    match more(answer) {
+        0 => counted(count, "delivery", "deliveries"),
+        more => format!("the newest {} of them", count.saturating_sub(more)),
     }
 }
 

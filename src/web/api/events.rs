@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use utoipa::IntoParams;
 
 use super::query::{said, time, word};
-use super::{PageQuery, next};
+use super::{PageQuery, known, next};
 use crate::intake::split_batch;
 use crate::model::event::{Arrival, Properties, Rejection, Transport};
 use crate::pipeline::{Answer, OnReject};
@@ -201,7 +201,11 @@ pub(in crate::web) async fn list(
     Query(page): Query<PageQuery>,
 ) -> Result<Json<Value>, Problem> {
     let limit = page.limit();
-    let events = surroundings.store.events(query.read()?, page.cursor()?, limit).await?;
+    let filter = query.read()?;
+    let events = surroundings.store.events(filter.clone(), page.cursor()?, limit).await?;
+    if events.is_empty() {
+        known::is_in_events(&surroundings, filter.event_type).await?;
+    }
     let is_full = events.len() == limit as usize;
     let next = events.last().and_then(|last| next(is_full, last.received_at, last.loa_id.0));
     Ok(Json(json!({ "events": events, "next": next })))
