@@ -10,6 +10,7 @@ mod pace;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -30,7 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// One provider's place in this process.
 pub struct Desk {
-    provider: Arc<dyn Provider>,
+    /// Another one once its secrets were read anew.
+    provider: ArcSwap<Arc<dyn Provider>>,
     settings: ProviderSettings,
     dialect: Dialect,
     slots: Arc<Semaphore>,
@@ -80,10 +82,15 @@ impl Desk {
             breaker: Mutex::new(Breaker::new(settings.breaker)),
             settings,
             dialect,
-            provider,
+            provider: ArcSwap::from_pointee(provider),
             only_to,
             clock,
         }
+    }
+
+    /// Sends by `provider` from now on; calls that are under way end as they began.
+    pub fn renew(&self, provider: Arc<dyn Provider>) {
+        self.provider.store(Arc::new(provider));
     }
 
     /// The provider's name.
@@ -169,9 +176,10 @@ impl Desk {
         }
         // From here on the call is made, whatever comes of it.
         slot.spend();
-        let call = self.provider.send(envelope);
+        let provider = self.provider.load_full();
+        let call = provider.send(envelope);
         // The provider ends what takes longer; this catches one that does not.
-        let deadline = self.provider.longest_call() + PATIENCE;
+        let deadline = provider.longest_call() + PATIENCE;
         let mut outcome = match self.clock.is_manual() {
             true => call.await,
             false => match tokio::time::timeout(deadline, call).await {
@@ -180,7 +188,7 @@ impl Desk {
             },
         };
         outcome.verdict = outcome.verdict.kept();
-        if !self.provider.leads_elsewhere(&envelope.to) {
+        if !provider.leads_elsewhere(&envelope.to) {
             self.breaker().learn(&outcome.verdict, self.time(), fastrand::f64());
         }
         outcome

@@ -6,7 +6,8 @@ use tracing::{error, info, warn};
 
 use super::App;
 use crate::config::{self, Config, Faults, Severity, Sources};
-use crate::provider::{self, Surroundings};
+use crate::pipeline::Station;
+use crate::provider::{self, Provider, Surroundings};
 
 /// What is built once, at the start: another value takes effect with the next start.
 const FIXED: [&str; 11] = [
@@ -24,7 +25,8 @@ const FIXED: [&str; 11] = [
 ];
 
 impl App {
-    /// Takes over catalogue, templates, senders, defaults and routes as they are now.
+    /// Takes over catalogue, templates, senders, defaults and routes as they are now, and what providers
+    /// keep in files of its own, such as secrets.
     ///
     /// All of them or, if anything has a fault, none. What a fault of a template held is released.
     pub async fn reload(&self, sources: &Sources) {
@@ -35,6 +37,7 @@ impl App {
         for key in changed(&self.config, &config) {
             warn!("the setting `{key}` has changed; it takes effect when Loa is started again");
         }
+        let renewed = self.renewed(&config);
         keep_what_is_fixed(&self.config, &mut config);
         super::check(&config);
         let rulebook = super::rulebook(&config).filter(|_| !faults.has_errors());
@@ -43,7 +46,30 @@ impl App {
         let templates = rulebook.templates.list().count();
         self.rulebook.store(Arc::new(rulebook));
         info!("read everything anew: {types} event types, {templates} templates");
+        for (station, provider) in renewed {
+            station.desk.renew(provider);
+            let name = station.desk.name();
+            info!(provider = %name, "provider {name} has read its files anew");
+        }
         self.release_render_held().await;
+    }
+
+    /// Those of the running providers whose settings are the same but for what stands in files of its
+    /// own, such as secrets, each made anew.
+    fn renewed(&self, read: &Config) -> Vec<(Arc<Station>, Arc<dyn Provider>)> {
+        let section = |config: &Config| config.places.root.section("providers");
+        let (Some(running), Some(now)) = (section(&self.config), section(read)) else {
+            return Vec::new();
+        };
+        let renew = |station: &Arc<Station>| {
+            let name = station.desk.name();
+            let settings = read.providers.get(name)?;
+            let is_same = running.says_the_same(&now, name.as_str());
+            let is_due = is_same && settings.section.reads_files();
+            let provider = is_due.then(|| provider::build(settings, &self.surroundings))??;
+            Some((Arc::clone(station), provider))
+        };
+        self.pipeline.desks().stations().filter_map(renew).collect()
     }
 
     /// Releases what a fault of a template held: what is loaded now may be mended.

@@ -10,6 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::Value as Json;
+
 use crate::config::fault::{Faults, Place};
 use crate::config::secret_file::{self, Unread};
 use crate::config::suggestion;
@@ -98,6 +100,11 @@ impl Section {
             |section: &Self, key: &str| section.0.table.get(key).map(|entry| entry.node.to_json());
         let file = format!("{key}_file");
         [key, &file].into_iter().all(|key| said(self, key) == said(other, key))
+    }
+
+    /// Whether something in it stands in a file of its own (`KEY_file`).
+    pub fn reads_files(&self) -> bool {
+        self.0.table.iter().any(|(key, entry)| names_file(key, &entry.node.to_json()))
     }
 
     /// The list that this section adds its faults to.
@@ -206,4 +213,10 @@ impl Section {
     fn path_of(&self, key: &str) -> String {
         if self.0.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.0.path) }
     }
+}
+
+/// Whether `key`, or a key inside of its value, names a file.
+fn names_file(key: &str, value: &Json) -> bool {
+    let inside = value.as_object().into_iter().flatten();
+    key.ends_with("_file") || inside.into_iter().any(|(key, value)| names_file(key, value))
 }

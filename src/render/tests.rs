@@ -143,6 +143,27 @@ fn data_in_an_email_is_text_and_never_markup() {
 }
 
 #[test]
+fn a_manager_is_told_the_partners_name_where_the_event_names_its_id_alone() {
+    let templates = templates();
+    let now = NOW.parse().unwrap();
+    for name in ["order.delayed.manager", "complaint.opened.manager", "order.accepted.reminder"] {
+        for (channel, locale) in [(Channel::Chat, "vi"), (Channel::Sms, "en")] {
+            let mut sample = templates.sample(name).unwrap().clone();
+            sample.as_object_mut().unwrap().remove("partner_name");
+            let mut delivery = delivery(name, locale, channel);
+            delivery.recipient.partner_name = Some("Hoa Sen".into());
+
+            let rendered = templates
+                .render(&delivery, &event(name, sample), &letterhead(), (Dialect::Plain, now))
+                .unwrap();
+
+            let text = said(&rendered.message);
+            assert!(text.contains("Hoa Sen") && !text.contains("minh-phat"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn a_missing_variable_names_template_and_variable() {
     let templates = templates();
     let delivery = delivery("order.delayed", "en", Channel::Sms);

@@ -18,7 +18,7 @@ impl Store {
 }
 
 pub(super) async fn deeds_of(tx: &mut Tx<'_>, subject: Uuid) -> Result<Vec<Deed>, StoreError> {
-    let sql = "SELECT at, deed, author, note FROM deed WHERE subject = $1 ORDER BY at";
+    let sql = "SELECT at, deed, author, note FROM deed WHERE subject = $1 ORDER BY at, deed";
     tx.query(sql, &[subject.into()]).await?.iter().map(read_deed).collect()
 }
 

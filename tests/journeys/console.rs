@@ -193,8 +193,22 @@ async fn a_delivery_is_held_released_and_cancelled_by_its_buttons() {
     }
     let unfit = person.press(&repair, &[("action", "hold")]).await;
     assert_eq!(place(&unfit), format!("/deliveries/{id}?done=unfit"));
-    assert!(person.read(place(&unfit)).await.contains("nothing was done"));
+    let page = person.read(place(&unfit)).await;
+    assert!(page.contains("nothing was done"));
+    for deed in ["Held by thu-ha", "Released by thu-ha", "Cancelled by thu-ha"] {
+        assert!(page.contains(deed), "{deed}: {page}");
+    }
     person.stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn browsers_find_the_icon_that_they_ask_for_by_themselves() {
+    let stage = Stage::open("").await;
+
+    let icon = stage.request(Method::GET, "/favicon.ico").send().await.unwrap();
+
+    assert_eq!(icon.status(), StatusCode::OK);
+    assert_eq!(icon.headers()["content-type"], "image/svg+xml");
 }
 
 #[tokio::test]

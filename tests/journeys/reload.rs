@@ -6,7 +6,8 @@ use std::path::Path;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::stage::{Running, delay, event, partner, settings};
+use crate::receiver::{Gateway, Relay};
+use crate::stage::{Running, delay, event, outside, partner, settings};
 
 /// A type that the built-in catalogue does not have.
 const TYPE: &str = "description = \"A visit is arranged.\"\ncategory = \"transactional\"\n\
@@ -133,4 +134,29 @@ async fn a_mended_template_releases_what_its_fault_held() {
 
     loa.drain().await;
     assert_eq!(loa.get("/v1/deliveries/count?state=sent&type=visit.arranged").await["count"], 1);
+}
+
+#[tokio::test]
+async fn a_secret_in_a_file_is_read_again_by_its_provider() {
+    let (relay, gateway) = (Relay::start().await, Gateway::start().await);
+    let house = House::new();
+    house.write("secrets/chat", &gateway.url("/old"));
+    let file = house.folder.path().join("secrets/chat");
+    let usual = outside(&relay, &gateway, ("", ""));
+    let url = format!("url = \"{}\"", gateway.url("/slack"));
+    let settings = usual.replace(&url, &format!("url_file = \"{}\"", file.display()));
+    let loa = Running::start(&house.folder, &settings).await;
+    let test = async || {
+        let (accepted, answer) = loa.command(&["providers", "test", "team-chat"]).await;
+        assert!(accepted, "{answer}");
+        gateway.requests.all().last().unwrap().path.clone()
+    };
+    assert_eq!(test().await, "/old");
+
+    house.write("secrets/chat", &gateway.url("/new"));
+    loa.signal("HUP");
+    loa.wait_for_log("provider team-chat has read its files anew", 1).await;
+
+    assert_eq!(test().await, "/new");
+    assert!(!loa.log().contains("the setting `providers` has changed"), "{}", loa.log());
 }

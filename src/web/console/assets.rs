@@ -25,6 +25,8 @@ pub(in crate::web) fn files() -> Router<Surroundings> {
         .route("/assets/console.js", get(script))
         .route("/assets/htmx.js", get(htmx))
         .route("/assets/loa.svg", get(icon))
+        // Browsers ask for this one by themselves, also where no page of ours was loaded.
+        .route("/favicon.ico", get(icon))
 }
 
 /// One file, or that the browser's copy is still the same: a new release shows at once.
