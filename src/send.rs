@@ -171,18 +171,39 @@ impl Desk {
     ///
     /// An address that `only_to` does not allow is never called: the message is captured.
     pub async fn send(&self, envelope: &Envelope, slot: &mut Slot) -> Outcome {
+        self.call(None, envelope, slot).await
+    }
+
+    /// The same for somebody who waits no longer than `patience`: an answer that has not come by then
+    /// counts as one that never came, for the breaker too.
+    pub async fn send_within(
+        &self,
+        patience: Duration,
+        envelope: &Envelope,
+        slot: &mut Slot,
+    ) -> Outcome {
+        self.call(Some(patience), envelope, slot).await
+    }
+
+    async fn call(
+        &self,
+        patience: Option<Duration>,
+        envelope: &Envelope,
+        slot: &mut Slot,
+    ) -> Outcome {
         if !self.only_to.allows(&envelope.to) {
             return captured_by_only_to(envelope);
         }
         // From here on the call is made, whatever comes of it.
         slot.spend();
         let provider = self.provider.load_full();
-        let call = provider.send(envelope);
         // The provider ends what takes longer; this catches one that does not.
-        let deadline = provider.longest_call() + PATIENCE;
-        let mut outcome = match self.clock.is_manual() {
-            true => call.await,
-            false => match tokio::time::timeout(deadline, call).await {
+        let longest = || provider.longest_call() + PATIENCE;
+        let deadline = patience.or_else(|| (!self.clock.is_manual()).then(longest));
+        let call = provider.send(envelope);
+        let mut outcome = match deadline {
+            None => call.await,
+            Some(deadline) => match tokio::time::timeout(deadline, call).await {
                 Ok(outcome) => outcome,
                 Err(_) => no_answer(deadline),
             },
@@ -219,7 +240,8 @@ fn captured_by_only_to(envelope: &Envelope) -> Outcome {
 }
 
 fn no_answer(deadline: Duration) -> Outcome {
-    let text = format!("no answer within {} s; it may have been sent", deadline.as_secs());
+    let seconds = deadline.as_secs_f64().ceil();
+    let text = format!("no answer within {seconds} s; it may have been sent");
     Outcome { verdict: Verdict::Unknown, answer: Answer::new(None, &text), captured: None }
 }
 
@@ -299,6 +321,21 @@ mod tests {
         }
 
         assert_eq!(after_own, BreakerState::Closed);
+        assert_eq!(desk.breaker_state(), BreakerState::Open);
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_somebody_waits_for_in_vain_counts_against_the_provider() {
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let desk = desk(&format!("http://{}/", silent.local_addr().unwrap()));
+
+        for _ in 0..20 {
+            let mut slot = desk.wait_for_slot().await.unwrap();
+            let patience = Duration::from_millis(1);
+            let outcome = desk.send_within(patience, &envelope("hook"), &mut slot).await;
+            assert_eq!(outcome.verdict, Verdict::Unknown);
+        }
+
         assert_eq!(desk.breaker_state(), BreakerState::Open);
     }
 }

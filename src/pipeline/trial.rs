@@ -48,12 +48,7 @@ impl Pipeline {
         let mut slot = slot?;
         let envelope = self.test_message(provider, to);
         let rest = patience.saturating_sub(began.elapsed());
-        let sent = timeout(rest, desk.send(&envelope, &mut slot)).await;
-        let outcome = sent.unwrap_or_else(|_| {
-            let text = "it did not answer in this time; the message may have been sent";
-            let answer = Answer::new(None, text);
-            Outcome { verdict: Verdict::Unknown, answer, captured: None }
-        });
+        let outcome = desk.send_within(rest, &envelope, &mut slot).await;
         Some(Trial { outcome, took: began.elapsed() })
     }
 

@@ -19,7 +19,7 @@ use crate::config::{self, Sources};
 use crate::lifecycle::Tasks;
 use crate::model::address::Address;
 use crate::model::contact::{Consent, Contact, DirectoryChange, Suppression};
-use crate::model::delivery::{Reason, Settlement, State};
+use crate::model::delivery::{Delivery, Reason, Settlement, State};
 use crate::model::event::{Arrival, Properties, Transport};
 use crate::model::id::{DeliveryId, ProviderName, RunId};
 use crate::model::outcome::{self, Obstacle, Outcome, Verdict};
@@ -210,9 +210,16 @@ impl<'p> World<'p> {
         if let Some(before) = claimed.delivery.after {
             let claim = (claimed.delivery.id, claimed.token);
             let taken_over = self.store.take_over_from(before, claim).await;
-            if taken_over.map_err(|error| error.to_string())? != TakenOver::Done {
-                let (state, reason) = (State::Cancelled, Reason::FallbackNotNeeded);
-                let settlement = Settlement::uncounted(state, reason, claimed.delivery.due_at);
+            let Delivery { reason, due_at, .. } = claimed.delivery;
+            let settlement = match taken_over.map_err(|error| error.to_string())? {
+                TakenOver::Done => None,
+                TakenOver::Lost => Some(Settlement::uncounted(State::Waiting, reason, due_at)),
+                TakenOver::NotNeeded => {
+                    let reason = Reason::FallbackNotNeeded;
+                    Some(Settlement::uncounted(State::Cancelled, reason, due_at))
+                }
+            };
+            if let Some(settlement) = settlement {
                 let finish = record::without_try(claimed, settlement);
                 return self.finish(finish).await;
             }
