@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::error;
@@ -118,6 +119,24 @@ impl Tasks {
     }
 }
 
+/// Why work that blocks came to nothing. The words of a panic are left out, since they may quote a
+/// message; where it happened is logged when it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CutOff {
+    /// It panicked.
+    #[error("it broke down")]
+    BrokeDown,
+    /// The process is ending.
+    #[error("it was given up")]
+    GivenUp,
+}
+
+impl From<JoinError> for CutOff {
+    fn from(error: JoinError) -> Self {
+        if error.is_panic() { Self::BrokeDown } else { Self::GivenUp }
+    }
+}
+
 /// What the system or a person asks of this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
@@ -205,6 +224,16 @@ mod tests {
         tasks.broken().cancelled().await;
 
         assert!(tasks.stop(Duration::from_secs(10)).await);
+    }
+
+    #[tokio::test]
+    async fn what_was_cut_off_by_a_panic_tells_none_of_its_words() {
+        let broken = tokio::task::spawn_blocking(|| panic!("canary@example.test")).await;
+
+        let told = broken.map_err(CutOff::from).unwrap_err();
+
+        assert_eq!(told, CutOff::BrokeDown);
+        assert!(!format!("{told} {told:?}").contains("canary"));
     }
 
     #[tokio::test]

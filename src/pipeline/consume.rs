@@ -150,9 +150,11 @@ fn next_step(error: &StoreError, count: usize, failures: u32) -> Step {
             failures >= if is_alone { MOST_FAILURES_ALONE } else { MOST_FAILURES }
         }
         // No event can be to blame for these.
-        StoreError::Full | StoreError::Wrong(_) | StoreError::TooLong | StoreError::Abandoned => {
-            false
-        }
+        StoreError::Full
+        | StoreError::Occupied(_)
+        | StoreError::Wrong(_)
+        | StoreError::TooLong
+        | StoreError::Abandoned => false,
     };
     match (is_enough, is_alone) {
         (false, _) => Step::Wait,
@@ -192,8 +194,12 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_and_a_wrong_password_are_no_fault_of_an_event() {
-        for error in [StoreError::Full, StoreError::Wrong("check store.url".to_owned())] {
+    fn a_full_disk_a_wrong_password_and_a_lock_of_somebody_else_are_no_fault_of_an_event() {
+        for error in [
+            StoreError::Full,
+            StoreError::Wrong("check store.url".to_owned()),
+            StoreError::Occupied("lock timeout".to_owned()),
+        ] {
             assert!([1, 8].iter().all(|count| steps(&error, *count) == [Step::Wait; 6]));
         }
     }

@@ -18,6 +18,7 @@ pub(super) fn claimed() -> Claimed {
         key: EventKey { source: "shop".to_owned(), id: "1".to_owned() },
         event_type: delivery.event_type.clone(),
         time: at,
+        received_at: at,
         correlation_id: None,
         traceparent: None,
         data: Arc::default(),

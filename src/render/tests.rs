@@ -90,6 +90,7 @@ pub(super) fn event(template: &str, data: Value) -> EventFacts {
         key: EventKey { source: "shop".into(), id: "1".into() },
         event_type: template.into(),
         time: NOW.parse().unwrap(),
+        received_at: NOW.parse().unwrap(),
         correlation_id: None,
         traceparent: None,
         data: Arc::new(data),

@@ -9,6 +9,7 @@ use crate::model::id::{DeliveryId, EventId, LeaseToken, ProviderName};
 use crate::store::engine::{Row, Tx, Value, Write};
 use crate::store::gate::Gate;
 use crate::store::inbox::micros;
+use crate::store::overtake::happened;
 use crate::store::rows::{DELIVERY, DeliveryRow, EventFacts, FACTS, read_delivery, read_facts};
 use crate::store::waiting::LOCK_CLAIMS;
 use crate::store::{Store, StoreError};
@@ -237,7 +238,7 @@ async fn complete(
             let (id, event) = (row.delivery.id, row.delivery.event);
             return Err(StoreError::Broken(format!("delivery {id} has lost its event {event}")));
         };
-        let facts = gate.facts(&row, event.time);
+        let facts = gate.facts(&row, happened(event.time, event.received_at));
         claimed.push(Arc::new(Claimed {
             attempt: row.delivery.attempts,
             delivery: row.delivery,

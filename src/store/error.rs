@@ -1,8 +1,10 @@
 //! What can go wrong with the store, by what a caller can do about it.
 
 use rusqlite::ErrorCode;
+use tokio::task::JoinError;
 use tokio_postgres::error::SqlState;
 
+use crate::lifecycle::CutOff;
 use crate::telemetry::with_causes;
 
 /// Why the store did not do what it was asked.
@@ -17,6 +19,9 @@ pub enum StoreError {
     /// Configuration, permissions or schema are not as they must be; trying again does not help.
     #[error("{0}")]
     Wrong(String),
+    /// Somebody else holds what it needs and did not let go of it in time; the same call may be made again.
+    #[error("the store waits for somebody else: {0}")]
+    Occupied(String),
     /// Two transactions met; the same call may be made again at once.
     #[error("two transactions met in the store: {0}")]
     Conflict(String),
@@ -35,6 +40,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// What a part of the store that blocks, such as `a read`, came to when it was cut off.
+    pub(in crate::store) fn cut_off(what: &str, error: JoinError) -> Self {
+        Self::Broken(format!("{what} was cut off: {}", CutOff::from(error)))
+    }
+
     /// Whether configuration, permissions or schema must be mended first.
     pub fn is_for_somebody_to_mend(&self) -> bool {
         matches!(self, Self::Wrong(_))
@@ -48,6 +58,7 @@ impl StoreError {
                 "{place}: {why}; start it, or correct where it is (`store.url` or --store)"
             )),
             Self::Full
+            | Self::Occupied(_)
             | Self::Wrong(_)
             | Self::Conflict(_)
             | Self::Refused(_)
@@ -64,7 +75,7 @@ impl StoreError {
 
     /// Whether waiting and calling again may help.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::Unreachable(_) | Self::Full | Self::Conflict(_))
+        matches!(self, Self::Unreachable(_) | Self::Full | Self::Occupied(_) | Self::Conflict(_))
     }
 }
 
@@ -100,6 +111,7 @@ impl From<tokio_postgres::Error> for StoreError {
         let text = format!("{} ({})", db.message(), db.code().code());
         match db.code() {
             code if *code == SqlState::DISK_FULL => Self::Full,
+            code if *code == SqlState::LOCK_NOT_AVAILABLE => Self::Occupied(text),
             code if *code == SqlState::T_R_SERIALIZATION_FAILURE
                 || *code == SqlState::T_R_DEADLOCK_DETECTED
                 || *code == SqlState::UNIQUE_VIOLATION =>
@@ -113,7 +125,7 @@ impl From<tokio_postgres::Error> for StoreError {
             {
                 Self::Wrong(format!("PostgreSQL refuses: {text}; check store.url"))
             }
-            // Class 08 connection, 53 resources, 55 locks, 57 operator intervention; 25006 read-only;
+            // Class 08 connection, 53 resources, 55 state, 57 operator intervention; 25006 read-only;
             // 25P03 and 25P04: a transaction that stood idle, or took, longer than the server allows.
             code if ["08", "53", "55", "57"].iter().any(|class| code.code().starts_with(class))
                 || ["25006", "25P03", "25P04"].contains(&code.code()) =>

@@ -41,7 +41,7 @@ impl Onlooker {
             Way::Sqlite(path) => {
                 let path = path.clone();
                 let look = tokio::task::spawn_blocking(move || sqlite::look(&path, CLAIMED));
-                look.await.map_err(|error| StoreError::Broken(error.to_string()))??
+                look.await.map_err(|error| StoreError::cut_off("a look", error))??
             }
             Way::Postgres(postgres) => postgres.read(|tx| Box::pin(tx.query(CLAIMED, &[]))).await?,
         };

@@ -118,7 +118,14 @@ impl Store {
     /// When the store does not answer.
     pub async fn take_back_unreadable(&self) -> Result<u64, StoreError> {
         let run = self.run.0;
-        self.write(move |tx| Box::pin(take_over(tx, run, NOBODY, ADOPTED))).await
+        let mut taken = 0;
+        loop {
+            let some = self.write(move |tx| Box::pin(take_over(tx, run, NOBODY, ADOPTED))).await?;
+            taken += some;
+            if some < ADOPTED as u64 {
+                return Ok(taken);
+            }
+        }
     }
 
     /// Keeps of each bundle what is `left` of it: one without status events is forgotten.

@@ -135,6 +135,8 @@ pub struct EventFacts {
     pub event_type: EventTypeName,
     /// When it happened.
     pub time: jiff::Timestamp,
+    /// When it arrived; the same where the publisher does not say when it happened.
+    pub received_at: jiff::Timestamp,
     /// What the publisher wants to see on status events.
     pub correlation_id: Option<String>,
     /// W3C trace context.
@@ -151,6 +153,7 @@ impl EventFacts {
             key: event.key.clone(),
             event_type: event.event_type.clone(),
             time: event.time,
+            received_at: event.received_at,
             correlation_id: event.correlation_id.clone(),
             traceparent: event.traceparent.clone(),
             data: Arc::clone(&event.data),
@@ -160,7 +163,7 @@ impl EventFacts {
 
 /// The columns of an event's facts, in the order in which [`read_facts`] reads them.
 pub(super) const FACTS: &str = "event.id, event.source, event.external_id, event.event_type, \
-    event.time, event.correlation_id, event.traceparent, event.data";
+    event.time, event.received_at, event.correlation_id, event.traceparent, event.data";
 
 /// Reads a row that was selected by [`FACTS`].
 pub(super) fn read_facts(row: &Row) -> Result<EventFacts, StoreError> {
@@ -169,9 +172,10 @@ pub(super) fn read_facts(row: &Row) -> Result<EventFacts, StoreError> {
         key: EventKey { source: row.text(1)?, id: row.text(2)? },
         event_type: row.text(3)?.into(),
         time: row.time(4)?,
-        correlation_id: row.opt_text(5)?,
-        traceparent: row.opt_text(6)?,
-        data: Arc::new(read_json(&row.text(7)?)?),
+        received_at: row.time(5)?,
+        correlation_id: row.opt_text(6)?,
+        traceparent: row.opt_text(7)?,
+        data: Arc::new(read_json(&row.text(8)?)?),
     })
 }
 

@@ -60,7 +60,7 @@ pub async fn backup(from: &Path, to: &Path) -> Result<(), StoreError> {
             .and_then(|file| file.sync_all())
             .map_err(|error| StoreError::Wrong(format!("cannot sync the backup: {error}")))
     });
-    copy.await.map_err(|error| StoreError::Broken(format!("the backup was cut off: {error}")))?
+    copy.await.map_err(|error| StoreError::cut_off("the backup", error))?
 }
 
 /// Makes the new file of a copy: it holds addresses and messages, so nobody but its owner reads it.

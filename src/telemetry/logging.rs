@@ -259,4 +259,45 @@ pub(crate) mod tests {
         assert_eq!(trace_id("00-00000000000000000000000000000000-00f067aa0ba902b7-01"), None);
         assert_eq!(trace_id("not a traceparent"), None);
     }
+
+    /// The part that a test plays in a process of its own; none in the test itself.
+    const PART: &str = "TEST_PANIC_PART";
+
+    /// Breaks down with a secret in its words, as whoever renders a message could.
+    fn break_down(part: &str) {
+        if part == "logged" {
+            init_logging("debug", LogFormat::Json).unwrap();
+        }
+        keep_panics_quiet();
+        let secret = "canary-secret".to_owned();
+        std::panic::catch_unwind(|| panic!("cannot send {secret} to canary@example.test"))
+            .unwrap_err();
+        let nothing = std::hint::black_box(None::<()>);
+        std::panic::catch_unwind(|| nothing.expect("canary-secret")).unwrap_err();
+        let fault: Result<(), &str> = std::hint::black_box(Err("canary-secret"));
+        std::panic::catch_unwind(|| fault.unwrap()).unwrap_err();
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "how the test tells itself which part it plays")]
+    fn a_panic_tells_where_it_happened_and_nothing_of_what_it_says() {
+        if let Ok(part) = std::env::var(PART) {
+            return break_down(&part);
+        }
+        let name = module_path!().split_once("::").unwrap().1;
+        let name = format!("{name}::a_panic_tells_where_it_happened_and_nothing_of_what_it_says");
+
+        for part in ["logged", "unlogged"] {
+            let mut own = std::process::Command::new(std::env::current_exe().unwrap());
+            let output =
+                own.args(["--exact", &name, "--nocapture"]).env(PART, part).output().unwrap();
+
+            let told = [output.stdout, output.stderr].concat();
+            let told = String::from_utf8(told).unwrap();
+            assert!(output.status.success(), "{told}");
+            assert!(!told.contains("canary"), "{part}: {told}");
+            let places = told.matches("Loa broke down at src/telemetry/logging.rs:").count();
+            assert_eq!(places, 3, "{part}: {told}");
+        }
+    }
 }

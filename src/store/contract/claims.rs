@@ -24,6 +24,7 @@ on_both_stores!(
     a_finish_that_is_written_again_changes_nothing,
     what_a_suppressing_answer_says_stands_at_the_gate_of_the_next_claim,
     what_was_asked_for_while_sending_takes_effect_at_the_end,
+    an_event_without_a_time_of_its_own_is_overtaken_at_the_gate_as_it_is_when_planned,
 );
 
 async fn of_many_claimers_at_once_no_two_get_the_same_delivery(stage: Stage) {
@@ -254,4 +255,28 @@ async fn what_was_asked_for_while_sending_takes_effect_at_the_end(stage: Stage) 
     assert_eq!(stage.state(ids[1]).await, State::Held);
     assert_eq!(stage.state(ids[2]).await, State::Sent, "it was accepted before it was cancelled");
     stage.assert_closed().await;
+}
+
+async fn an_event_without_a_time_of_its_own_is_overtaken_at_the_gate_as_it_is_when_planned(
+    stage: Stage,
+) {
+    for (id, dated) in [("undated", false), ("dated", true)] {
+        let mut planned = stage.planned(id, 1);
+        planned.event.received_at += Duration::from_secs(u64::from(dated));
+        planned.deliveries[0].unless = vec!["order.delay_resolved".into()];
+        stage.accept(planned).await;
+        // Its event says that it came about a moment before, and nobody has cancelled anything yet.
+        let (key, at) = (format!("DH-{id}"), stage.now() - Duration::from_secs(3));
+        let write = stage.store.write(move |tx| {
+            let sql = "INSERT INTO marker (business_key, event_type, time, expires_at) \
+                       VALUES ($1, 'order.delay_resolved', $2, $2)";
+            let params = [key.as_str().into(), at.into()];
+            Box::pin(async move { tx.execute(sql, &params).await })
+        });
+        write.await.unwrap();
+
+        let claim = stage.claim().await.remove(0);
+
+        assert_eq!(claim.gate.is_overtaken, !dated, "{id}");
+    }
 }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::stage::Stage;
 use crate::store::Ages;
 use crate::store::engine::Value;
+use crate::store::outbox::NOBODY;
 
 on_both_stores!(
     a_transaction_that_tells_much_writes_few_bundles_in_their_order,
@@ -15,6 +16,7 @@ on_both_stores!(
     what_the_version_before_has_not_published_is_taken_over,
     a_bundle_that_cannot_be_read_is_set_aside_and_stops_no_other,
     what_is_set_aside_is_read_again_and_forgotten_in_the_end,
+    however_much_was_set_aside_all_of_it_is_read_again,
     what_the_version_before_wrote_and_nobody_can_read_stops_no_other,
     what_several_processes_left_is_taken_over_from_each,
     a_transaction_that_tells_something_wakes_whoever_publishes,
@@ -151,6 +153,23 @@ async fn what_is_set_aside_is_read_again_and_forgotten_in_the_end(stage: Stage) 
     assert_eq!(stage.store.backlog().await.unwrap().outbox_unreadable, 1, "it is not old yet");
     stage.clock.advance(2 * day);
     while stage.store.purge(ages, 10).await.unwrap() {}
+    assert_eq!(stage.store.backlog().await.unwrap().outbox_unreadable, 0);
+}
+
+async fn however_much_was_set_aside_all_of_it_is_read_again(stage: Stage) {
+    let write = stage.store.write(|tx| {
+        let sql =
+            "INSERT INTO outbox_bundle (run, id, at, count, bundle) VALUES ($1, $2, 0, 1, $3)";
+        let text = "{\"version\":1,\"events\":[]}";
+        let row = |number: u128| vec![NOBODY.into(), Uuid::from_u128(number).into(), text.into()];
+        let rows: Vec<Vec<Value>> = (1..=2_500).map(row).collect();
+        Box::pin(async move { tx.execute_many(sql, &rows).await })
+    });
+    write.await.unwrap();
+
+    let taken = stage.store.take_back_unreadable().await.unwrap();
+
+    assert_eq!(taken, 2_500);
     assert_eq!(stage.store.backlog().await.unwrap().outbox_unreadable, 0);
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 
+use crate::lifecycle::CutOff;
 use crate::model::address::Channel;
 use crate::model::message::{Dialect, Message};
 use crate::pipeline::Rulebook;
@@ -75,7 +76,7 @@ pub(in crate::web) async fn preview(
         show(&rulebook, (&name, &locale), &body, now)
     };
     let shown = tokio::task::spawn_blocking(work).await;
-    let rendered = shown.map_err(|error| {
+    let rendered = shown.map_err(CutOff::from).map_err(|error| {
         tracing::error!(%error, "a preview was cut off: {error}");
         Problem::internal()
     })??;

@@ -66,7 +66,7 @@ impl Readers {
             let _turn = turn;
             this.read_blocking(work, is_over)
         });
-        read.await.map_err(|error| StoreError::Broken(format!("a read was cut off: {error}")))?
+        read.await.map_err(|error| StoreError::cut_off("a read", error))?
     }
 
     async fn take_turn(&self, end: Option<Instant>) -> Result<OwnedSemaphorePermit, StoreError> {
