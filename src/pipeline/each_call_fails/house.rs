@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::Trouble;
+use super::ground::Ground;
 use super::receiver::Receiver;
 use crate::app;
 use crate::clock::Clock;
@@ -15,13 +16,12 @@ use crate::config::{self, Config, Sources};
 use crate::lifecycle::Tasks;
 use crate::model::delivery::State;
 use crate::model::event::Arrival;
-use crate::model::id::RunId;
 use crate::model::message::Dialect;
 use crate::pipeline::{OnReject, Parts, Pipeline, Rulebook};
 use crate::provider::Provider;
 use crate::send::Desk;
 use crate::send::only_to::OnlyTo;
-use crate::store::{Ages, DeliveryFilter, Place, Repair, Settings, Store, backup};
+use crate::store::{Ages, DeliveryFilter, Repair, Store};
 use crate::telemetry::Metrics;
 
 /// Everything goes out by one provider.
@@ -36,7 +36,7 @@ const MOST_LOOKS: usize = 3000;
 
 /// What every telling begins with.
 pub(super) struct Template {
-    folder: TempDir,
+    ground: Ground,
     config: Config,
     rulebook: Arc<ArcSwap<Rulebook>>,
 }
@@ -48,15 +48,13 @@ pub(super) struct House {
     pub(super) clock: Clock,
     pipeline: Pipeline,
     tasks: Tasks,
-    folder: TempDir,
+    ground: Ground,
     config: Config,
     rulebook: Arc<ArcSwap<Rulebook>>,
 }
 
-fn settings(folder: &TempDir) -> Settings {
-    let day = Duration::from_hours(24);
-    let place = Place::Sqlite(folder.path().join("loa.db"));
-    Settings { place, outbox: true, keys_last: 30 * day, derived_keys_last: day }
+fn clock() -> Clock {
+    Clock::manual(BEGINS.parse().unwrap())
 }
 
 fn rulebook(config: &Config) -> Arc<ArcSwap<Rulebook>> {
@@ -64,26 +62,28 @@ fn rulebook(config: &Config) -> Arc<ArcSwap<Rulebook>> {
 }
 
 impl Template {
-    pub(super) async fn make() -> Self {
-        let (folder, first) = (TempDir::new().unwrap(), TempDir::new().unwrap());
-        let clock = Clock::manual(BEGINS.parse().unwrap());
-        let run = RunId::new(clock.now());
-        let store = Store::open(settings(&first), clock, run).await.unwrap();
-        drop(store);
-        backup(&first.path().join("loa.db"), &folder.path().join("loa.db")).await.unwrap();
+    /// One on a SQLite file.
+    pub(super) async fn sqlite() -> Self {
+        Self::on(Ground::sqlite(&clock()).await)
+    }
+
+    /// One on a database that is called `name`.
+    pub(super) async fn postgres(name: &str) -> Self {
+        Self::on(Ground::postgres(name, &clock()).await)
+    }
+
+    fn on(ground: Ground) -> Self {
         let sources = Sources::defaults().with_text("loa.toml", SETTINGS);
         let config = config::load(&sources).unwrap_or_else(|faults| panic!("{faults}"));
         let rulebook = rulebook(&config);
-        Self { folder, config, rulebook }
+        Self { ground, config, rulebook }
     }
 }
 
 impl House {
     /// A house with an empty store and this trouble.
     pub(super) async fn open(template: &Template, trouble: Option<&Trouble>) -> Self {
-        let folder = TempDir::new().unwrap();
-        let database = folder.path().join("loa.db");
-        std::fs::copy(template.folder.path().join("loa.db"), database).unwrap();
+        let ground = template.ground.copy().await;
         let config = template.config.clone();
         let remembers = match trouble {
             // With a rulebook of its own, every template version is new to it.
@@ -95,8 +95,8 @@ impl House {
             true => Arc::clone(&template.rulebook),
             false => rulebook(&config),
         };
-        let clock = Clock::manual(BEGINS.parse().unwrap());
-        let (store, receiver) = (open_store(&folder, &clock).await, Receiver::default());
+        let clock = clock();
+        let (store, receiver) = (ground.open_store(&clock).await, Receiver::default());
         match trouble {
             Some(Trouble::Store(method, nth, failure)) => {
                 store.faults().choose(method, *nth, *failure);
@@ -105,7 +105,7 @@ impl House {
             None => {}
         }
         let (pipeline, tasks) = start((&store, &config), &rulebook, &clock, &receiver);
-        Self { store, receiver, clock, pipeline, tasks, folder, config, rulebook }
+        Self { store, receiver, clock, pipeline, tasks, ground, config, rulebook }
     }
 
     /// The store without its trouble.
@@ -179,13 +179,24 @@ impl House {
         }
         self.tasks.hard().cancel();
         self.tasks.stop(Duration::ZERO).await;
-        // The file has one user at a time: what the dead process held is let go before the next.
-        let elsewhere = TempDir::new().unwrap();
-        for folder in [&elsewhere, &self.folder] {
-            self.store = open_store(folder, &self.clock).await;
-            let parts = (&self.store, &self.config);
-            (self.pipeline, self.tasks) = start(parts, &self.rulebook, &self.clock, &self.receiver);
+        if self.ground.has_one_user() {
+            // What the dead process held is let go before the next.
+            let elsewhere = Ground::Sqlite(TempDir::new().unwrap());
+            self.start_on(elsewhere.open_store(&self.clock).await);
         }
+        self.start_on(self.ground.open_store(&self.clock).await);
+    }
+
+    fn start_on(&mut self, store: Store) {
+        self.store = store;
+        let parts = (&self.store, &self.config);
+        (self.pipeline, self.tasks) = start(parts, &self.rulebook, &self.clock, &self.receiver);
+    }
+
+    /// Ends the telling and leaves nothing of it.
+    pub(super) async fn close(self) {
+        self.tasks.hard().cancel();
+        self.ground.remove().await;
     }
 }
 
@@ -194,19 +205,6 @@ impl Drop for House {
         self.tasks.soft().cancel();
         self.tasks.hard().cancel();
     }
-}
-
-/// Opens the store of a new run; what the run before had begun may still have to end.
-async fn open_store(folder: &TempDir, clock: &Clock) -> Store {
-    let run = RunId::new(clock.now());
-    let open = || Store::open_as_it_is(settings(folder), clock.clone(), run);
-    for _ in 0..MOST_LOOKS {
-        match open() {
-            Ok(store) => return store,
-            Err(_) => tokio::time::sleep(Duration::from_millis(2)).await,
-        }
-    }
-    open().unwrap()
 }
 
 fn start(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::{join_all, try_join_all};
 use tokio::sync::Barrier;
 
-use super::stage::{Stage, on_postgres, postgres_url};
+use super::stage::{Stage, admin_url, on_postgres};
 use crate::store::{Acceptance, StoreError};
 
 /// How many connections the stores of contracts have.
@@ -66,10 +66,10 @@ async fn accept_stubbornly(stage: &Stage, id: &str) -> usize {
 async fn a_store_goes_on_when_postgres_ends_its_connections() {
     let stage = Stage::postgres("cut_off").await;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-               WHERE datname = 'contract_cut_off' AND usename = current_user";
+               WHERE usename = 'contract_cut_off_app'";
 
     for id in 0..20 {
-        on_postgres(&postgres_url(), &[end]).await;
+        on_postgres(&admin_url("cut_off"), &[end]).await;
         // The first call may meet a connection that has just ended; the next ones must not.
         assert!(accept_stubbornly(&stage, &id.to_string()).await < 10);
     }
@@ -82,13 +82,13 @@ async fn a_store_goes_on_when_postgres_ends_its_connections() {
 async fn while_postgres_ends_connections_all_the_time_no_event_is_lost_or_planned_twice() {
     let stage = Stage::postgres("cut_down").await;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-               WHERE datname = 'contract_cut_down' AND usename = current_user";
+               WHERE usename = 'contract_cut_down_app'";
     let ids: Vec<String> = (0..60).map(|id| id.to_string()).collect();
 
     let accept = join_all(ids.iter().map(|id| accept_stubbornly(&stage, id)));
     let cut = async {
         for _ in 0..10 {
-            on_postgres(&postgres_url(), &[end]).await;
+            on_postgres(&admin_url("cut_down"), &[end]).await;
         }
     };
     tokio::join!(accept, cut);
@@ -132,7 +132,7 @@ async fn a_transaction_that_stands_idle_too_long_is_ended_by_postgres_and_leaves
             tx.execute(insert, &[]).await?;
             let soon = "SET LOCAL idle_in_transaction_session_timeout = '50ms'";
             tx.execute(soon, &[]).await?;
-            on_postgres(&postgres_url(), &[gone]).await;
+            on_postgres(&admin_url("idle"), &[gone]).await;
             tx.query("SELECT 1", &[]).await
         })
     });
@@ -150,11 +150,11 @@ async fn a_store_that_postgres_gives_few_connections_or_none_waits_and_goes_on()
     let ids: Vec<String> = (0..40).map(|id| id.to_string()).collect();
     let limit = |count: i32| format!("ALTER DATABASE contract_crowded CONNECTION LIMIT {count}");
 
-    on_postgres(&postgres_url(), &[&limit(2)]).await;
+    on_postgres(&admin_url("crowded"), &[&limit(2)]).await;
     join_all(ids.iter().map(|id| accept_stubbornly(&stage, id))).await;
     let end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
-               WHERE datname = 'contract_crowded' AND usename = current_user";
-    on_postgres(&postgres_url(), &[&limit(0), end]).await;
+               WHERE usename = 'contract_crowded_app'";
+    on_postgres(&admin_url("crowded"), &[&limit(0), end]).await;
     let shut_out = tokio::time::timeout(PATIENCE, async {
         loop {
             // The first call may meet a connection that has just ended.
@@ -166,7 +166,7 @@ async fn a_store_that_postgres_gives_few_connections_or_none_waits_and_goes_on()
         }
     });
     shut_out.await.unwrap();
-    on_postgres(&postgres_url(), &[&limit(-1)]).await;
+    on_postgres(&admin_url("crowded"), &[&limit(-1)]).await;
 
     assert!(accept_stubbornly(&stage, "afterwards").await < 10);
     let ledger = stage.store.ledger().await.unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, NoTls};
 
-use super::stage::{LEASE, LINK, Stage, given_back, postgres_url};
+use super::stage::{LEASE, LINK, Stage, admin_url, given_back};
 use crate::lifecycle::Tasks;
 use crate::model::delivery::{Reason, State};
 use crate::model::id::DeliveryId;
@@ -24,10 +24,7 @@ struct Other {
 impl Other {
     /// Begins a transaction on the database that was made for `name`.
     async fn begin(name: &str) -> Self {
-        let url = postgres_url();
-        let (base, _) = url.rsplit_once('/').unwrap();
-        let url = format!("{base}/contract_{name}");
-        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+        let (client, connection) = tokio_postgres::connect(&admin_url(name), NoTls).await.unwrap();
         let tasks = Tasks::new();
         tasks.spawn(async move { drop(connection.await) });
         client.batch_execute("BEGIN").await.unwrap();

@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use jiff::SignedDuration;
 use tempfile::TempDir;
 
-use super::stage::{Stage, on_postgres, postgres_url, settings};
+use super::stage::{Stage, admin_url, on_postgres, settings};
 use crate::clock::Clock;
 use crate::model::id::RunId;
 use crate::store::engine::sqlite::READERS;
@@ -76,9 +76,8 @@ async fn open(path: &Path) -> Result<Store, StoreError> {
 async fn a_process_whose_clock_is_wrong_goes_by_the_one_of_postgres() {
     let (right, wrong) = (Clock::system(), Clock::system());
     wrong.shift(SignedDuration::from_hours(1));
-    let place = Place::Postgres { url: postgres_url().into(), connections: 2 };
-    let run = RunId::new(right.now());
-    let store = Store::open_as_it_is(settings(place), wrong.clone(), run).unwrap();
+    let _made = Stage::bare_postgres("wrong_clock").await;
+    let store = Stage::again("wrong_clock", wrong.clone());
 
     store.is_empty().await.unwrap();
 
@@ -209,14 +208,12 @@ async fn migrations_and_audits_of_a_big_postgres_take_longer_than_a_usual_statem
         format!(
             "ALTER TABLE {table} RENAME TO {table}_rows; CREATE VIEW {table} AS \
              WITH slow AS MATERIALIZED (SELECT pg_sleep(10.5)) \
-             SELECT {table}_rows.* FROM {table}_rows, slow"
+             SELECT {table}_rows.* FROM {table}_rows, slow; GRANT SELECT ON {table} TO PUBLIC"
         )
     };
-    let url = postgres_url();
-    let (base, _) = url.rsplit_once('/').unwrap();
     let statements = [slow("migration"), slow("counter")];
     let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
-    on_postgres(&format!("{base}/contract_at_length"), &statements).await;
+    on_postgres(&admin_url("at_length"), &statements).await;
 
     let (applied, found) = tokio::join!(stage.store.migrate(), stage.store.audit());
 

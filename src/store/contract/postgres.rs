@@ -9,12 +9,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use url::Url;
 
-use super::stage::{LEASE, Stage, on_postgres, postgres_url, relay, settings};
+use super::stage::{LEASE, Stage, admin_url, app_url, on_postgres, relay, settings};
 use crate::lifecycle::Tasks;
 use crate::model::audience::AudienceQuery;
 use crate::model::delivery::State;
 use crate::model::id::RunId;
-use crate::store::engine::Write;
+use crate::store::engine::{Value, Write};
 use crate::store::{Acceptance, Accepted, NewPage, Place, Store, StoreError, TakenOver};
 
 /// A way to the PostgreSQL of the tests that can lose the answer to a COMMIT.
@@ -33,12 +33,11 @@ impl Drop for Way {
 impl Way {
     /// A store that is reached by this way, on the database that was made for `name`.
     async fn to(stage: &Stage, name: &str) -> Self {
-        let mut url = Url::parse(&postgres_url()).unwrap();
+        let mut url = Url::parse(&app_url(name)).unwrap();
         let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         url.set_host(Some("127.0.0.1")).unwrap();
         url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
-        url.set_path(&format!("contract_{name}"));
         let place = Place::Postgres { url: url.to_string().into(), connections: 4 };
         let run = RunId::new(stage.now());
         let store = Store::open_as_it_is(settings(place), stage.clock.clone(), run).unwrap();
@@ -194,10 +193,9 @@ async fn replicas_that_postgres_waits_for_none_of_are_told() {
     // The view of the system, which only a real replica fills, stands behind one of the test's own.
     let own_first = "ALTER DATABASE {name} SET search_path = public, pg_catalog";
     let stage = Stage::postgres_after("replicas", own_first).await;
-    let url = postgres_url();
-    let (base, _) = url.rsplit_once('/').unwrap();
-    let url = format!("{base}/contract_replicas");
-    on_postgres(&url, &["CREATE TABLE pg_stat_replication (pid INT)"]).await;
+    let url = admin_url("replicas");
+    let view = "CREATE TABLE pg_stat_replication (pid INT)";
+    on_postgres(&url, &[view, "GRANT SELECT ON public.pg_stat_replication TO PUBLIC"]).await;
     let before = stage.store.failover_risk().await.unwrap();
     on_postgres(&url, &["INSERT INTO pg_stat_replication VALUES (1)"]).await;
 
@@ -241,6 +239,88 @@ async fn of_last_writes_of_which_one_fails_none_stays_and_the_connection_goes_on
     assert!(matches!(refused, Err(StoreError::Conflict(_))), "{refused:?}");
     assert_eq!(after_the_failure, 0);
     assert_eq!(count().await.unwrap(), 52);
+}
+
+/// Two sorts of rows about these keys; one that is too large cannot even be sent.
+fn markers(keys: Vec<Value>) -> Vec<Write> {
+    let insert = "INSERT INTO marker (business_key, event_type, time, expires_at) \
+                  VALUES (CAST(CAST($1 AS INT) AS TEXT), 'x', 0, 0)";
+    // Each a statement of its own, which is sent by itself.
+    let other = "INSERT INTO provider_hold (provider, reason, since, held_by) \
+                 VALUES ('relay', '', CAST($1 AS INT), '') ON CONFLICT DO NOTHING";
+    let by_turns = [insert, other].into_iter().cycle();
+    by_turns.zip(keys).map(|(sql, key)| Write::each(sql, vec![vec![key]])).collect()
+}
+
+/// How many rows those left.
+async fn count_left(stage: &Stage) -> u64 {
+    let count = stage.store.read(|tx| {
+        let sql = "SELECT (SELECT COUNT(*) FROM marker) + (SELECT COUNT(*) FROM provider_hold)";
+        Box::pin(async move { tx.query_one(sql, &[]).await?.unwrap().count(0) })
+    });
+    count.await.unwrap()
+}
+
+#[tokio::test]
+async fn of_last_writes_of_which_one_cannot_be_sent_none_stays_and_the_connection_goes_on() {
+    for place in 0..4 {
+        let stage = Stage::postgres("unsent_writes").await;
+        let mut keys: Vec<Value> = (1..=4_i64).map(Value::from).collect();
+        // The driver refuses a number that is too large for its column, before anything goes out.
+        keys[place] = i64::MAX.into();
+
+        let refused = stage.store.write(move |tx| {
+            let writes = markers(keys.clone());
+            Box::pin(async move { tx.write_last(&writes).await })
+        });
+
+        assert!(refused.await.is_err(), "statement {place} was sent");
+        assert_eq!(count_left(&stage).await, 0, "statement {place}");
+        stage.plan("1", 1).await;
+        stage.assert_closed().await;
+    }
+}
+
+#[tokio::test]
+async fn last_writes_that_nobody_waits_for_any_more_are_done_whole_or_not_at_all() {
+    let stage = Stage::postgres("dropped_writes").await;
+    let (mut whole, mut none) = (0, 0);
+
+    // Given up after each look at it in turn, until there is nothing left to give up.
+    for looks in 1..200 {
+        let write = stage.store.write(|tx| {
+            let writes = markers((1..=2_i64).map(Value::from).collect());
+            Box::pin(async move { tx.write_last(&writes).await })
+        });
+        let mut write = Box::pin(write);
+        let mut is_done = false;
+        for _ in 0..looks {
+            if is_done {
+                break;
+            }
+            is_done = futures_util::poll!(&mut write).is_ready();
+            tokio::task::yield_now().await;
+        }
+        drop(write);
+
+        match count_left(&stage).await {
+            0 => none += 1,
+            2 => whole += 1,
+            some => panic!("{some} of 2 rows stay of what was given up after {looks} looks"),
+        }
+        stage.store.release_provider(relay()).await.unwrap();
+        let clean = stage
+            .store
+            .write(|tx| Box::pin(async move { tx.execute("DELETE FROM marker", &[]).await }));
+        clean.await.unwrap();
+        if is_done {
+            break;
+        }
+    }
+
+    assert!(none > 0 && whole > 0, "{none} times nothing, {whole} times all of it");
+    stage.plan("1", 1).await;
+    stage.assert_closed().await;
 }
 
 #[tokio::test]

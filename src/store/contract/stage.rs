@@ -1,6 +1,7 @@
 //! An empty store of a test's own, and the things that tests hand to it.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,15 +35,39 @@ pub(super) struct Stage {
     folder: Option<TempDir>,
 }
 
-/// Where the shared PostgreSQL is.
+/// What the program says that disturbs the PostgreSQL of the tests, and may do more there than Loa.
 #[expect(clippy::disallowed_methods, reason = "where the database of the tests is")]
-pub(super) fn postgres_url() -> String {
-    std::env::var("TEST_POSTGRES_URL").unwrap_or_else(|_| {
+fn control(arguments: &[&str]) -> String {
+    let program = std::env::var("TEST_POSTGRES_CONTROL").unwrap_or_else(|_| {
         panic!(
-            "TEST_POSTGRES_URL is not set: run ./test, which starts a PostgreSQL of its own, or \
-             set it to postgres://user@host:5432/database; ./test fast leaves this test out"
+            "TEST_POSTGRES_CONTROL is not set: run ./test, which starts a PostgreSQL of its own, or \
+             set it to a program as tests/services.sh makes one; ./test fast leaves this test out"
         )
-    })
+    });
+    let output = Command::new(program).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// How a test does what Loa may not: as a superuser, to the database that was made for `name`.
+pub(super) fn admin_url(name: &str) -> String {
+    let url = control(&["admin"]);
+    let (base, _) = url.trim().rsplit_once('/').unwrap();
+    format!("{base}/{}", database(name))
+}
+
+/// How Loa reaches the database that was made for `name`: with the rights of docs/security.md.
+pub(super) fn app_url(name: &str) -> String {
+    let url = control(&["admin"]);
+    let (_, host) = url.trim().rsplit_once('@').unwrap();
+    let (host, _) = host.split_once('/').unwrap();
+    let database = database(name);
+    format!("postgres://{database}_app:canary-store@{host}/{database}")
+}
+
+/// The database of a test; with the ends of its roles its name is as long as one may be.
+fn database(name: &str) -> String {
+    format!("contract_{name}").chars().take(57).collect()
 }
 
 /// Runs statements of a test's own, each outside a transaction.
@@ -56,22 +81,17 @@ pub(super) async fn on_postgres(url: &str, statements: &[&str]) {
     tokio::select! { () = run => {}, _ = connection => panic!("the connection ended") }
 }
 
-/// An empty database of the shared PostgreSQL, changed by `change`.
-async fn new_database(name: &str, change: &str) -> Place {
-    let url = postgres_url();
-    let name: String = format!("contract_{name}").chars().take(63).collect();
-    let drop = format!("DROP DATABASE IF EXISTS {name}");
-    let create = format!(
-        "CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8' \
-         LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'"
-    );
-    let mut statements = vec![drop, create];
+/// An empty database of the shared PostgreSQL, changed by `change`; its owner's place, and Loa's.
+async fn new_database(name: &str, change: &str) -> [Place; 2] {
+    let unlike_bytes =
+        "TEMPLATE template0 ENCODING 'UTF8' LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C'";
+    let urls = control(&["database", &database(name), unlike_bytes]);
+    let change = change.replace("{name}", &database(name));
     // Each by itself: together they would be one transaction.
-    statements.extend(change.split("; ").map(|change| change.replace("{name}", &name)));
-    let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
-    on_postgres(&url, &statements).await;
-    let (base, _) = url.rsplit_once('/').unwrap();
-    Place::Postgres { url: format!("{base}/{name}").into(), connections: 8 }
+    on_postgres(&admin_url(name), &change.split("; ").collect::<Vec<_>>()).await;
+    let place = |url: &str| Place::Postgres { url: url.to_owned().into(), connections: 8 };
+    let [owner, app] = urls.lines().map(place).collect::<Vec<_>>().try_into().unwrap();
+    [owner, app]
 }
 
 /// Settings of a store at `place`.
@@ -88,22 +108,22 @@ impl Stage {
         Self::open(place, Some(folder)).await
     }
 
-    /// A database of the shared PostgreSQL that sorts text by the rules of English: `a` before `B`.
+    /// A database of the shared PostgreSQL that sorts text by the rules of English: `a` before `B`. Its
+    /// owner has made the schema; the store is Loa's, with the rights of docs/security.md.
     pub(super) async fn postgres(name: &str) -> Self {
         Self::postgres_after(name, "SELECT 1").await
     }
 
     /// The same, changed by `change` (where `{name}` is the database) before it is opened.
     pub(super) async fn postgres_after(name: &str, change: &str) -> Self {
-        Self::open(new_database(name, change).await, None).await
+        let [owner, app] = new_database(name, change).await;
+        Self::open(owner, None).await;
+        Self::as_it_is(app, None)
     }
 
     /// Another store on the database that was made for this `name`, as a second process opens it.
     pub(super) fn again(name: &str, clock: Clock) -> Store {
-        let url = postgres_url();
-        let (base, _) = url.rsplit_once('/').unwrap();
-        let place =
-            Place::Postgres { url: format!("{base}/contract_{name}").into(), connections: 8 };
+        let place = Place::Postgres { url: app_url(name).into(), connections: 8 };
         let run = RunId::new(clock.now());
         Store::open_as_it_is(settings(place), clock, run).unwrap()
     }
@@ -135,9 +155,10 @@ impl Stage {
         Self::as_it_is(place, Some(folder))
     }
 
-    /// A database of the shared PostgreSQL without a schema.
+    /// A database of the shared PostgreSQL without a schema, for whoever makes one: its owner.
     pub(super) async fn bare_postgres(name: &str) -> Self {
-        Self::as_it_is(new_database(name, "SELECT 1").await, None)
+        let [owner, _] = new_database(name, "SELECT 1").await;
+        Self::as_it_is(owner, None)
     }
 
     pub(super) fn now(&self) -> Timestamp {
