@@ -8,6 +8,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::rehearsal::drill::{self, DrillError, Extent};
 
+/// How many workers share a PostgreSQL unless it is said.
+const WORKERS: u8 = 2;
+
 /// Attack a real Loa, then count at the receivers: nothing lost, nothing twice without a reason.
 ///
 /// Starts workers in processes of their own, and receivers on loopback that count every message and
@@ -36,9 +39,9 @@ pub(super) struct Drill {
     /// A program that restarts RabbitMQ when it is called with `restart`.
     #[arg(long, value_name = "PROGRAM", requires = "amqp")]
     amqp_control: Option<String>,
-    /// How many workers share the PostgreSQL database.
-    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
-    workers: u8,
+    /// How many workers share the PostgreSQL database; 2 by default. A SQLite file has one.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=16))]
+    workers: Option<u8>,
     /// Chooses the faults; by default another seed each time, which is printed.
     #[arg(long, value_name = "NUMBER")]
     seed: Option<u64>,
@@ -58,6 +61,11 @@ pub(super) struct Drill {
 
 impl Drill {
     pub(super) async fn run(self) -> Result<ExitCode, super::Failure> {
+        if self.store.is_none() && self.workers.is_some_and(|workers| workers > 1) {
+            let text = "--workers: a SQLite file has one worker; several share a PostgreSQL, which \
+                        --store names";
+            return Err(super::Failure::Wrong(text.to_owned()));
+        }
         let own = match self.data_dir {
             Some(_) => None,
             None => Some(super::scratch_folder()?),
@@ -104,7 +112,7 @@ impl Drill {
             amqp_url: self.amqp.map(Into::into),
             store_control: self.store_control,
             amqp_control: self.amqp_control,
-            workers: self.workers.into(),
+            workers: self.workers.unwrap_or(WORKERS).into(),
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..1_000_000)),
             extent,
         }

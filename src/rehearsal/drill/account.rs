@@ -6,6 +6,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::attack::Struck;
+use super::fault::Kind;
 use super::manner::Manner;
 use super::tally::{Book, Mark, Taken};
 use super::work::{self, Sort};
@@ -71,6 +72,9 @@ pub(super) struct Account {
     pub(super) broken: Vec<String>,
     /// How many deliveries were in flight, over all faults: the bound on duplicates.
     pub(super) in_flight: u64,
+    /// How many were in flight at each fault, in the order in which the faults began: what was
+    /// claimed, or what a receiver took without saying so.
+    pub(super) in_flight_at: Vec<u64>,
 }
 
 /// A delivery that was taken more than once.
@@ -189,10 +193,21 @@ impl Account {
     }
 
     fn count_in_flight(&mut self, evidence: &Evidence<'_>) {
-        let by_faults: usize = evidence.struck.iter().map(|struck| struck.in_flight.len()).sum();
-        let taken = evidence.book.taken.values().flatten();
-        let by_receivers = taken.filter(|taken| taken.manner.is_some()).count();
-        self.in_flight = (by_faults + by_receivers) as u64;
+        let claimed = evidence.struck.iter().map(|struck| struck.in_flight.len() as u64);
+        self.in_flight_at = claimed.collect();
+        for taken in evidence.book.taken.values().flatten() {
+            let Some(manner) = taken.manner else { continue };
+            let met = |struck: &Struck| {
+                struck.kind == Kind::Receivers(manner) && struck.began <= taken.at
+            };
+            // The last one before it: a receiver may read a message after it was told to behave.
+            let fault = evidence.struck.iter().rposition(met);
+            match fault.and_then(|fault| self.in_flight_at.get_mut(fault)) {
+                Some(count) => *count += 1,
+                None => self.broken.push(format!("a receiver misbehaved by itself: {manner:?}")),
+            }
+        }
+        self.in_flight = self.in_flight_at.iter().sum();
         let duplicates = self.count_duplicates();
         if duplicates > self.in_flight {
             let in_flight = self.in_flight;
@@ -233,7 +248,6 @@ fn name_orphan(mark: Mark, times: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rehearsal::drill::fault::Kind;
 
     /// The deliveries of events 0 (held if unknown) and 1 (by the team's chat).
     fn entries() -> Vec<Entry> {
@@ -308,9 +322,15 @@ mod tests {
         let team = book(&[taken(1, None)], &[taken(5, cut), taken(9, None)]);
         let hook = book(&[taken(1, cut), taken(2, None)], &[taken(5, None)]);
 
-        let (team, hook) = (account(&entries(), &team, &[]), account(&entries(), &hook, &[]));
+        let cuts =
+            |second| Struck { kind: Kind::Receivers(Manner::CutsAfter), ..kill(second, &[]) };
+        let struck = [cuts(0), kill(4, &[1]), cuts(4), cuts(6)];
+        let account = |book| account(&entries(), book, &struck);
+        let (team, hook) = (account(&team), account(&hook));
 
-        assert_eq!((team.count_duplicates(), team.in_flight, team.broken.len()), (1, 1, 0));
+        assert_eq!((team.count_duplicates(), team.in_flight, team.broken.len()), (1, 2, 0));
+        assert_eq!(team.in_flight_at, [0, 1, 1, 0]);
+        assert_eq!(hook.in_flight_at, [1, 1, 0, 0]);
         assert_eq!(hook.broken.len(), 1, "{hook:?}");
     }
 

@@ -92,6 +92,30 @@ impl Kind {
         }
     }
 
+    /// Whether something that was being sent may be sent again by it. What the broker has in flight are
+    /// events, which come again to Loa and are planned once; a clock alone repeats nothing.
+    pub(super) fn may_repeat(self) -> bool {
+        match self {
+            Self::Kill
+            | Self::KillAtStart
+            | Self::Stop
+            | Self::Terminate
+            | Self::StoreCut
+            | Self::StoreSilent
+            | Self::StoreRestart
+            | Self::ReceiversCut
+            | Self::ReceiversAway
+            | Self::DiskFull => true,
+            Self::Receivers(manner) => manner.takes(),
+            Self::BrokerCut
+            | Self::BrokerSilent
+            | Self::BrokerRestart
+            | Self::ClockAhead
+            | Self::ClockBehind
+            | Self::Again => false,
+        }
+    }
+
     /// How often it is chosen, beside one that is chosen once.
     fn weight(self) -> usize {
         match self {
@@ -176,6 +200,7 @@ pub(super) fn schedule(seed: u64, count: usize, possible: &[Kind], workers: usiz
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rehearsal::drill::Extent;
 
     const KINDS: [Kind; 4] = [Kind::Kill, Kind::Stop, Kind::Again, Kind::ReceiversCut];
 
@@ -198,6 +223,32 @@ mod tests {
             first.dedup();
 
             assert_eq!(first.len(), 4, "seed {seed}");
+        }
+    }
+
+    /// Every fault there is.
+    fn all_kinds() -> Vec<Kind> {
+        let mut all = vec![Kind::Kill, Kind::KillAtStart, Kind::Stop, Kind::Terminate];
+        all.extend([Kind::BrokerCut, Kind::BrokerSilent, Kind::BrokerRestart]);
+        all.extend([Kind::StoreCut, Kind::StoreSilent, Kind::StoreRestart]);
+        all.extend([Kind::ReceiversCut, Kind::ReceiversAway, Kind::DiskFull]);
+        all.extend([Kind::ClockAhead, Kind::ClockBehind, Kind::Again]);
+        all.extend(Manner::ALL.map(Kind::Receivers));
+        all
+    }
+
+    #[test]
+    fn what_a_quick_drill_has_planned_leaves_time_for_the_rest_of_its_minute() {
+        let quick = Extent::QUICK;
+        let longest = all_kinds().iter().map(|kind| kind.bounds().1).max().unwrap();
+        let longest = Duration::from_millis(longest);
+
+        // Whatever holds it up, no fault begins after this, and none goes on beyond the minute.
+        assert!(quick.within + longest <= Duration::from_secs(50), "{:?}", quick.within + longest);
+        for seed in 0..500 {
+            let planned = schedule(seed, quick.faults, &all_kinds(), 2);
+            let lasts: Duration = planned.iter().map(|fault| fault.after + fault.lasts).sum();
+            assert!(lasts <= quick.within, "seed {seed} needs {lasts:?}");
         }
     }
 }

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::account::Account;
+use super::account::{Account, UNEXPLAINED};
 use super::attack::Struck;
+use super::fault::Kind;
 use crate::model::ledger::Ledger;
 use crate::store::Discrepancy;
 
@@ -65,12 +66,13 @@ impl Report {
         self.struck.iter().filter(|struck| struck.kind.is_kill_or_cut()).count()
     }
 
-    fn faults_by_kind(&self) -> BTreeMap<&'static str, (u64, u64)> {
-        let mut kinds: BTreeMap<&'static str, (u64, u64)> = BTreeMap::new();
-        for struck in &self.struck {
-            let (count, in_flight) = kinds.entry(struck.kind.as_str()).or_default();
+    /// How often each kind was done, and how many deliveries were in flight then.
+    fn faults_by_kind(&self) -> BTreeMap<Kind, (u64, u64)> {
+        let mut kinds: BTreeMap<Kind, (u64, u64)> = BTreeMap::new();
+        for (struck, claimed) in self.struck.iter().zip(&self.account.in_flight_at) {
+            let (count, in_flight) = kinds.entry(struck.kind).or_default();
             *count += 1;
-            *in_flight += struck.in_flight.len() as u64;
+            *in_flight += claimed;
         }
         kinds
     }
@@ -78,11 +80,11 @@ impl Report {
     /// The whole report for programs.
     pub fn json(&self) -> Value {
         let account = &self.account;
-        let faults = self.struck.iter().map(|struck| {
+        let faults = self.struck.iter().zip(&account.in_flight_at).map(|(struck, in_flight)| {
             json!({
                 "kind": struck.kind.as_str(), "at_seconds": struck.began.as_secs_f64(),
                 "lasted_seconds": struck.ended.saturating_sub(struck.began).as_secs_f64(),
-                "in_flight": struck.in_flight.len(),
+                "in_flight": in_flight,
             })
         });
         json!({
@@ -98,23 +100,29 @@ impl Report {
         })
     }
 
-    /// The faults for people, a row a kind: how often, and how much was in flight.
+    /// The faults for people, a row a kind: how often, how much was in flight, and how much came twice
+    /// by it; a dash where nothing can.
     pub fn rows(&self) -> Vec<Vec<String>> {
-        let mut rows: Vec<Vec<String>> = Vec::new();
-        for (kind, (count, in_flight)) in self.faults_by_kind() {
-            let duplicates = self.account.duplicates.get(kind).copied().unwrap_or(0);
-            rows.push(vec![
-                kind.to_owned(),
-                count.to_string(),
-                in_flight.to_string(),
-                duplicates.to_string(),
-            ]);
+        let row = |(kind, (count, in_flight)): (Kind, (u64, u64))| {
+            let duplicates = self.account.duplicates.get(kind.as_str()).copied().unwrap_or(0);
+            let figure = |figure: u64| match kind.may_repeat() {
+                true => figure.to_string(),
+                false => "–".to_owned(),
+            };
+            let (in_flight, duplicates) = (figure(in_flight), figure(duplicates));
+            vec![kind.as_str().to_owned(), count.to_string(), in_flight, duplicates]
+        };
+        let mut rows: Vec<Vec<String>> = self.faults_by_kind().into_iter().map(row).collect();
+        rows.sort();
+        if let Some(count) = self.account.duplicates.get(UNEXPLAINED) {
+            let dash = || "–".to_owned();
+            rows.push(vec![UNEXPLAINED.to_owned(), dash(), dash(), count.to_string()]);
         }
         rows
     }
 
     /// The titles of [`Report::rows`].
-    pub const TITLES: [&str; 4] = ["fault", "times", "claimed then", "duplicates"];
+    pub const TITLES: [&str; 4] = ["fault", "times", "in flight", "duplicates"];
 
     /// Everything else for people.
     pub fn lines(&self) -> Vec<String> {
@@ -169,5 +177,94 @@ impl Report {
         }
         lines.extend(self.stories.iter().take(TOLD).map(|story| format!("  {story}")));
         lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::model::id::DeliveryId;
+    use crate::model::ledger::DeliveryLedger;
+    use crate::rehearsal::drill::manner::Manner;
+
+    fn struck(kind: Kind, ids: &[u128]) -> Struck {
+        let ids = ids.iter().map(|id| DeliveryId(uuid::Uuid::from_u128(*id)));
+        let (began, ended) = (Duration::from_secs(3), Duration::from_secs(4));
+        Struck { kind, began, ended, in_flight: ids.collect::<BTreeSet<_>>(), broke: None }
+    }
+
+    fn report() -> Report {
+        let hangs = Kind::Receivers(Manner::Hangs);
+        let deliveries = DeliveryLedger {
+            planned: 40,
+            states: [("sent", 37), ("held", 2), ("failed", 1), ("waiting", 0)].into(),
+            closes: true,
+        };
+        Report {
+            seed: 7,
+            store: "PostgreSQL at 127.0.0.1:5432 (database `drill`)".to_owned(),
+            intake: "RabbitMQ",
+            workers: 2,
+            accepted: 20,
+            again: 6,
+            struck: vec![
+                struck(Kind::Kill, &[1, 2]),
+                struck(Kind::BrokerCut, &[]),
+                struck(hangs, &[]),
+                struck(Kind::Kill, &[3]),
+            ],
+            account: Account {
+                duplicates: [(Kind::Kill.as_str(), 1), (hangs.as_str(), 2)].into(),
+                in_flight: 8,
+                in_flight_at: vec![2, 0, 5, 1],
+                ..Account::default()
+            },
+            ledger: Ledger { deliveries, closes: true, ..Ledger::default() },
+            audit: Vec::new(),
+            drained: Some(Duration::from_millis(1_800)),
+            took: Duration::from_secs(36),
+            broken: Vec::new(),
+            stories: Vec::new(),
+        }
+    }
+
+    /// All that people are shown.
+    fn shown(report: &Report) -> String {
+        let rows = [Report::TITLES.map(str::to_owned).to_vec()].into_iter().chain(report.rows());
+        let lines = rows.map(|row| row.join(" | ")).chain(report.lines());
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn people_are_told_everything_that_was_counted() {
+        insta::assert_snapshot!(shown(&report()));
+    }
+
+    #[test]
+    fn people_are_told_of_each_broken_promise_with_its_delivery() {
+        let mut report = report();
+        let id = "0193c1f0-0000-7000-8000-000000000001";
+        report.account.lost.push(format!("delivery {id}: sent, and nobody has it"));
+        report.account.duplicates.insert(UNEXPLAINED, 1);
+        report.account.broken.push(format!("delivery {id}: repeated for no reason of ours"));
+        report.drained = None;
+        report.stories.push(format!("delivery {id} by hook: 1.000 taken; 2.000 taken"));
+
+        insta::assert_snapshot!(shown(&report));
+    }
+
+    #[test]
+    fn programs_are_told_how_many_were_in_flight_at_each_fault() {
+        let told = report().json();
+
+        let faults = told["faults"].as_array().unwrap();
+        let in_flight: Vec<u64> =
+            faults.iter().map(|fault| fault["in_flight"].as_u64().unwrap()).collect();
+        assert_eq!(in_flight, [2, 0, 5, 1]);
+        for (key, value) in [("lost", 0), ("duplicates", 3), ("in_flight", 8), ("seed", 7)] {
+            assert_eq!(told[key], value, "{key}");
+        }
     }
 }
