@@ -22,6 +22,8 @@ mod egress;
 pub(crate) mod fuzz;
 mod gateway;
 mod handbook;
+#[cfg(test)]
+mod injection;
 pub mod sandbox;
 mod secrets;
 mod slack;

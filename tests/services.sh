@@ -12,12 +12,20 @@
 #   restart       both
 #   kill          ends it as a crash would
 #   ctl ARGS…     RabbitMQ only: rabbitmqctl for this node
-#   admin         postgres only: prints the URL of its superuser; the tests' own user may do no more than
-#                 make databases, as Loa must not need more
+#   admin         postgres only: prints the URL of its superuser
+#   database NAME [OPTIONS…]
+#                 postgres only: makes an empty database of this name, in place of one that was there, and
+#                 prints two URLs, each on a line: that of the role that owns it and that of the one Loa
+#                 runs as, with the rights that docs/security.md gives them; OPTIONS are those of
+#                 CREATE DATABASE
 #   remove        ends it and removes FOLDER
 #
 # `create` also writes FOLDER/control, which takes the verbs alone: what a test calls to disturb its
 # service. Run by root, a service runs as the user of its Debian package, else as the caller.
+#
+# On RabbitMQ the user `loa-tests` may do what docs/security.md lets Loa do, and `loa-tests-shop` what it
+# lets a publisher do, with names that begin with `loa-test` or `journey`; the password of both is
+# `canary-broker`. What tests do themselves they do as `guest`.
 #
 # `rabbitmq` is the installed RabbitMQ (3.10 on Debian 12). `rabbitmq4` is that of Debian 13 in a
 # folder of its own, which is fetched once: TEST_RABBITMQ4_FOLDER, by default ~/.cache/loa-rabbitmq4.
@@ -104,7 +112,23 @@ CONF
   mkdir "$folder/conf.d"
   give_folder
   rabbitmq_start
-  [ -z "$other" ] || rabbitmq_join
+  if [ -n "$other" ]; then rabbitmq_join; else rabbitmq_rights; fi
+}
+
+# The users of tests, with the permissions that stand in the document.
+rabbitmq_rights() {
+  local names='(loa-test|journey)[a-z0-9.-]*' permissions
+  mapfile -t permissions < <(document sh | grep -o "'^[^']*'" | tr -d "'" | sed "s/\^loa\\\\\./^$names\\\\./")
+  [ ${#permissions[@]} = 6 ] || { say "docs/security.md gives no permissions of two users"; return 1; }
+  rabbitmq_ctl -q add_user loa-tests-shop canary-broker &&
+    rabbitmq_ctl -q set_permissions loa-tests-shop "${permissions[@]:3:3}" &&
+    rabbitmq_ctl -q add_user loa-tests canary-broker &&
+    rabbitmq_ctl -q set_permissions loa-tests "${permissions[@]:0:3}"
+} >>"$folder/output" 2>&1
+
+# What docs/security.md has as the commands of this kind.
+document() {
+  sed -n "/^\`\`\`$1\( declare\)\?\$/,/^\`\`\`\$/p" "$here/../docs/security.md" | sed '1d;$d'
 }
 
 rabbitmq_join() {
@@ -260,6 +284,20 @@ CREATE DATABASE loa OWNER loa;
 SQL
 }
 
+# The document's own statements, with roles of the database's own and another password.
+postgres_database() { # NAME [OPTIONS…]
+  local name=$1
+  shift
+  {
+    echo "SET client_min_messages = warning;"
+    echo "DROP DATABASE IF EXISTS $name WITH (FORCE); DROP ROLE IF EXISTS ${name}_owner, ${name}_app;"
+    document sql | sed "s/\bloa_/${name}_/g; s/\bloa\b/$name/g; s/'secret'/'canary-store'/
+      s/^CREATE DATABASE [^;]*/& $*/"
+  } | postgres_program psql -q -v ON_ERROR_STOP=1 -h "$folder" -p "$port" -U postgres postgres >&2 || return
+  echo "postgres://${name}_owner:canary-store@127.0.0.1:$port/$name"
+  echo "postgres://${name}_app:canary-store@127.0.0.1:$port/$name"
+}
+
 postgres_ports() { . "$folder/ports"; }
 
 postgres_program() {
@@ -296,6 +334,6 @@ case $service in rabbitmq | rabbitmq4 | postgres) ;; *) say "no such service"; e
 case $verb in
   restart) "${family}_stop"; "${family}_start" ;;
   remove) [ ! -f "$folder/ports" ] || "${family}_remove"; rm -rf "$folder" ;;
-  create | start | stop | kill | url | ctl | admin) "${family}_$verb" "$@" ;;
+  create | start | stop | kill | url | ctl | admin | database) "${family}_$verb" "$@" ;;
   *) say "no such verb: $verb"; exit 2 ;;
 esac

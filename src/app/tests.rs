@@ -66,19 +66,22 @@ impl Provider for Odd {
     }
 }
 
-/// The settings of a database of its own on the PostgreSQL of the tests.
+/// The settings of a database of its own on the PostgreSQL of the tests, with the rights of
+/// docs/security.md: its owner has made the schema.
 #[expect(clippy::disallowed_methods, reason = "where the database of the tests is")]
 async fn postgres() -> String {
-    let url = std::env::var("TEST_POSTGRES_URL").expect("./test starts a PostgreSQL");
-    let (client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
-    let create = async {
-        for sql in ["DROP DATABASE IF EXISTS app_parts", "CREATE DATABASE app_parts"] {
-            client.batch_execute(sql).await.unwrap();
-        }
-    };
-    tokio::select! { () = create => {}, _ = connection => panic!("the connection ended") }
-    let (base, _) = url.rsplit_once('/').unwrap();
-    format!("[store]\nurl = \"{base}/app_parts\"\n")
+    let program = std::env::var("TEST_POSTGRES_CONTROL").expect("./test starts a PostgreSQL");
+    let made = std::process::Command::new(program).args(["database", "app_parts"]).output();
+    let urls = String::from_utf8(made.unwrap().stdout).unwrap();
+    let [owner, app] = urls
+        .lines()
+        .map(|url| format!("[store]\nurl = \"{url}\"\n"))
+        .collect::<Vec<_>>()
+        .try_into()
+        .unwrap();
+    let (folder, clock) = (TempDir::new().unwrap(), Clock::system());
+    open_store(&settings(&folder, &owner), &clock, None).await.unwrap();
+    app
 }
 
 /// Settings in `folder` with one event type and one provider; `more` is added.

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::stage::{Running, delay, event, http, own_database, service};
+use crate::stage::{Running, as_loa, as_publisher, delay, event, http, own_database, service};
 
 /// What stands in every address, secret, header and message of this journey.
 const CANARIES: [&str; 3] = ["canary", "5550100", "15550100"];
@@ -206,7 +206,7 @@ async fn no_log_line_holds_an_address_a_secret_a_header_or_a_text() {
 #[tokio::test]
 async fn no_log_line_holds_a_canary_with_rabbitmq_and_postgres_either() {
     let store = own_database("journey_canaries").await;
-    let url = service("TEST_AMQP_URL");
+    let url = as_loa(&service("TEST_AMQP_URL"));
     let names = "exchange = \"canaries.events\"\nqueue = \"canaries.intake\"\n\
                  dead_letter_exchange = \"canaries.dropped\"\n\
                  dead_letter_queue = \"canaries.dropped\"\nstatus_exchange = \"canaries.status\"\n";
@@ -221,8 +221,9 @@ async fn no_log_line_holds_a_canary_with_rabbitmq_and_postgres_either() {
 
     for kind in ["complaint.opened", "order.delayed"] {
         let publish = crate::stage::loa()
-            .args(["publish", kind, "--only", "canary-lan@minhphat.test", "--amqp", "--data"])
+            .args(["publish", kind, "--only", "canary-lan@minhphat.test", "--data"])
             .arg(&file)
+            .args(["--amqp", &as_publisher(&url), "--exchange", "journey.birds.events"])
             .arg("--config")
             .arg(folder.path().join("loa.toml"))
             .output()

@@ -8,7 +8,7 @@ use lapin::{Connection, ConnectionProperties, ExchangeKind};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::stage::{loa, own_database, own_virtual_host};
+use crate::stage::{bare_database, loa, own_virtual_host};
 
 fn play(more: &[&str]) -> (Value, bool) {
     let folder = TempDir::new().unwrap();
@@ -89,7 +89,7 @@ fn the_lines_to_paste_at_the_end_of_the_demo_work() {
 
 #[tokio::test]
 async fn the_demo_story_comes_out_as_told_on_postgres() {
-    let url = own_database("journey_demo").await;
+    let url = bare_database("journey_demo");
 
     let (report, succeeded) = play(&["--store", &url]);
 
@@ -98,7 +98,7 @@ async fn the_demo_story_comes_out_as_told_on_postgres() {
 
 #[tokio::test]
 async fn the_demo_refuses_a_postgres_that_holds_anything_else() {
-    let url = own_database("journey_demo_twice").await;
+    let url = bare_database("journey_demo_twice");
     play(&["--store", &url]);
 
     let again = loa().args(["demo", "--once", "--store", &url]).output().unwrap();
@@ -110,7 +110,7 @@ async fn the_demo_refuses_a_postgres_that_holds_anything_else() {
 #[tokio::test]
 async fn the_demo_story_comes_out_as_told_through_rabbitmq_and_postgres_and_leaves_nothing() {
     let url = own_virtual_host("journey-demo");
-    let store = own_database("journey_demo_rabbit").await;
+    let store = bare_database("journey_demo_rabbit");
 
     let (report, succeeded) = play(&["--store", &store, "--amqp", &url]);
 

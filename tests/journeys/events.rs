@@ -9,7 +9,7 @@ use lapin::{BasicProperties, Connection, ConnectionProperties};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::stage::{PATIENCE, Running, delay, event, partner, service, settings};
+use crate::stage::{PATIENCE, Running, as_loa, delay, event, partner, service, settings};
 
 #[tokio::test]
 async fn an_event_by_http_becomes_an_email_and_a_repeat_becomes_none() {
@@ -117,8 +117,8 @@ async fn an_event_by_rabbitmq_becomes_an_email_and_the_publisher_hears_of_it() {
     let names = "exchange = \"journey.events\"\nqueue = \"journey.intake\"\n\
                  dead_letter_exchange = \"journey.dropped\"\n\
                  dead_letter_queue = \"journey.dropped\"\nstatus_exchange = \"journey.status\"\n";
-    let loa =
-        Running::start(&folder, &settings(&format!("[rabbitmq]\nurl = \"{url}\"\n{names}"))).await;
+    let broker = format!("[rabbitmq]\nurl = \"{}\"\n{names}", as_loa(&url));
+    let loa = Running::start(&folder, &settings(&broker)).await;
     let connection = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
     // The exchanges are there once Loa is ready.
     let ready = async {

@@ -8,7 +8,7 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::stage::settings;
+use crate::stage::{assert_unheard, overhear, settings};
 
 /// The app and how to call it.
 pub(crate) struct Stage {
@@ -17,6 +17,18 @@ pub(crate) struct Stage {
     token: String,
     http: reqwest::Client,
     _folder: TempDir,
+    _ear: Ear,
+}
+
+/// Fails the test at its end if something was logged that must not be.
+struct Ear;
+
+impl Drop for Ear {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            assert_unheard();
+        }
+    }
 }
 
 impl Stage {
@@ -28,6 +40,7 @@ impl Stage {
     /// Starts it with `more` settings, and some keys with other values.
     pub(crate) async fn with(more: &str, keys: &[(&str, &str)]) -> Self {
         drop(rustls::crypto::ring::default_provider().install_default());
+        overhear();
         let folder = TempDir::new().unwrap();
         let data = folder.path().join("data").display().to_string();
         let sources = Sources::defaults().with_text("test.toml", &settings(more));
@@ -45,7 +58,14 @@ impl Stage {
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .unwrap();
-        Self { app, url: format!("http://{address}"), token: found.token, http, _folder: folder }
+        Self {
+            app,
+            url: format!("http://{address}"),
+            token: found.token,
+            http,
+            _folder: folder,
+            _ear: Ear,
+        }
     }
 
     /// The token that may everything.

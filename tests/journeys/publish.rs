@@ -5,12 +5,14 @@ use std::process::Output;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::stage::{Running, delay, loa, partner, service, settings};
+use crate::stage::{Running, as_loa, as_publisher, delay, loa, partner, service, settings};
 
 /// A folder with a Loa on it, and files to publish from.
 struct Post {
     folder: TempDir,
     loa: Running,
+    /// The settings of whoever publishes.
+    settings: &'static str,
 }
 
 impl Post {
@@ -18,7 +20,7 @@ impl Post {
         let folder = TempDir::new().unwrap();
         let loa = Running::start(&folder, &settings(more)).await;
         loa.publish(&partner()).await.unwrap();
-        Self { folder, loa }
+        Self { folder, loa, settings: "loa.toml" }
     }
 
     /// A Loa that takes events from queues called after `name`.
@@ -26,11 +28,13 @@ impl Post {
         let names = "exchange = \"NAME.events\"\nqueue = \"NAME.intake\"\n\
                      dead_letter_exchange = \"NAME.dropped\"\n\
                      dead_letter_queue = \"NAME.dropped\"\nstatus_exchange = \"NAME.status\"\n";
-        let url = service("TEST_AMQP_URL");
-        let names = names.replace("NAME", name);
-        let post = Self::open(&format!("[rabbitmq]\nurl = \"{url}\"\n{names}")).await;
+        let (url, names) = (service("TEST_AMQP_URL"), names.replace("NAME", name));
+        let broker = |url: String| format!("[rabbitmq]\nurl = \"{url}\"\n{names}");
+        let post = Self::open(&broker(as_loa(&url))).await;
         post.loa.wait_for_log("taking events from RabbitMQ", 1).await;
-        post
+        // Loa itself may not publish events.
+        post.write("shop.toml", &settings(&broker(as_publisher(&url))));
+        Self { settings: "shop.toml", ..post }
     }
 
     fn write(&self, name: &str, text: &str) {
@@ -38,7 +42,7 @@ impl Post {
     }
 
     fn publish(&self, arguments: &[&str]) -> Output {
-        let arguments = arguments.iter().copied().chain(["--config", "loa.toml"]);
+        let arguments = arguments.iter().copied().chain(["--config", self.settings]);
         let mut command = loa();
         command.current_dir(self.folder.path()).args(["publish", "order.delayed"]).args(arguments);
         command.args(["--data-dir", "data"]).output().unwrap()
@@ -116,7 +120,7 @@ async fn events_reach_loa_by_rabbitmq_with_confirms() {
     post.write("one.json", &delay(999)["data"].to_string());
 
     let many = post.results(&["--data", "orders.ndjson", "--id", "import-1", "--amqp"]);
-    let url = service("TEST_AMQP_URL");
+    let url = as_publisher(&service("TEST_AMQP_URL"));
     let later = ["--not-before", "2040-01-01T00:00:00Z", "--only", "lan@minhphat.test"];
     let one = ["--data", "one.json", "--id", "one", "--amqp", &url];
     let one: Vec<_> =

@@ -1,7 +1,9 @@
 //! What every story needs: a running Loa, who speaks to it, and the services it stands on.
 
+mod canaries;
 mod client;
 mod clocked;
+mod database;
 mod lock;
 mod people;
 mod proxy;
@@ -17,12 +19,14 @@ use tempfile::TempDir;
 
 use crate::receiver::{Gateway, Relay};
 
+pub(crate) use canaries::{assert_unheard, overhear};
 pub(crate) use client::http;
 pub(crate) use clocked::Clocked;
+pub(crate) use database::{bare_database, on_postgres, own_database, postgres};
 pub(crate) use lock::Lock;
 pub(crate) use people::{company, delay, delayed, event, hooked, mailed, partner};
 pub(crate) use proxy::Proxy;
-pub(crate) use rabbit::{Heard, Rabbit, binary_headers};
+pub(crate) use rabbit::{Heard, Rabbit, as_loa, as_publisher, binary_headers, own_virtual_host};
 pub(crate) use room::Room;
 pub(crate) use running::Running;
 
@@ -118,42 +122,4 @@ pub(crate) async fn control(variable: &str, verb: &str) {
     let program = service(variable);
     let done = tokio::process::Command::new(program).arg(verb).status().await.unwrap();
     assert!(done.success(), "{verb} failed");
-}
-
-/// A database of the test's own on the shared PostgreSQL.
-pub(crate) async fn own_database(name: &str) -> String {
-    let url = service("TEST_POSTGRES_URL");
-    on_postgres(&url, &format!("DROP DATABASE IF EXISTS {name}")).await;
-    on_postgres(&url, &format!("CREATE DATABASE {name}")).await;
-    let (base, _) = url.rsplit_once('/').unwrap();
-    format!("{base}/{name}")
-}
-
-/// Does something to a database behind the back of every Loa that runs on it.
-pub(crate) async fn on_postgres(url: &str, sql: &str) {
-    let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
-    let run = async { client.batch_execute(sql).await.unwrap() };
-    tokio::select! { () = run => {}, _ = connection => panic!("the connection ended") }
-}
-
-/// The settings of a database of the test's own on the shared PostgreSQL.
-pub(crate) async fn postgres(name: &str) -> String {
-    format!("[store]\nurl = \"{}\"\n", own_database(name).await)
-}
-
-/// A virtual host of the test's own on the shared RabbitMQ, with nothing in it; returns its URL.
-pub(crate) fn own_virtual_host(name: &str) -> String {
-    // Nobody minds if there was none.
-    rabbitmq(&["ctl", "delete_vhost", name]);
-    assert!(rabbitmq(&["ctl", "add_vhost", name]));
-    assert!(rabbitmq(&["ctl", "set_permissions", "-p", name, "guest", ".*", ".*", ".*"]));
-    let url = service("TEST_AMQP_URL");
-    let (base, _) = url.rsplit_once('/').unwrap();
-    format!("{base}/{name}")
-}
-
-fn rabbitmq(arguments: &[&str]) -> bool {
-    let program = service("TEST_RABBITMQ_CONTROL");
-    let output = Command::new(program).args(arguments).output().unwrap();
-    output.status.success()
 }

@@ -11,7 +11,12 @@ use crate::stage::company;
 impl Stage {
     /// Tells Mai, who agreed to marketing, of a product, and returns the link to get no more.
     async fn unsubscribe_link(&self) -> String {
-        self.take_in(&company()).await;
+        self.unsubscribe_link_of(&company()).await
+    }
+
+    /// The same where Mai is somebody else.
+    pub(crate) async fn unsubscribe_link_of(&self, company: &[Value]) -> String {
+        self.take_in(company).await;
         self.take_in(&[launch("l-1")]).await;
         let captured = self.app.store.captured(None, None, 10).await.unwrap();
         let link = |message: &Value| message["unsubscribe_url"].as_str().map(str::to_owned);

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use reqwest::Response;
 use serde_json::{Value, json};
 
+use super::canaries::assert_silent;
 use super::{PATIENCE, loa, wait_for};
 
 /// Someone with the token of one Loa.
@@ -36,7 +38,23 @@ impl Client {
 
     pub(crate) async fn get(&self, path: &str) -> Value {
         let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
-        request.send().await.unwrap().json().await.unwrap()
+        let (_, text) = self.hear(path, request.send().await.unwrap()).await.unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    /// An answer's status and text; a refusal must tell nothing of anybody.
+    async fn hear(&self, path: &str, answer: Response) -> reqwest::Result<(u16, String)> {
+        let status = answer.status().as_u16();
+        let text = answer.text().await?;
+        if status >= 400 {
+            assert_silent(&format!("the answer {status} to {path}"), &text, self.secrets());
+        }
+        Ok((status, text))
+    }
+
+    /// What this Loa must tell nobody.
+    pub(super) fn secrets(&self) -> &[String] {
+        std::slice::from_ref(&self.token)
     }
 
     /// What the metric of this name and these labels shows.
@@ -56,7 +74,9 @@ impl Client {
     /// What is answered to everybody, as it stands.
     pub(crate) async fn text(&self, path: &str) -> String {
         let request = self.http.get(format!("{}{path}", self.url));
-        request.send().await.unwrap().text().await.unwrap()
+        let text = request.send().await.unwrap().text().await.unwrap();
+        assert_silent(path, &text, self.secrets());
+        text
     }
 
     /// Its address and the token that opens it.
@@ -67,14 +87,15 @@ impl Client {
     /// Asks for `path`, whatever the answer may be.
     pub(crate) async fn ask(&self, path: &str) {
         let request = self.http.get(format!("{}{path}", self.url)).bearer_auth(&self.token);
-        request.send().await.unwrap();
+        self.hear(path, request.send().await.unwrap()).await.unwrap();
     }
 
     /// Publishes these bytes, whatever the answer may be.
     pub(crate) async fn publish_raw(&self, body: &'static str) {
         let request = self.http.post(format!("{}/v1/events", self.url));
         let request = request.bearer_auth(&self.token).header("x-canary", "canary-header");
-        request.body(body).send().await.unwrap();
+        let answer = request.body(body).send().await.unwrap();
+        self.hear("/v1/events", answer).await.unwrap();
     }
 
     /// Posts a body of any media type; the answer's status and JSON, `None` if the connection broke.
@@ -86,8 +107,8 @@ impl Client {
     ) -> Option<(u16, Value)> {
         let request = self.http.post(format!("{}{path}", self.url)).bearer_auth(&self.token);
         let answer = request.header("content-type", content_type).body(body).send().await.ok()?;
-        let status = answer.status().as_u16();
-        Some((status, answer.json().await.ok()?))
+        let (status, text) = self.hear(path, answer).await.ok()?;
+        Some((status, serde_json::from_str(&text).ok()?))
     }
 
     /// Publishes an array of events; `None` if the connection broke or nothing was accepted.

@@ -1,6 +1,7 @@
 //! The whole app in the test's own process, on a clock that is moved by hand: hours pass at once.
 
 use std::ops::Deref;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,6 +12,7 @@ use loa::lifecycle::Tasks;
 use loa::pipeline::Station;
 use tempfile::TempDir;
 
+use super::canaries::{assert_unheard, overhear};
 use super::client::Client;
 
 /// A Monday morning in Vietnam.
@@ -34,6 +36,7 @@ impl Deref for Clocked {
 
 impl Clocked {
     pub(crate) async fn start(settings: &str) -> Self {
+        overhear();
         let folder = TempDir::new().unwrap();
         let data = folder.path().join("data");
         let sources = Sources::defaults().with_text("loa.toml", settings).with_override(
@@ -47,6 +50,7 @@ impl Clocked {
         let app = App::start(config, clock, tasks.clone()).await;
         let app = app.unwrap_or_else(|error| panic!("{error}"));
         app.serve().await.unwrap();
+        keep_looking(&app, &tasks);
         Self { app, tasks, client: Client::connect(data, || {}).await, _folder: folder }
     }
 
@@ -108,9 +112,27 @@ impl Clocked {
     }
 }
 
+/// How often dispatchers look for work although nobody wakes them: more often than in real life.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// A dispatcher that gave a claim back, since the clock was moved while it asked, looks again by itself
+/// in real life. On a clock that stands still it would wait for ever.
+fn keep_looking(app: &App, tasks: &Tasks) {
+    let (desks, soft) = (Arc::clone(app.pipeline.desks()), tasks.soft().clone());
+    tasks.spawn(async move {
+        while !soft.is_cancelled() {
+            tokio::time::sleep(LOOK).await;
+            desks.wake_all();
+        }
+    });
+}
+
 impl Drop for Clocked {
     fn drop(&mut self) {
         self.tasks.soft().cancel();
         self.tasks.hard().cancel();
+        if !std::thread::panicking() {
+            assert_unheard();
+        }
     }
 }

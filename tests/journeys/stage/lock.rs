@@ -4,6 +4,8 @@ use std::path::Path;
 
 use loa::lifecycle::Tasks;
 
+use super::database::admin_of;
+
 /// Held until [`Lock::release`].
 pub(crate) enum Lock {
     Sqlite(rusqlite::Connection),
@@ -20,7 +22,7 @@ impl Lock {
 
     pub(crate) async fn postgres(url: &str) -> Self {
         let (client, connection) =
-            tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
+            tokio_postgres::connect(&admin_of(url), tokio_postgres::NoTls).await.unwrap();
         let tasks = Tasks::new();
         tasks.spawn(async { drop(connection.await) });
         client.batch_execute("BEGIN; LOCK TABLE delivery IN EXCLUSIVE MODE").await.unwrap();

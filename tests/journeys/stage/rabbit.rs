@@ -1,6 +1,7 @@
 //! Exchanges and queues of one test alone, and a publisher and listener beside Loa.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -13,6 +14,39 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 use serde_json::Value;
 
 use super::{PATIENCE, service};
+
+/// A virtual host of the test's own on the shared RabbitMQ, with nothing in it and every right; returns
+/// its URL.
+pub(crate) fn own_virtual_host(name: &str) -> String {
+    // Nobody minds if there was none.
+    rabbitmq(&["ctl", "delete_vhost", name]);
+    assert!(rabbitmq(&["ctl", "add_vhost", name]));
+    assert!(rabbitmq(&["ctl", "set_permissions", "-p", name, "guest", ".*", ".*", ".*"]));
+    let url = service("TEST_AMQP_URL");
+    let (base, _) = url.rsplit_once('/').unwrap();
+    format!("{base}/{name}")
+}
+
+fn rabbitmq(arguments: &[&str]) -> bool {
+    let program = service("TEST_RABBITMQ_CONTROL");
+    Command::new(program).args(arguments).output().unwrap().status.success()
+}
+
+/// The same way to the broker for Loa, which may do there what docs/security.md says and nothing else:
+/// the tests' services make such users.
+pub(crate) fn as_loa(url: &str) -> String {
+    as_user(url, "loa-tests")
+}
+
+/// The same for a system that publishes.
+pub(crate) fn as_publisher(url: &str) -> String {
+    as_user(url, "loa-tests-shop")
+}
+
+fn as_user(url: &str, user: &str) -> String {
+    let (_, host) = url.rsplit_once('@').unwrap();
+    format!("amqp://{user}:canary-broker@{host}")
+}
 
 /// One test's own corner of the broker.
 pub(crate) struct Rabbit {
@@ -36,9 +70,9 @@ impl Rabbit {
         Self { name, channel: channel(&url).await, url }
     }
 
-    /// The settings that make Loa use it.
+    /// The settings that make Loa use it, with the rights of docs/security.md.
     pub(crate) fn settings(&self) -> String {
-        self.settings_through(&self.url)
+        self.settings_through(&as_loa(&self.url))
     }
 
     /// The same, by another way to the broker.
@@ -129,6 +163,15 @@ impl Rabbit {
         let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
         let none = FieldTable::default();
         Listener(self.channel.basic_consume(queue.into(), "".into(), options, none).await.unwrap())
+    }
+
+    /// How many events wait in the queue that Loa consumes, without those it was given.
+    pub(crate) async fn waiting(&self) -> usize {
+        let queue = format!("{}.intake", self.name);
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        let none = FieldTable::default();
+        let queue = self.channel.queue_declare(queue.into(), options, none).await.unwrap();
+        usize::try_from(queue.message_count()).unwrap()
     }
 
     /// Deletes the queue that Loa consumes.
