@@ -87,6 +87,11 @@ impl Providers {
                 }
                 let columns = ["name", "on hold", "breaker", "kind", "rate", "concurrency"];
                 super::print_list(&server, &answer, "providers", &columns);
+                if server.output == Output::Text {
+                    for cause in causes(&answer) {
+                        super::print(&cause);
+                    }
+                }
             }
             Command::Hold { name, reason, server } => {
                 let body = ("text/plain", reason.into_bytes());
@@ -113,13 +118,20 @@ impl Providers {
     }
 }
 
-/// Why a provider is on hold, and by whom since when; nothing if it is not.
+/// By whom a provider is on hold, since when; nothing if it is not.
 fn held(hold: &Value, zone: &TimeZone) -> String {
     if hold.is_null() {
         return String::new();
     }
-    let (reason, by) = (cell(hold, "reason"), cell(hold, "held_by"));
-    format!("{reason} (by {by}, since {})", cell_in(zone, hold, "since"))
+    format!("by {} since {}", cell(hold, "held_by"), cell_in(zone, hold, "since"))
+}
+
+/// Why providers are on hold: a sentence each, which no column has room for.
+fn causes(answer: &Value) -> Vec<String> {
+    let all = answer["providers"].as_array().into_iter().flatten();
+    let held = all.filter(|provider| !provider["hold"].is_null());
+    held.map(|one| format!("{} is on hold: {}", cell(one, "name"), cell(&one["hold"], "reason")))
+        .collect()
 }
 
 /// Sends a test message; anything but an acceptance is a failure.
@@ -192,6 +204,20 @@ fn without_lead(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn why_one_is_on_hold_is_told_whole_below_the_table() {
+        let hold = json!({ "reason": "misconfigured: …", "held_by": "loa",
+                           "since": "2026-03-02T01:00:00Z" });
+        let answer =
+            json!({ "providers": [{ "name": "relay", "hold": hold }, { "name": "texts" }] });
+
+        let told = held(&answer["providers"][0]["hold"], &TimeZone::UTC);
+
+        assert_eq!(told, "by loa since 2026-03-02 01:00:00 UTC");
+        assert_eq!(held(&answer["providers"][1]["hold"], &TimeZone::UTC), "");
+        assert_eq!(causes(&answer), ["relay is on hold: misconfigured: …"]);
+    }
 
     #[test]
     fn each_outcome_of_a_test_message_is_one_sentence() {

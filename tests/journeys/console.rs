@@ -206,7 +206,7 @@ async fn a_provider_is_held_and_released_by_its_buttons() {
 
     let held = person.press("/providers/sandbox/hold", &[("reason", "fire drill")]).await;
     assert_eq!(place(&held), "/providers?done=provider_held");
-    assert!(person.read("/providers").await.contains("fire drill"));
+    assert!(person.read("/providers").await.contains("fire drill (by thu-ha, "));
     assert!(is_held(&person), "planned work still goes out by the short way");
     let hold = person.stage.app.store.provider_holds().await.unwrap().remove(0);
     assert_eq!((hold.reason.as_str(), hold.held_by.as_str()), ("fire drill", "thu-ha"));

@@ -13,7 +13,7 @@ use super::repair::{Button, buttons};
 use super::rows::{Row, who};
 use super::view::View;
 use crate::model::address::Address;
-use crate::model::deed::{COMMAND_LINE, Deed, DeedKind, LOA};
+use crate::model::deed::{Deed, DeedKind};
 use crate::model::delivery::{Delivery, State as DeliveryState};
 use crate::model::outcome::{Attempt, VerdictClass};
 use crate::store::DeliveryStory;
@@ -154,15 +154,10 @@ fn tried(view: &View, attempt: &Attempt) -> Entry {
 
 /// What somebody did to it, or Loa for a fault.
 fn done(view: &View, deed: &Deed) -> Entry {
-    let author = match deed.by.as_str() {
-        LOA => "Loa",
-        COMMAND_LINE => view.t("timeline.command_line"),
-        other => other,
-    };
     let text = view
         .t("timeline.deed")
         .replace("{deed}", view.word("deed", deed.deed.as_str()))
-        .replace("{by}", author);
+        .replace("{by}", view.author(&deed.by));
     Entry {
         at: view.moment(deed.at),
         tone: if deed.deed == DeedKind::Held { "held" } else { "past" },

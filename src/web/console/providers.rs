@@ -83,7 +83,9 @@ fn standing(station: &Station, view: &View, hold: Option<&ProviderHold>) -> (Bad
     let badge = |tone, text| Badge { tone, text };
     if let Some(hold) = hold {
         let age = view.t("providers.since").replace("{}", &view.age(hold.since));
-        return (badge("held", view.t("providers.held")), format!("{} ({age})", hold.reason));
+        let by = view.t("providers.by").replace("{}", view.author(&hold.held_by));
+        let why = format!("{} ({by}, {age})", hold.reason);
+        return (badge("held", view.t("providers.held")), why);
     }
     let until = station.desk.opens_at().filter(|opens| *opens > view.now);
     let wait = until.map(|until| {

@@ -15,6 +15,7 @@ use url::form_urlencoded;
 use super::moment::{Moment, span};
 use super::texts::{self, Language};
 use crate::model::access::Role;
+use crate::model::deed::{COMMAND_LINE, LOA};
 use crate::model::delivery::{Delivery, State};
 use crate::web::Surroundings;
 use crate::web::auth::session::Signed;
@@ -91,6 +92,15 @@ impl View {
     /// What a word of the model is called, such as `state` and `sent`.
     pub(super) fn word(&self, family: &str, word: &str) -> &'static str {
         self.t(&format!("{family}.{word}"))
+    }
+
+    /// By whom something was done, as it is kept with it.
+    pub(super) fn author<'a>(&self, by: &'a str) -> &'a str {
+        match by {
+            LOA => "Loa",
+            COMMAND_LINE => self.t("author.command_line"),
+            other => other,
+        }
     }
 
     /// Whether the page is in English; the other button is for Vietnamese.
