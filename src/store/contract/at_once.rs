@@ -9,10 +9,12 @@ use super::stage::{LEASE, LINK, Stage, given_back, planned, relay};
 use crate::model::delivery::{Reason, State};
 use crate::model::id::DeliveryId;
 use crate::model::outcome::VerdictClass;
-use crate::store::{Acceptance, Ages, Claimed, Finish, Repair, Store};
+use crate::store::{Acceptance, Ages, Claimed, Finish, Repair, Store, StoreError};
 
 /// How often each of them does what it does.
 const ROUNDS: usize = 60;
+/// How often answers are handed in that step back from others.
+const MOST_TRIES: usize = 20;
 /// How many events there are at the beginning, each with a chain of three channels.
 const EVENTS: usize = 60;
 /// How many business keys these events are about.
@@ -128,8 +130,20 @@ fn deliver(works: &Works, store: Store) -> BoxFuture<'_, ()> {
             ends.extend(late.drain(..count));
         }
         fastrand::shuffle(&mut ends);
-        store.finish(ends).await.unwrap();
+        finish(&store, ends).await;
     })
+}
+
+/// Late answers step back from whoever moves their deliveries: the recorder hands them in again, as it
+/// does with all that may pass.
+async fn finish(store: &Store, ends: Vec<Finish>) {
+    for _ in 0..MOST_TRIES {
+        match store.finish(ends.clone()).await {
+            Ok(_) => return,
+            Err(error) => assert!(matches!(error, StoreError::Conflict(_)), "{error:?}"),
+        }
+    }
+    panic!("answers are never taken");
 }
 
 fn answer(stage: &Stage, claim: &Arc<Claimed>) -> Finish {
@@ -184,7 +198,7 @@ fn sweep(works: &Works, store: Store) -> BoxFuture<'_, ()> {
             let (class, reason) = (VerdictClass::Unknown, Reason::UnknownOutcomeRetry);
             works.stage.answered(claim, class, State::Waiting, reason)
         };
-        store.finish(lost.iter().map(unknown).collect()).await.unwrap();
+        finish(&store, lost.iter().map(unknown).collect()).await;
         store.expire(20).await.unwrap();
         store.fold_counters().await.unwrap();
     })
