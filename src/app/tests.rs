@@ -1,5 +1,7 @@
 //! The parts together, where one of them breaks down.
 
+mod in_line;
+
 use futures_util::future::BoxFuture;
 use serde_json::json;
 use tempfile::TempDir;
@@ -11,7 +13,7 @@ use crate::model::delivery::{Reason, State};
 use crate::model::event::{Arrival, EventKey, Properties, Transport};
 use crate::model::message::{Dialect, Envelope};
 use crate::model::outcome::{Answer, Outcome, Verdict, VerdictClass};
-use crate::pipeline::{self, Acceptor, Deliverer, Desks, OnReject, Station};
+use crate::pipeline::{self, Acceptor, Deliverer, Desks, OnReject, Seat, Station};
 use crate::provider::Provider;
 use crate::send::Desk;
 use crate::send::only_to::OnlyTo;
@@ -86,9 +88,13 @@ async fn postgres() -> String {
 
 /// Settings in `folder` with one event type and one provider; `more` is added.
 fn settings(folder: &TempDir, more: &str) -> Config {
+    settings_of(folder, TYPE, more)
+}
+
+fn settings_of(folder: &TempDir, event_type: &str, more: &str) -> Config {
     let types = folder.path().join("event-types");
     std::fs::create_dir(&types).unwrap();
-    std::fs::write(types.join("parcel.sent.toml"), TYPE).unwrap();
+    std::fs::write(types.join("parcel.sent.toml"), event_type).unwrap();
     let text = format!(
         "alarms = false\n[channels]\nemail = \"relay\"\n\
          [providers.relay]\nkind = \"sandbox\"\n[email]\ndkim = \"relay\"\n{more}"
@@ -102,7 +108,19 @@ fn settings(folder: &TempDir, more: &str) -> Config {
 
 /// A pipeline over an empty store whose one provider is `provider`.
 async fn pipeline(config: &Config, provider: Arc<dyn Provider>) -> (Pipeline, Store) {
-    let clock = Clock::manual("2026-11-23T02:00:00Z".parse().unwrap());
+    pipeline_by(config, provider, clock()).await
+}
+
+/// A clock that stands still.
+fn clock() -> Clock {
+    Clock::manual("2026-11-23T02:00:00Z".parse().unwrap())
+}
+
+async fn pipeline_by(
+    config: &Config,
+    provider: Arc<dyn Provider>,
+    clock: Clock,
+) -> (Pipeline, Store) {
     let store = open_store(config, &clock, None).await.unwrap();
     let settings = config.providers[&"relay".into()].clone();
     let only_to = OnlyTo::new(&[]);
@@ -201,7 +219,7 @@ async fn an_answer_that_the_store_never_takes_stops_no_other_postgres() {
 async fn a_worker_that_wakes_after_its_lease_sends_nothing() {
     let folder = TempDir::new().unwrap();
     let config = settings(&folder, "");
-    let clock = Clock::manual("2026-11-23T02:00:00Z".parse().unwrap());
+    let clock = clock();
     let store = open_store(&config, &clock, None).await.unwrap();
     let rulebook = Arc::new(ArcSwap::from_pointee(rulebook(&config).unwrap()));
     let (tasks, metrics) = (Tasks::new(), Arc::new(Metrics::new("test")));
@@ -221,7 +239,7 @@ async fn a_worker_that_wakes_after_its_lease_sends_nothing() {
         let claimed = store.claim(&"relay".into(), 1, config.send.lease).await.unwrap().remove(0);
         clock.advance(stands_still);
         let slot = station.desk.wait_for_slot().await.unwrap();
-        deliverer.start(Arc::clone(&station), (claimed, term), slot);
+        deliverer.start(Arc::clone(&station), (claimed, term), Seat::Slot(slot));
         while deliverer.in_flight() > 0 {
             tokio::task::yield_now().await;
         }

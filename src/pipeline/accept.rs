@@ -256,7 +256,9 @@ impl Acceptor {
         let keys: Vec<_> = batch.iter().map(key_of).collect();
         let traces: Vec<_> = batch.iter().map(trace_of).collect();
         let are_alarms = batch.iter().all(is_alarm);
-        let reserved = self.desks.reserve(&mut batch, self.clock.now());
+        let rulebook = self.rulebook();
+        let now = self.clock.now();
+        let reserved = self.desks.reserve(&mut batch, &rulebook.catalogue, now).await;
         let began = Instant::now();
         #[cfg(test)]
         if crate::sabotage::is(crate::sabotage::Sabotage::AcknowledgesBeforeTheCommit) {

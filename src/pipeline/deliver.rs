@@ -16,7 +16,7 @@ use crate::model::delivery::{Delivery, Reason, Settlement, State};
 use crate::model::id::{DeliveryId, LeaseToken};
 use crate::model::message::{Envelope, Message};
 use crate::model::outcome::{Answer, Outcome, Verdict};
-use crate::pipeline::desks::Station;
+use crate::pipeline::desks::{Seat, Station};
 use crate::pipeline::gate::ask_gate;
 use crate::pipeline::rulebook::Rulebook;
 use crate::pipeline::term::Term;
@@ -110,14 +110,14 @@ impl Deliverer {
         &self,
         station: Arc<Station>,
         (claimed, term): (Arc<Claimed>, Term),
-        slot: Slot,
+        seat: Seat,
     ) {
         let inner = Arc::clone(&self.inner);
         let entry = InFlight { claimed: Arc::clone(&claimed), term, began_at: None };
         inner.in_flight().insert(lease(&claimed), entry);
         let span = span_of(&claimed);
         let deliver = async move {
-            let deliver = inner.deliver(&station, &claimed, slot);
+            let deliver = inner.deliver(&station, &claimed, seat);
             // A panic must not take the end of the claim with it: it would be renewed for ever.
             if AssertUnwindSafe(deliver).catch_unwind().await.is_err() {
                 inner.break_down(&station, &claimed).await;
@@ -156,8 +156,15 @@ impl Inner {
         self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn deliver(&self, station: &Station, claimed: &Arc<Claimed>, mut slot: Slot) {
+    async fn deliver(&self, station: &Station, claimed: &Arc<Claimed>, seat: Seat) {
+        let Some(mut slot) = station.seated(seat, (&self.clock, &self.tasks)).await else {
+            let finish = record::without_try(claimed, given_back(&claimed.delivery));
+            self.finish(station, &claimed.delivery, finish).await;
+            station.wake();
+            return;
+        };
         let rulebook = self.rulebook.load_full();
+        let began = self.clock.monotonic();
         let finish = match self.prepare(station, claimed, &rulebook).await {
             Ok(message) => self.send((station, &mut slot), claimed, message, &rulebook).await,
             Err(settlement) => record::without_try(claimed, settlement),
@@ -167,6 +174,7 @@ impl Inner {
             station.set_held(true);
         }
         drop(slot);
+        station.note_call(self.clock.monotonic().saturating_sub(began));
         if station.desk.allowance() != usize::MAX {
             // The breaker counts calls; now that this one is over it may let the next begin.
             station.wake();

@@ -8,19 +8,27 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use crate::clock::Clock;
 use crate::lifecycle::Tasks;
+use crate::model::catalogue::{Catalogue, OnUnknown};
 use crate::model::delivery::{Delivery, GateFacts, Lease, State};
 use crate::model::id::{DeliveryId, LeaseToken, ProviderName};
+use crate::record;
 use crate::send::{Desk, Slot};
 use crate::store::{Acceptance, Accepted, Claimed, EventFacts};
 
 use super::deliver::Deliverer;
+use super::line::{Line, PATIENCE, Place};
 use super::term::Term;
+
+/// How long accepting waits for room in line, rather than let deliveries wait in the store.
+const FOR_ROOM: Duration = Duration::from_millis(250);
 
 /// One provider's desk, and what the dispatcher knows of its queue.
 pub struct Station {
     /// The desk.
     pub desk: Arc<Desk>,
+    line: Arc<Line>,
     wake: Notify,
     /// The last claim found less than it asked for, and nothing due was planned since.
     is_drained: AtomicBool,
@@ -31,6 +39,7 @@ impl Station {
     /// A station of which nothing is known yet.
     pub fn new(desk: Arc<Desk>) -> Self {
         Self {
+            line: Line::new(desk.settings().concurrency),
             desk,
             wake: Notify::new(),
             is_drained: AtomicBool::new(false),
@@ -39,7 +48,7 @@ impl Station {
     }
 
     /// Remembers whether a claim emptied the queue.
-    pub(super) fn note_claim(&self, is_drained: bool) {
+    pub(crate) fn note_claim(&self, is_drained: bool) {
         self.is_drained.store(is_drained, Ordering::Relaxed);
     }
 
@@ -66,17 +75,59 @@ impl Station {
         self.wake.notify_one();
     }
 
-    /// A slot for a delivery that is being planned, if it may be sent without being claimed.
-    fn reserve(&self) -> Option<Slot> {
-        let may_skip_queue = self.is_drained.load(Ordering::Relaxed)
+    /// Whether a delivery may be sent without being claimed: nothing waits, and nothing forbids a call.
+    pub(crate) fn may_skip_queue(&self) -> bool {
+        self.is_drained.load(Ordering::Relaxed)
             && !self.is_held()
             && self.desk.settings().rate.is_none()
-            && self.desk.allowance() == usize::MAX;
-        if !may_skip_queue {
+            && self.desk.allowance() == usize::MAX
+    }
+
+    /// A slot for a delivery that is being planned, or a place in line if it `may_stand` there.
+    pub(crate) fn reserve(&self, may_stand: bool) -> Option<Seat> {
+        if !self.may_skip_queue() {
             return None;
         }
-        self.desk.take_slots(1).pop()
+        match self.desk.take_slots(1).pop() {
+            Some(slot) => Some(Seat::Slot(slot)),
+            None if may_stand => self.line.stand().map(Seat::InLine),
+            None => None,
+        }
     }
+
+    /// The slot of this seat; `None` if it does not come soon or before the soft stop, or if the
+    /// provider must not be called any more.
+    pub(crate) async fn seated(
+        &self,
+        seat: Seat,
+        (clock, tasks): (&Clock, &Tasks),
+    ) -> Option<Slot> {
+        let _place = match seat {
+            Seat::Slot(slot) => return Some(slot),
+            Seat::InLine(place) => place,
+        };
+        let slot = tokio::select! {
+            biased;
+            slot = self.desk.wait_for_slot() => slot?,
+            () = clock.sleep(PATIENCE) => return None,
+            () = tasks.soft().cancelled() => return None,
+        };
+        (!self.is_held() && self.desk.allowance() == usize::MAX).then_some(slot)
+    }
+
+    /// Notes how long a slot was taken that is free now.
+    pub(crate) fn note_call(&self, took: Duration) {
+        self.line.learn(took, self.desk.free_slots());
+    }
+}
+
+/// What a delivery is sent from.
+#[derive(Debug)]
+pub enum Seat {
+    /// A slot that is its own.
+    Slot(Slot),
+    /// A place in line for one.
+    InLine(Place),
 }
 
 /// All stations by provider.
@@ -89,8 +140,8 @@ pub struct Desks {
 /// What is to happen once a batch is committed.
 #[derive(Default)]
 pub(super) struct Reservation {
-    /// Leased while planned, each with the slot that waits for it.
-    leased: Vec<(Arc<Station>, (Claimed, Term), Slot)>,
+    /// Leased while planned, each with the seat that waits for it.
+    leased: Vec<(Arc<Station>, (Claimed, Term), Seat)>,
     /// Stations with something new to claim.
     to_wake: Vec<Arc<Station>>,
 }
@@ -117,7 +168,7 @@ impl Desks {
     }
 
     /// The tasks that deliveries run in.
-    pub(super) fn tasks(&self) -> &Tasks {
+    pub(crate) fn tasks(&self) -> &Tasks {
         self.deliverer.tasks()
     }
 
@@ -139,20 +190,75 @@ impl Desks {
         self.stations.values().for_each(|station| station.wake());
     }
 
-    /// Leases what is due now and finds a free slot, so that it goes straight to its sender.
-    pub(super) fn reserve(&self, batch: &mut [Acceptance], now: Timestamp) -> Reservation {
+    /// Leases what is due now and finds a seat, so that it goes straight to its sender.
+    ///
+    /// Where the line is full it waits a little: it is soon worked off, and what does not find a seat
+    /// is written and claimed besides. What is held when nobody knows what became of it never stands
+    /// there: of what is leased when a process is killed nobody knows whether its call had begun.
+    pub(super) async fn reserve(
+        &self,
+        batch: &mut [Acceptance],
+        catalogue: &Catalogue,
+        now: Timestamp,
+    ) -> Reservation {
+        let may_stand = |delivery: &Delivery| {
+            record::policy_for(catalogue, delivery).on_unknown == OnUnknown::Retry
+        };
+        let wanted = self.wanted(batch, may_stand, now);
+        let mut turns = Vec::with_capacity(wanted.len());
+        let wait = async {
+            // In the order of their names, so that two batches do not wait in a circle.
+            for (station, count) in wanted {
+                turns.push(station.line.wait_for_room(count, || station.desk.free_slots()).await);
+            }
+        };
+        // Whoever has no seat by then waits in the store.
+        drop(tokio::time::timeout(FOR_ROOM, wait).await);
+        self.lease(batch, may_stand, now)
+    }
+
+    /// How many of `batch` want a seat at each station that gives some.
+    fn wanted(
+        &self,
+        batch: &[Acceptance],
+        may_stand: impl Fn(&Delivery) -> bool,
+        now: Timestamp,
+    ) -> Vec<(&Station, usize)> {
+        let mut wanted: BTreeMap<&ProviderName, usize> = BTreeMap::new();
+        for acceptance in batch {
+            let Acceptance::Planned(planned) = acceptance else { continue };
+            let rows = planned.deliveries.iter().map(|row| &row.delivery);
+            let rows = rows.filter(|delivery| is_due(delivery, now) && may_stand(delivery));
+            for provider in rows.filter_map(|delivery| delivery.provider.as_ref()) {
+                *wanted.entry(provider).or_default() += 1;
+            }
+        }
+        let station = |(name, count)| Some((self.stations.get(name)?.as_ref(), count));
+        let found = wanted.into_iter().filter_map(station);
+        found.filter(|(station, _)| station.may_skip_queue()).collect()
+    }
+
+    fn lease(
+        &self,
+        batch: &mut [Acceptance],
+        may_stand: impl Fn(&Delivery) -> bool,
+        now: Timestamp,
+    ) -> Reservation {
         let (mut reservation, term) = (Reservation::default(), self.deliverer.term(self.lease));
         for acceptance in batch {
             let Acceptance::Planned(planned) = acceptance else { continue };
             let mut event = None;
             for row in &mut planned.deliveries {
-                if row.delivery.state != State::Waiting || row.delivery.due_at > now {
+                if !is_due(&row.delivery, now) {
                     continue;
                 }
                 let Some(station) = self.station_of(&row.delivery) else { continue };
                 // What an earlier event may have made unwanted is looked at when it is claimed.
-                let slot = if row.unless.is_empty() { station.reserve() } else { None };
-                let Some(slot) = slot else {
+                let seat = match row.unless.is_empty() {
+                    true => station.reserve(may_stand(&row.delivery)),
+                    false => None,
+                };
+                let Some(seat) = seat else {
                     reservation.wake_later(station);
                     continue;
                 };
@@ -166,7 +272,7 @@ impl Desks {
                     event: Arc::clone(event),
                     gate: GateFacts::default(),
                 };
-                reservation.leased.push((Arc::clone(station), (claimed, term), slot));
+                reservation.leased.push((Arc::clone(station), (claimed, term), seat));
             }
         }
         reservation
@@ -175,9 +281,9 @@ impl Desks {
     /// Sends what was leased and is committed; wakes the dispatchers for the rest.
     pub(super) fn hand_over(&self, reservation: Reservation, accepted: &[Accepted]) {
         let committed: HashSet<&DeliveryId> = accepted.iter().flat_map(Accepted::leased).collect();
-        for (station, (claimed, term), slot) in reservation.leased {
+        for (station, (claimed, term), seat) in reservation.leased {
             if committed.contains(&claimed.delivery.id) {
-                self.deliverer.start(station, (Arc::new(claimed), term), slot);
+                self.deliverer.start(station, (Arc::new(claimed), term), seat);
             }
         }
         reservation.to_wake.iter().for_each(|station| station.wake());
@@ -186,4 +292,8 @@ impl Desks {
     fn station_of(&self, delivery: &Delivery) -> Option<&Arc<Station>> {
         self.stations.get(delivery.provider.as_ref()?)
     }
+}
+
+fn is_due(delivery: &Delivery, now: Timestamp) -> bool {
+    delivery.state == State::Waiting && delivery.due_at <= now
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::pipeline::deliver::Deliverer;
-use crate::pipeline::desks::Station;
+use crate::pipeline::desks::{Seat, Station};
 use crate::pipeline::waits::Waits;
 use crate::send::Slot;
 use crate::store::{Store, StoreError};
@@ -91,7 +91,7 @@ impl Dispatcher {
         }
         for claimed in claimed {
             let Some(slot) = slots.pop() else { break };
-            self.deliverer.start(Arc::clone(&self.station), (claimed, term), slot);
+            self.deliverer.start(Arc::clone(&self.station), (claimed, term), Seat::Slot(slot));
         }
         Ok(count)
     }
