@@ -27,6 +27,7 @@ mod sweep;
 mod tell;
 mod term;
 mod trial;
+mod untried;
 mod waits;
 
 use std::sync::Arc;

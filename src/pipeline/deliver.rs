@@ -20,6 +20,7 @@ use crate::pipeline::desks::{Seat, Station};
 use crate::pipeline::gate::ask_gate;
 use crate::pipeline::rulebook::Rulebook;
 use crate::pipeline::term::Term;
+use crate::pipeline::untried::{broken_down, given_back};
 use crate::pipeline::waits;
 use crate::record::{self, Recorder, Tried};
 use crate::render::Rendered;
@@ -382,21 +383,8 @@ impl CutOff {
     }
 }
 
-/// The record of a message that no call was made for.
-fn broken_down(claimed: &Arc<Claimed>) -> Finish {
-    let (state, reason) = (State::Held, Reason::RenderFault);
-    let settlement = Settlement::uncounted(state, reason, claimed.delivery.due_at);
-    let detail = "Loa broke down on this message; release it once Loa is mended";
-    record::without_try(claimed, settlement.with_detail(detail))
-}
-
 fn lease(claimed: &Claimed) -> Lease {
     (claimed.delivery.id, claimed.token)
-}
-
-/// Back to where it was before the claim.
-fn given_back(delivery: &Delivery) -> Settlement {
-    Settlement::uncounted(State::Waiting, delivery.reason, delivery.due_at)
 }
 
 /// The span of a traced event's delivery: what is logged in it names the trace.
