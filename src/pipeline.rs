@@ -46,7 +46,7 @@ use crate::store::{Ages, Store, StoreError};
 use crate::telemetry::Metrics;
 
 pub use accept::{Acceptor, Answer, OnReject};
-pub use consume::Batching;
+pub use consume::{BATCHES_AT_ONCE, Batching};
 pub use deliver::{CutOff, Deliverer};
 pub use desks::{Desks, Seat, Station};
 pub use rehearse::Rehearsal;

@@ -27,7 +27,7 @@ const MOST_FAILURES: u32 = 2;
 const MOST_FAILURES_ALONE: u32 = 5;
 
 /// How many batches are accepted at once.
-const AT_ONCE: usize = 2;
+pub const BATCHES_AT_ONCE: usize = 2;
 /// The next batch waits to fill while at least one in so many of what fits into one is being
 /// committed; while less comes, waiting would only keep each event longer.
 const SMALL: usize = 8;
@@ -72,7 +72,7 @@ pub(super) fn start(acceptor: Acceptor, consumer: Consumer, batching: Batching, 
                 is_done.then_some(links)
             }
         });
-        let mut accepted = pin!(accepted.buffered(AT_ONCE));
+        let mut accepted = pin!(accepted.buffered(BATCHES_AT_ONCE));
         while let Some(links) = accepted.next().await {
             if let Some(links) = links {
                 settler.settle(links);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::SignedDuration;
 
 use super::queue::Queue;
@@ -14,7 +15,7 @@ use crate::app::App;
 use crate::lifecycle::Tasks;
 use crate::model::address::Channel;
 use crate::model::event::Arrival;
-use crate::pipeline::{Answer, OnReject};
+use crate::pipeline::{Answer, BATCHES_AT_ONCE, OnReject};
 
 /// A measurement that takes longer is broken, not slow.
 pub(super) const PATIENCE: Duration = Duration::from_mins(5);
@@ -106,12 +107,20 @@ impl<'a> Bed<'a> {
         let batch = self.app.config.intake.batch;
         let before = self.mark();
         let mut arrivals = arrivals.into_iter();
-        loop {
+        let batches = std::iter::from_fn(|| {
             let batch: Vec<_> = arrivals.by_ref().take(batch).collect();
-            match way {
-                _ if batch.is_empty() => break,
-                Way::Unstored => self.unstored.take(batch).await?,
-                Way::Accept | Way::Durable => self.accept(batch).await?,
+            (!batch.is_empty()).then_some(batch)
+        });
+        match way {
+            Way::Unstored => {
+                for batch in batches {
+                    self.unstored.take(batch).await?;
+                }
+            }
+            // As many at once as the consumer of a queue accepts.
+            Way::Accept | Way::Durable => {
+                let accepted = stream::iter(batches).map(|batch| self.accept(batch));
+                accepted.buffered(BATCHES_AT_ONCE).try_collect::<()>().await?;
             }
         }
         if way == Way::Accept {
