@@ -74,6 +74,11 @@ impl Deliverer {
         &self.inner.tasks
     }
 
+    /// The time that deliveries go by.
+    pub(super) fn clock(&self) -> &Clock {
+        &self.inner.clock
+    }
+
     /// How many claims this process holds.
     pub fn in_flight(&self) -> usize {
         self.inner.in_flight().len()

@@ -115,6 +115,12 @@ impl Station {
         (!self.is_held() && self.desk.allowance() == usize::MAX).then_some(slot)
     }
 
+    /// Whether somebody waits for room in line.
+    #[cfg(test)]
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.line.is_waited_for()
+    }
+
     /// Notes how long a slot was taken that is free now.
     pub(crate) fn note_call(&self, took: Duration) {
         self.line.learn(took, self.desk.free_slots());
@@ -193,8 +199,9 @@ impl Desks {
     /// Leases what is due now and finds a seat, so that it goes straight to its sender.
     ///
     /// Where the line is full it waits a little: it is soon worked off, and what does not find a seat
-    /// is written and claimed besides. What is held when nobody knows what became of it never stands
-    /// there: of what is leased when a process is killed nobody knows whether its call had begun.
+    /// is written and claimed besides. What is not tried again when nobody knows what became of it
+    /// never stands there: of what is leased when a process is killed nobody knows whether its call
+    /// had begun.
     pub(super) async fn reserve(
         &self,
         batch: &mut [Acceptance],
@@ -202,7 +209,8 @@ impl Desks {
         now: Timestamp,
     ) -> Reservation {
         let may_stand = |delivery: &Delivery| {
-            record::policy_for(catalogue, delivery).on_unknown == OnUnknown::Retry
+            let policy = record::policy_for(catalogue, delivery);
+            policy.on_unknown == OnUnknown::Retry && policy.retry.max_attempts > 1
         };
         let wanted = self.wanted(batch, may_stand, now);
         let mut turns = Vec::with_capacity(wanted.len());
@@ -213,7 +221,11 @@ impl Desks {
             }
         };
         // Whoever has no seat by then waits in the store.
-        drop(tokio::time::timeout(FOR_ROOM, wait).await);
+        tokio::select! {
+            biased;
+            () = wait => {}
+            () = self.deliverer.clock().sleep(FOR_ROOM) => {}
+        }
         self.lease(batch, may_stand, now)
     }
 
@@ -227,9 +239,10 @@ impl Desks {
         let mut wanted: BTreeMap<&ProviderName, usize> = BTreeMap::new();
         for acceptance in batch {
             let Acceptance::Planned(planned) = acceptance else { continue };
-            let rows = planned.deliveries.iter().map(|row| &row.delivery);
-            let rows = rows.filter(|delivery| is_due(delivery, now) && may_stand(delivery));
-            for provider in rows.filter_map(|delivery| delivery.provider.as_ref()) {
+            let rows = planned.deliveries.iter().filter(|row| row.unless.is_empty());
+            let due = rows.map(|row| &row.delivery).filter(|delivery| is_due(delivery, now));
+            let standing = due.filter(|delivery| may_stand(delivery));
+            for provider in standing.filter_map(|delivery| delivery.provider.as_ref()) {
                 *wanted.entry(provider).or_default() += 1;
             }
         }

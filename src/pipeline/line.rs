@@ -17,6 +17,8 @@ const IN_LINE: Duration = Duration::from_millis(100);
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest line, however fast the desk.
 const LONGEST: usize = 1_000;
+/// How often who waits for room looks by itself: slots also come free of which nobody tells.
+const LOOK: Duration = Duration::from_millis(5);
 /// How much of the time of the calls before one more call changes.
 const INERTIA: u64 = 16;
 
@@ -99,9 +101,15 @@ impl Line {
             if self.room(free_slots()) >= wanted {
                 break;
             }
-            came.await;
+            // Out of time it looks again, at how long the line may be by now too.
+            drop(tokio::time::timeout(LOOK, came).await);
         }
         turn
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.wanted.load(Ordering::SeqCst) > 0
     }
 
     fn room(&self, free_slots: usize) -> usize {
@@ -185,8 +193,8 @@ mod tests {
         assert!(line.stand().is_some());
     }
 
-    #[test]
-    fn who_waits_for_room_has_it_once_enough_have_left() {
+    #[tokio::test]
+    async fn who_waits_for_room_has_it_once_enough_have_left() {
         let line = line(4);
         let mut places = stand_all(&line);
         let mut wait = Box::pin(line.wait_for_room(2, || 0));
@@ -202,8 +210,8 @@ mod tests {
         assert!(wait.now_or_never().is_some());
     }
 
-    #[test]
-    fn who_wants_more_than_there_is_waits_for_all_there_is() {
+    #[tokio::test]
+    async fn who_wants_more_than_there_is_waits_for_all_there_is() {
         let line = line(4);
         let mut places = stand_all(&line);
         let mut wait = Box::pin(line.wait_for_room(500, || 4));
@@ -215,8 +223,8 @@ mod tests {
         assert!(wait.now_or_never().is_some());
     }
 
-    #[test]
-    fn one_waits_after_the_other_and_one_that_gives_up_is_in_nobodys_way() {
+    #[tokio::test]
+    async fn one_waits_after_the_other_and_one_that_gives_up_is_in_nobodys_way() {
         let line = line(4);
         let first = line.wait_for_room(1, || 0).now_or_never().unwrap();
         let mut second = Box::pin(line.wait_for_room(1, || 0));
@@ -231,10 +239,29 @@ mod tests {
         assert!(line.wait_for_room(1, || 0).now_or_never().is_some());
     }
 
-    #[test]
-    fn nobody_waits_for_room_before_a_slow_desk() {
+    #[tokio::test]
+    async fn nobody_waits_for_room_before_a_slow_desk() {
         let line = Line::new(4);
 
         assert!(line.wait_for_room(1, || 0).now_or_never().is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn slots_that_come_free_unheard_are_found_and_so_is_a_desk_that_has_become_slow() {
+        let (line, free) = (line(4), AtomicUsize::new(0));
+        let places = stand_all(&line);
+        let free_slots = || free.load(Ordering::Relaxed);
+        let mut wait = Box::pin(line.wait_for_room(2, free_slots));
+        assert!((&mut wait).now_or_never().is_none(), "the line is full");
+
+        free.store(2, Ordering::Relaxed);
+        drop(wait.await);
+        free.store(0, Ordering::Relaxed);
+        let mut wait = Box::pin(line.wait_for_room(2, free_slots));
+        assert!((&mut wait).now_or_never().is_none(), "the line is full");
+        learn(&line, Duration::from_secs(1));
+        drop(wait.await);
+
+        assert_eq!(places.len(), 4, "nobody has left");
     }
 }

@@ -45,7 +45,11 @@ impl Provider for Gated {
 }
 
 /// A pipeline whose provider has nothing to claim, so that what is planned goes straight to it.
-async fn drained(folder: &TempDir, provider: &Arc<Gated>, on_unknown: &str) -> (Pipeline, Store) {
+async fn drained(
+    folder: &TempDir,
+    provider: &Arc<Gated>,
+    on_unknown: &str,
+) -> (Pipeline, Store, Clock) {
     let slots = format!("[send]\nconcurrency = {SLOTS}\n");
     let event_type = TYPE.replace("hold", on_unknown);
     let config = settings_of(folder, &event_type, &slots);
@@ -61,7 +65,7 @@ async fn drained(folder: &TempDir, provider: &Arc<Gated>, on_unknown: &str) -> (
     while !station.may_skip_queue() {
         tokio::task::yield_now().await;
     }
-    (pipeline, store)
+    (pipeline, store, clock)
 }
 
 async fn accept(pipeline: &Pipeline, numbers: std::ops::Range<usize>) {
@@ -83,7 +87,7 @@ async fn states(store: &Store) -> Vec<(State, u32)> {
 async fn what_finds_no_slot_stands_in_line_and_waits_in_no_store() {
     let folder = TempDir::new().unwrap();
     let provider = Gated::new();
-    let (pipeline, store) = drained(&folder, &provider, "retry").await;
+    let (pipeline, store, _) = drained(&folder, &provider, "retry").await;
 
     accept(&pipeline, 1..5).await;
     provider.began(2).await;
@@ -100,7 +104,7 @@ async fn what_finds_no_slot_stands_in_line_and_waits_in_no_store() {
 async fn what_is_held_if_nobody_knows_of_it_stands_in_no_line() {
     let folder = TempDir::new().unwrap();
     let provider = Gated::new();
-    let (pipeline, store) = drained(&folder, &provider, "hold").await;
+    let (pipeline, store, _) = drained(&folder, &provider, "hold").await;
 
     accept(&pipeline, 1..5).await;
     provider.began(2).await;
@@ -109,17 +113,50 @@ async fn what_is_held_if_nobody_knows_of_it_stands_in_no_line() {
     provider.end(2);
 }
 
+/// Accepts what finds no place, does `meanwhile` once somebody waits for one, and says how much of it
+/// waits in the store in the end.
+async fn accept_without_room(
+    (pipeline, store): (&Pipeline, &Store),
+    meanwhile: impl FnOnce(),
+) -> usize {
+    let station = Arc::clone(pipeline.desks().find(&"relay".into()).unwrap());
+    let meanwhile = async {
+        while !station.is_waited_for() {
+            tokio::task::yield_now().await;
+        }
+        meanwhile();
+    };
+    let ((), ()) = tokio::join!(accept(pipeline, 5..7), meanwhile);
+    left_to_claim(store).await
+}
+
+#[tokio::test]
+async fn what_finds_no_place_waits_for_one() {
+    let folder = TempDir::new().unwrap();
+    let provider = Gated::new();
+    let (pipeline, store, _) = drained(&folder, &provider, "retry").await;
+    accept(&pipeline, 1..5).await;
+    provider.began(2).await;
+
+    let in_store = accept_without_room((&pipeline, &store), || provider.end(2)).await;
+
+    assert_eq!(in_store, 0);
+    provider.end(4);
+    provider.began(4).await;
+}
+
 #[tokio::test]
 async fn what_finds_no_place_for_a_while_waits_in_the_store() {
     let folder = TempDir::new().unwrap();
     let provider = Gated::new();
-    let (pipeline, store) = drained(&folder, &provider, "retry").await;
+    let (pipeline, store, clock) = drained(&folder, &provider, "retry").await;
     accept(&pipeline, 1..5).await;
     provider.began(2).await;
 
-    accept(&pipeline, 5..7).await;
+    let time_passes = || clock.advance(Duration::from_millis(250));
+    let in_store = accept_without_room((&pipeline, &store), time_passes).await;
 
-    assert_eq!(left_to_claim(&store).await, 2);
+    assert_eq!(in_store, 2);
     provider.end(4);
     provider.began(2).await;
 }
@@ -128,7 +165,7 @@ async fn what_finds_no_place_for_a_while_waits_in_the_store() {
 async fn what_stands_in_line_when_the_provider_is_put_on_hold_goes_back() {
     let folder = TempDir::new().unwrap();
     let provider = Gated::new();
-    let (pipeline, store) = drained(&folder, &provider, "retry").await;
+    let (pipeline, store, _) = drained(&folder, &provider, "retry").await;
     accept(&pipeline, 1..5).await;
     provider.began(2).await;
 
@@ -148,7 +185,7 @@ async fn what_stands_in_line_when_the_provider_is_put_on_hold_goes_back() {
 async fn a_stop_waits_for_nobody_in_line() {
     let folder = TempDir::new().unwrap();
     let provider = Gated::new();
-    let (pipeline, store) = drained(&folder, &provider, "retry").await;
+    let (pipeline, store, _) = drained(&folder, &provider, "retry").await;
     accept(&pipeline, 1..5).await;
     provider.began(2).await;
 

@@ -17,6 +17,8 @@ use crate::store::{Cursor, DeliveryFilter, Store, StoreError};
 
 /// No fault waits longer than this for what goes on beside it.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// How long a fault waits for more to be published.
+const UNDER_WAY: Duration = Duration::from_secs(1);
 /// How often it is looked how much waits.
 const LOOK: Duration = Duration::from_millis(100);
 /// While more than this waits, no further fault is added.
@@ -69,10 +71,12 @@ impl Run<'_> {
                 break;
             }
             tell((index, faults.len(), fault.kind.as_str()));
+            let before = events * index as u64 / faults.len() as u64;
             let share = events * (index as u64 + 1) / faults.len() as u64;
-            self.attack.press.allow(share);
+            self.attack.press.allow(u64::midpoint(before, share));
             tokio::time::sleep(fault.after).await;
             self.attack.crew.all_live().await?;
+            self.press_on(share).await;
             let mut struck = self.attack.strike(*fault).await?;
             self.broken.extend(struck.broke.take());
             self.struck.push(struck);
@@ -82,6 +86,14 @@ impl Run<'_> {
         self.attack.press.allow(events);
         tell((faults.len(), faults.len(), "all is well again; draining"));
         self.drain(events).await
+    }
+
+    /// Publishes the rest of a share, and waits until that is under way: a fault strikes amid work.
+    async fn press_on(&self, share: u64) {
+        let begun = self.attack.press.taken() + 1;
+        self.attack.press.allow(share);
+        let is_under_way = self.attack.press.has_taken(begun.min(share));
+        tokio::time::timeout(UNDER_WAY, is_under_way).await.ok();
     }
 
     /// Waits until the publishers have published their share and not too much is left to be sent.
