@@ -17,7 +17,7 @@ use crate::store::{Cursor, DeliveryFilter, Store, StoreError};
 
 /// No fault waits longer than this for what goes on beside it.
 const PATIENCE: Duration = Duration::from_mins(2);
-/// How long a fault waits for more to be published.
+/// How long a fault waits for more to be sent.
 const UNDER_WAY: Duration = Duration::from_secs(1);
 /// How often it is looked how much waits.
 const LOOK: Duration = Duration::from_millis(100);
@@ -88,11 +88,12 @@ impl Run<'_> {
         self.drain(events).await
     }
 
-    /// Publishes the rest of a share, and waits until that is under way: a fault strikes amid work.
+    /// Publishes the rest of a share, and waits until that is being sent: a fault strikes amid work.
     async fn press_on(&self, share: u64) {
-        let begun = self.attack.press.taken() + 1;
+        let (before, mut noted) = self.attack.receivers.tally.noted();
         self.attack.press.allow(share);
-        let is_under_way = self.attack.press.has_taken(begun.min(share));
+        let is_under_way = noted.wait_for(|count| *count > before);
+        // Where no worker lives or the receivers are away, nothing comes.
         tokio::time::timeout(UNDER_WAY, is_under_way).await.ok();
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fastrand::Rng;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::manner::Manner;
@@ -37,6 +38,8 @@ pub(super) struct Tally {
     manner: Mutex<Option<Manner>>,
     rng: Mutex<Rng>,
     book: Mutex<Book>,
+    /// How many messages came, however they were met.
+    noted: watch::Sender<u64>,
 }
 
 /// All that came.
@@ -52,7 +55,8 @@ impl Tally {
     /// A tally with nothing in it; `seed` decides which messages meet with a bad manner.
     pub(super) fn new(clock: Clock, seed: u64) -> Self {
         let rng = Mutex::new(Rng::with_seed(seed));
-        Self { clock, manner: Mutex::default(), rng, book: Mutex::default() }
+        let noted = watch::Sender::new(0);
+        Self { clock, manner: Mutex::default(), rng, book: Mutex::default(), noted }
     }
 
     /// From now on half of all messages are met in this way.
@@ -76,6 +80,15 @@ impl Tally {
             let taken = Taken { at: self.clock.monotonic(), manner };
             book.taken.entry(mark).or_default().push(taken);
         }
+        drop(book);
+        self.noted.send_modify(|noted| *noted += 1);
+    }
+
+    /// How many messages came so far, and what tells when more do.
+    pub(super) fn noted(&self) -> (u64, watch::Receiver<u64>) {
+        let noted = self.noted.subscribe();
+        let count = *noted.borrow();
+        (count, noted)
     }
 
     /// All that came so far.
