@@ -7,7 +7,7 @@
 //! scheduled, sent, retried and counted; what is done to it by hand is a [`deed`]. Rendered, it is a [`message`] in an envelope. A try of a
 //! delivery at one provider has an [`outcome`]. What became of it goes out as a [`status`] event.
 //! Who may do what, [`access`] says; how
-//! long a name may be, [`bounds`]; what of a text is hidden, [`mask`]. Every [`id`] is a type of its own. Everything here is plain
+//! long a name may be, [`bounds`]; what data must look like, [`schema`]; what of a text is hidden, [`mask`]. Every [`id`] is a type of its own. Everything here is plain
 //! data and pure rules: nothing waits, nothing asks for the time.
 
 pub mod access;
@@ -25,6 +25,7 @@ pub mod ledger;
 pub mod mask;
 pub mod message;
 pub mod outcome;
+pub mod schema;
 pub mod segment;
 pub mod status;
 pub mod token;

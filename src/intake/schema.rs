@@ -1,12 +1,18 @@
 //! Checks data against the schema of its type; compiled once, asked for reasons only on failure.
 
+mod faults;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 
-use jsonschema::{ValidationError, Validator};
+use jsonschema::Validator;
 use serde_json::Value;
 
+use self::faults::faults;
 use crate::model::catalogue::Catalogue;
 use crate::model::id::EventTypeName;
+use crate::model::schema;
 
 /// The compiled schemas of a catalogue.
 #[derive(Debug)]
@@ -16,8 +22,6 @@ pub(super) struct Schemas {
 
 /// How many misfits are told; of the rest only the number.
 const TOLD: usize = 5;
-/// How many characters of one misfit are told.
-const MESSAGE: usize = 300;
 
 /// Where data does not fit.
 pub(super) struct Misfit {
@@ -35,10 +39,7 @@ impl Schemas {
     pub(super) fn compile(catalogue: &Catalogue) -> Result<Self, String> {
         let compile = |(name, event_type): (&EventTypeName, &_)| {
             let event_type: &crate::model::catalogue::EventType = event_type;
-            // A date that is none would be found when the message is rendered, when it is too late.
-            let validator = jsonschema::draft202012::options()
-                .should_validate_formats(true)
-                .build(&event_type.schema)
+            let validator = schema::compile(&event_type.schema)
                 .map_err(|error| format!("the schema of {name} does not compile: {error}"))?;
             Ok((name.clone(), validator))
         };
@@ -53,20 +54,22 @@ impl Schemas {
             return None;
         }
         let mut errors = validator.iter_errors(data);
-        let first = errors.next()?;
-        let mut message = say(&first);
-        for next in errors.by_ref().take(TOLD - 1) {
-            message = format!("{message}; /data{}: {}", next.instance_path(), say(&next));
+        let mut told = Vec::new();
+        while told.len() < TOLD
+            && let Some(error) = errors.next()
+        {
+            told.extend(faults(&error));
         }
-        match errors.count() {
-            0 => {}
-            more => message = format!("{message} (and {more} more)"),
+        let more = told.len().saturating_sub(TOLD) + errors.count();
+        let mut told = told.into_iter().take(TOLD);
+        let first = told.next()?;
+        let mut message = first.message();
+        for next in told {
+            message = format!("{message}; /data{}: {}", next.pointer, next.message());
         }
-        Some(Misfit { pointer: first.instance_path().to_string(), message })
+        if more > 0 {
+            message = format!("{message} (and {more} more)");
+        }
+        Some(Misfit { pointer: first.pointer, message })
     }
-}
-
-/// What was expected, without the value itself, which may be personal and of any length.
-fn say(error: &ValidationError<'_>) -> String {
-    error.masked_with("the value").to_string().chars().take(MESSAGE).collect()
 }

@@ -11,6 +11,7 @@ use super::{Preview, RenderFault, TemplateFault, Templates, key, part_key};
 use crate::model::address::Channel;
 use crate::model::catalogue::{Catalogue, EventType};
 use crate::model::message::Dialect;
+use crate::model::schema;
 use crate::text::{Engine, Need, TextFault, Variable};
 
 /// When a sample is rendered; no time makes a variable missing.
@@ -198,8 +199,7 @@ fn judge(event_type: &EventType, variable: &Variable) -> Option<TextFault> {
 
 /// Where a sample breaks its schema; a schema that does not compile is the catalogue's fault.
 fn against_schema(schema: &Value, sample: &Value) -> Vec<String> {
-    let options = jsonschema::draft202012::options().should_validate_formats(true);
-    let Ok(validator) = options.build(schema) else { return Vec::new() };
+    let Ok(validator) = schema::compile(schema) else { return Vec::new() };
     let faults = validator.iter_errors(sample);
     faults
         .map(|error| {

@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::model::schema;
+
 /// A JSON Schema that `sample` meets. All that the sample has is required, but what is null there.
 pub(super) fn infer(sample: &Value) -> Value {
     match sample {
@@ -49,8 +51,7 @@ fn has_format(text: &str, format: &str) -> bool {
         return false;
     }
     let schema = json!({ "format": format });
-    let options = jsonschema::draft202012::options().should_validate_formats(true);
-    options.build(&schema).is_ok_and(|validator| validator.is_valid(&json!(text)))
+    schema::compile(&schema).is_ok_and(|validator| validator.is_valid(&json!(text)))
 }
 
 /// A schema that whatever meets one of the two meets, as far as this can be said simply.
