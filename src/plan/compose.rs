@@ -153,8 +153,8 @@ impl<'a> Composer<'a> {
     /// Looks for the way to `recipient` on `channel`, and for what stands against it.
     fn choose<'r>(&self, step: &Step, recipient: &Recipient<'r>, channel: Channel) -> Choice<'r> {
         let Some(address) = recipient.address(channel) else {
-            let against = Some(Reason::NoAddress);
-            return Choice { channel, address: None, provider: None, against, detail: None };
+            let (against, detail) = (Some(Reason::NoAddress), recipient.unreachable());
+            return Choice { channel, address: None, provider: None, against, detail };
         };
         match self.rules.routes.choose(step, address) {
             Ok(provider) => Choice {

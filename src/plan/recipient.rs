@@ -12,6 +12,8 @@ pub(super) struct Recipient<'a> {
     /// Unique among the recipients of a step.
     pub(super) key: String,
     pub(super) contact: Option<ContactId>,
+    /// The id that the event itself gives a stranger.
+    own_id: Option<&'a str>,
     pub(super) partner: Option<PartnerId>,
     pub(super) addresses: &'a [Address],
     pub(super) suppressed: &'a [Address],
@@ -35,6 +37,7 @@ impl<'a> Recipient<'a> {
         Self {
             key: contact.id.to_string(),
             contact: Some(contact.id.clone()),
+            own_id: None,
             partner: contact.partner.clone(),
             addresses: &contact.addresses,
             suppressed: &person.suppressed,
@@ -57,6 +60,7 @@ impl<'a> Recipient<'a> {
         let recipient = &stranger.recipient;
         Self {
             key: recipient.key().unwrap_or_default(),
+            own_id: recipient.id.as_deref(),
             addresses: &recipient.addresses,
             suppressed: &stranger.suppressed,
             consents: &stranger.consents,
@@ -65,6 +69,15 @@ impl<'a> Recipient<'a> {
             facts: RecipientFacts { name: recipient.name.clone(), ..RecipientFacts::default() },
             ..Self::default()
         }
+    }
+
+    /// Why a stranger without any address is reached nowhere: who gives an id alone may mean a contact.
+    pub(super) fn unreachable(&self) -> Option<String> {
+        let id = self.own_id.filter(|_| self.addresses.is_empty())?;
+        Some(format!(
+            "the event describes `{id}` without an address, and whom it describes is not looked up by id; \
+             a contact is named as {{\"contact\": \"…\"}}"
+        ))
     }
 
     /// Nobody at all, for the row that says so.

@@ -34,3 +34,27 @@ fn an_event_that_describes_its_people_needs_no_directory_and_one_that_does_not_i
     );
     assert_eq!(fault.reason, RejectReason::UnknownPartner);
 }
+
+#[test]
+fn who_is_described_by_an_id_alone_is_skipped_with_how_a_contact_is_named() {
+    let of = |id: Option<&str>, addresses: Vec<Address>| {
+        let (id, name) = (id.map(str::to_owned), Some("An".to_owned()));
+        let recipient = InlineRecipient { id, name, addresses, ..InlineRecipient::default() };
+        let query = AudienceQuery::Inline(vec![recipient.clone()]);
+        let stranger = Stranger { recipient, suppressed: Vec::new(), consents: Vec::new() };
+        let found = Recipients { strangers: vec![stranger], total: 1, ..Recipients::default() };
+        let question = Question { query, purpose: Purpose::Step(0) };
+        let answers = [(question, Resolution::Recipients(found))];
+        let event_type = to_partner(&[Channel::Email]);
+        let plan = plan(&event(json!({})), &event_type, &answers, &rules(), time(NOON)).unwrap();
+        plan.deliveries.into_iter().next().unwrap().delivery
+    };
+
+    let ghost = of(Some("ghost"), Vec::new());
+
+    assert_eq!((ghost.state, ghost.reason), (State::Skipped, Reason::NoAddress));
+    let detail = ghost.detail.unwrap();
+    assert!(detail.contains("`ghost`") && detail.contains("\"contact\""), "{detail}");
+    assert_eq!(of(Some("ghost"), vec![phone()]).detail, None);
+    assert_eq!(of(None, Vec::new()).detail, None);
+}
