@@ -200,6 +200,37 @@ async fn what_is_accepted_is_sent_though_its_publisher_has_gone_away() {
 }
 
 #[tokio::test]
+async fn of_an_array_that_is_refused_only_what_is_wrong_is_counted() {
+    let folder = TempDir::new().unwrap();
+    let config = settings(&folder, "");
+    let (clock, metrics) = (clock(), Arc::new(Metrics::new("test")));
+    let store = open_store(&config, &clock, None).await.unwrap();
+    let rulebook = Arc::new(ArcSwap::from_pointee(rulebook(&config).unwrap()));
+    let times = (clock.clone(), Tasks::new());
+    let deliverer =
+        Deliverer::new(store.clone(), Arc::clone(&rulebook), times, Arc::clone(&metrics));
+    let nobody = Arc::new(Desks::new(Vec::new(), deliverer, config.send.lease));
+    let acceptor = Acceptor::new(store, rulebook, nobody, clock, Arc::clone(&metrics));
+    let first = || parcel("lan@example.test");
+    let broken = Arrival { bytes: "{".into(), ..parcel("binh@example.test") };
+    let counted = |result: &str| {
+        let sample = format!("loa_events_total{{result=\"{result}\"}} ");
+        let text = metrics.text();
+        let line = text.lines().find_map(|line| line.strip_prefix(sample.as_str()));
+        line.map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+
+    acceptor.accept(vec![first()], OnReject::Answer).await.unwrap();
+    let array = vec![first(), parcel("an@example.test"), broken];
+    let answers = acceptor.accept(array, OnReject::Answer).await.unwrap();
+
+    assert!(matches!(answers[0], pipeline::Answer::Repeat { .. }), "{answers:?}");
+    assert_eq!(["planned", "repeated", "refused"].map(counted), [1, 0, 1]);
+    acceptor.accept(vec![first()], OnReject::Answer).await.unwrap();
+    assert_eq!(["planned", "repeated", "refused"].map(counted), [1, 1, 1]);
+}
+
+#[tokio::test]
 async fn an_answer_that_the_store_never_takes_stops_no_other_postgres() {
     let folder = TempDir::new().unwrap();
     let settings = settings(&folder, &postgres().await);

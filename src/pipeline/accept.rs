@@ -293,8 +293,12 @@ impl Acceptor {
     }
 
     fn count(&self, answers: &[Answer], are_alarms: bool) {
+        // Of an array that is refused nothing is kept: neither what could be planned nor what came before.
+        let is_refused = |answer: &Answer| matches!(answer, Answer::Rejected { id: None, .. });
+        let is_kept = !answers.iter().any(is_refused);
         for answer in answers {
             match answer {
+                Answer::Planned { .. } | Answer::Repeat { .. } if !is_kept => {}
                 Answer::Planned { deliveries, planning, .. } => {
                     let result = match planning {
                         true => EventResult::Planning,
