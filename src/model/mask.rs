@@ -2,7 +2,7 @@
 
 /// Fewer digits than this are no phone number.
 const LEAST_DIGITS: usize = 8;
-/// How many letters of an email address are shown before the `@`.
+/// How many letters of an email address are shown before the `@`, but never all of them.
 const SHOWN: usize = 2;
 /// How many letters of a phone number are shown at either end.
 const SHOWN_OF_NUMBER: usize = 3;
@@ -34,7 +34,8 @@ fn each_run(text: &str, belongs: impl Fn(char) -> bool, mask: fn(&str) -> String
 pub(super) fn email(text: &str) -> String {
     match text.split_once('@') {
         Some((local, domain)) if !local.is_empty() && domain.contains(char::is_alphanumeric) => {
-            format!("{}…@{domain}", local.chars().take(SHOWN).collect::<String>())
+            let shown = SHOWN.min(local.chars().count().saturating_sub(1));
+            format!("{}…@{domain}", local.chars().take(shown).collect::<String>())
         }
         _ => text.to_owned(),
     }
@@ -79,6 +80,7 @@ mod tests {
             ("no credit to reach +84901234567 today", "no credit to reach +84…567 today"),
             (r#"{"to":"84 90 123 45 67","code":101}"#, r#"{"to":"84 … 67","code":101}"#),
             ("<lan.nguyen@minhphat.test>: relaying denied", "<la…@minhphat.test>: relaying denied"),
+            ("u1@x.example, a@x.example", "u…@x.example, …@x.example"),
             ("535 5.7.8 bad credentials", "535 5.7.8 bad credentials"),
             ("550 5.1.1 0901234567 is barred", "550 5.1.1 090…567 is barred"),
             ("(028) 3822-1234 refuses", "(028) 382…234 refuses"),
