@@ -98,7 +98,9 @@ impl Settings {
 
     /// The settings, or all that is wrong with them.
     fn load(&self) -> Result<Config, Failure> {
-        config::load(&self.sources()).map_err(|faults| Failure::Wrong(faults.to_string()))
+        config::load(&self.sources()).map_err(|faults| {
+            Failure::Wrong(format!("{faults}\nloa check names all there are in everything read"))
+        })
     }
 
     /// The settings as far as they can be read, whatever is wrong with the rest.

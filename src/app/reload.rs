@@ -82,17 +82,20 @@ impl App {
     }
 }
 
-/// Whether the whole of what was read could be started with.
+/// Whether settings and catalogue could be started with; if not, tells that and what is wrong with
+/// the templates.
 fn is_sound(config: &Config, faults: &Faults, app: &App) -> bool {
     let surroundings = Surroundings::new(app.clock.clone(), config);
     for settings in config.providers.values() {
         provider::build(settings, &surroundings);
     }
     super::check(config);
-    if faults.has_errors() {
-        tell(faults);
+    if !faults.has_errors() {
+        return true;
     }
-    !faults.has_errors()
+    super::rulebook(config);
+    tell(faults);
+    false
 }
 
 /// Logs each fault with its place.

@@ -34,8 +34,8 @@ impl Check {
             super::print_json(&json!({ "ok": !faults.has_errors(), "faults": faults }));
         } else if faults.is_empty() {
             let types = config.catalogue.types.len();
-            let templates = rulebook.map_or(0, |rulebook| rulebook.templates.list().count());
-            super::print(&format!("No faults: {types} event types, {templates} templates."));
+            let templates = rulebook.as_ref().map(super::templates::tried).unwrap_or_default();
+            super::print(&format!("No faults: {types} event types, {templates}."));
         } else {
             super::print(&faults.render(std::io::stdout().is_terminal()));
         }

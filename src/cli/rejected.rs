@@ -81,11 +81,14 @@ enum Command {
         #[command(flatten)]
         server: Server,
     },
-    /// Forget one.
-    #[command(after_help = "Example:\n  loa rejected discard ID")]
+    /// Forget one, its bytes too; asks first.
+    #[command(after_help = "Example:\n  loa rejected discard ID --yes")]
     Discard {
         /// The rejected event.
         id: String,
+        /// Do not ask; without a terminal to ask at, this is needed.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         server: Server,
     },
@@ -128,14 +131,28 @@ impl Rejected {
                 };
                 return replay(&id, body, (dry_run, yes), &server).await;
             }
-            Command::Discard { id, server } => {
-                server.connect()?.delete(&format!("/v1/rejected/{}", part(&id))).await?;
-                let value = json!({ "id": id, "discarded": true });
-                super::print_as(server.output, &format!("discarded {id}"), &value);
-            }
+            Command::Discard { id, yes, server } => return discard(&id, yes, &server).await,
         }
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Forgets one, if that is wanted.
+async fn discard(id: &str, yes: bool, server: &Server) -> Result<ExitCode, Failure> {
+    let path = format!("/v1/rejected/{}", part(id));
+    let client = server.connect()?;
+    if !yes {
+        let event = client.get(&path, &[]).await?;
+        let what = format!("discard {id}, {}: {}", event["reason"], event["message"]);
+        let instead = "to forget its bytes for good, or see it with loa rejected show";
+        if !is_agreed_to(&what.replace('"', ""), instead)? {
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    client.delete(&path).await?;
+    let value = json!({ "id": id, "discarded": true });
+    super::print_as(server.output, &format!("discarded {id}"), &value);
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says what a replay would plan, and does it if that is wanted.

@@ -62,7 +62,15 @@ impl Backup {
             let text = "this store is PostgreSQL; back it up with pg_dump";
             return Err(Failure::Wrong(text.to_owned()));
         }
-        crate::store::backup(&app::database(&config), &self.file).await?;
+        let database = app::database(&config);
+        if !database.exists() {
+            return Err(Failure::Failed(format!(
+                "there is no store in {}: {} is missing; name Loa's folder with --data-dir",
+                config.data_dir.display(),
+                database.display()
+            )));
+        }
+        crate::store::backup(&database, &self.file).await?;
         let file = self.file.display().to_string();
         super::print_as(self.output, &format!("copied to {file}"), &json!({ "file": file }));
         Ok(ExitCode::SUCCESS)

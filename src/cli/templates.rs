@@ -87,8 +87,10 @@ impl Templates {
             Command::List => self.list(&rulebook),
             Command::Check => {
                 let count = rulebook.templates.list().count();
-                let value = json!({ "ok": true, "templates": count });
-                super::print_as(self.output, &format!("No faults: {count} templates."), &value);
+                let only_read = rulebook.templates.only_read(&rulebook.catalogue);
+                let value = json!({ "ok": true, "templates": count, "only_read": only_read });
+                let told = format!("No faults: {}.", tried(&rulebook));
+                super::print_as(self.output, &told, &value);
             }
             Command::Preview(wanted) => {
                 self.preview(wanted, &rulebook, &config.defaults.locale)?;
@@ -159,6 +161,19 @@ impl Templates {
             vec![message.text, message.encoding.as_str().to_owned(), message.parts.to_string()]
         });
         super::print_table(&["text", "encoding", "parts"], rows.into());
+    }
+}
+
+/// How many templates were tried, and how many of them could only be read.
+pub(super) fn tried(rulebook: &Rulebook) -> String {
+    let templates = &rulebook.templates;
+    let count = templates.list().count();
+    match templates.only_read(&rulebook.catalogue) {
+        0 => format!("{count} templates"),
+        read => format!(
+            "{count} templates ({read} of them only read: no event type uses them, and they have no \
+             sample)"
+        ),
     }
 }
 

@@ -156,6 +156,19 @@ const REPEAT: &str = "  ↺ came before: nothing is planned twice";
 fn planned_line(deliveries: u64) -> String {
     match deliveries {
         0 => "  ✓ taken in".to_owned(),
+        1 => "  ✓ 1 delivery planned".to_owned(),
         count => format!("  ✓ {count} deliveries planned"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_delivery_is_told_as_one() {
+        assert_eq!(planned_line(0), "  ✓ taken in");
+        assert_eq!(planned_line(1), "  ✓ 1 delivery planned");
+        assert_eq!(planned_line(2), "  ✓ 2 deliveries planned");
     }
 }

@@ -66,6 +66,11 @@ pub(super) fn acts(start: Timestamp) -> Vec<Act> {
         "vi": texts("Cà phê Moka Cầu Đất, vụ mới", "Rang vừa, hậu vị ngọt."),
         "en": texts("Moka from Cau Dat, new crop", "Medium roast, sweet finish.")
     });
+    let invitation = json!({
+        "vi": texts("Mời Quý đối tác đến gian hàng Sao Mai tại hội chợ cà phê",
+                    "Mời Quý đối tác đến nếm thử hạt vụ mới và gặp chuyên gia rang."),
+        "en": texts("Visit us at the coffee fair", "Taste the new crop and meet our roasters.")
+    });
     let lines = json!([{ "name": "Cà phê Robusta 1 kg", "quantity": 24, "unit": "thùng",
                          "amount": 34_560_000 }]);
     let outage = Act {
@@ -161,7 +166,7 @@ pub(super) fn acts(start: Timestamp) -> Vec<Act> {
                     "invitation_id": "FAIR", "segment": "buyers", "kind": "fair",
                     "starts_at": (start + Duration::from_hours(480)).to_string(),
                     "venue": { "name": "SECC", "address": "799 Nguyễn Văn Linh, TP. Hồ Chí Minh" },
-                    "content": content
+                    "content": invitation
                 }),
             ),
         ),
@@ -231,4 +236,27 @@ fn event(kind: &str, id: &str, data: Value) -> String {
     });
     event["data"] = data;
     event.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invitation_says_other_words_than_the_product() {
+        let acts = acts(Timestamp::UNIX_EPOCH);
+        let content = |kind: &str| {
+            let events = acts.iter().filter_map(|act| serde_json::from_slice(&act.bytes).ok());
+            let found = events.into_iter().find(|event: &Value| event["type"] == kind).unwrap();
+            found["data"]["content"].clone()
+        };
+        let (invitation, product) = (content("invitation.announced"), content("product.launched"));
+        for language in ["vi", "en"] {
+            for part in ["headline", "text"] {
+                assert_ne!(invitation[language][part], product[language][part]);
+            }
+        }
+        assert!(invitation["vi"]["headline"].as_str().unwrap().contains("hội chợ"));
+        assert!(invitation["en"]["headline"].as_str().unwrap().contains("fair"));
+    }
 }

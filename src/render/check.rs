@@ -1,6 +1,7 @@
 //! Tries every template before anyone is told by it: against its schema, and with its sample.
 
 use std::collections::BTreeSet;
+use std::iter;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -9,13 +10,21 @@ use super::letterhead::Letterhead;
 use super::presence::{Presence, presence};
 use super::{Preview, RenderFault, TemplateFault, Templates, key, part_key};
 use crate::model::address::Channel;
-use crate::model::catalogue::{Catalogue, EventType};
+use crate::model::catalogue::{Catalogue, Category, EventType};
 use crate::model::message::Dialect;
 use crate::model::schema;
 use crate::text::{Engine, Need, TextFault, Variable};
 
 /// When a sample is rendered; no time makes a variable missing.
 const ANY_TIME: Timestamp = Timestamp::UNIX_EPOCH;
+
+/// What templates are tried with.
+#[derive(Clone, Copy)]
+struct Trial<'a> {
+    letterhead: &'a Letterhead,
+    /// The faults that reading the files has found.
+    known: &'a [TemplateFault],
+}
 
 /// The file of a template, below the templates' folder.
 pub(super) fn path_of(name: &str, locale: &str, channel: Channel) -> String {
@@ -28,8 +37,12 @@ pub(super) fn path_of(name: &str, locale: &str, channel: Channel) -> String {
 }
 
 impl Templates {
-    /// Checks the templates that `catalogue` uses: that they are there, that they print nothing
-    /// that an event may lack, and that each renders its sample in every language and channel.
+    /// Checks that the templates that `catalogue` uses are there, and of all there are, used or not,
+    /// that they print nothing that an event may lack and that each renders its sample in every
+    /// language and channel.
+    ///
+    /// One of no event type is tried with its sample alone, if it has one: see
+    /// [`Templates::only_read`].
     ///
     /// What is `known` already, from reading the files, is not told again.
     pub fn check(
@@ -38,17 +51,44 @@ impl Templates {
         letterhead: &Letterhead,
         known: &[TemplateFault],
     ) -> Vec<TemplateFault> {
+        let trial = Trial { letterhead, known };
+        let of_types = catalogue.types.values().flat_map(|event_type| {
+            let templates = self.of_type(event_type).into_iter();
+            templates.flat_map(move |template| self.check_one(event_type, template, trial))
+        });
+        let of_none = self.of_no_type(catalogue).into_iter().flat_map(|(name, locale, channel)| {
+            let has_sample = self.samples.contains_key(name);
+            let place = (name, locale, channel);
+            has_sample.then(|| self.try_sample(place, Category::Transactional, trial)).flatten()
+        });
         let mut faults = Vec::new();
-        for event_type in catalogue.types.values() {
-            for (name, channel) in used_by(event_type) {
-                for fault in self.check_one(event_type, (name, channel), letterhead, known) {
-                    if !known.contains(&fault) && !faults.contains(&fault) {
-                        faults.push(fault);
-                    }
-                }
+        for fault in of_types.chain(of_none) {
+            if !known.contains(&fault) && !faults.contains(&fault) {
+                faults.push(fault);
             }
         }
         faults
+    }
+
+    /// How many templates could only be read: no event type uses them, and they have no sample.
+    pub fn only_read(&self, catalogue: &Catalogue) -> usize {
+        let of_none = self.of_no_type(catalogue).into_iter();
+        of_none.filter(|(name, _, _)| !self.samples.contains_key(*name)).count()
+    }
+
+    /// The templates of an event type's name and of its steps: on the channels they are needed on,
+    /// and on those they are written for all the same.
+    pub(super) fn of_type<'a>(&self, event_type: &'a EventType) -> BTreeSet<(&'a str, Channel)> {
+        let names = names_of(event_type).flat_map(|name| Channel::ALL.map(|on| (name, on)));
+        let written = names.filter(|(name, on)| !self.locales(name, *on).is_empty());
+        used_by(event_type).into_iter().chain(written).collect()
+    }
+
+    /// The templates that no event type has the name of or uses, in each language.
+    fn of_no_type(&self, catalogue: &Catalogue) -> Vec<(&str, &str, Channel)> {
+        let known: BTreeSet<_> = catalogue.types.values().flat_map(names_of).collect();
+        let others = self.list().filter(|(name, _, _)| !known.contains(name));
+        others.filter_map(|(name, locale, on)| Some((name, locale, on.parse().ok()?))).collect()
     }
 
     /// Whether there are templates, and none of them is written in the default language.
@@ -75,15 +115,15 @@ impl Templates {
         &self,
         event_type: &EventType,
         (name, channel): (&str, Channel),
-        letterhead: &Letterhead,
-        known: &[TemplateFault],
+        trial: Trial<'_>,
     ) -> Vec<TemplateFault> {
         let locale = &self.default_locale;
         let mut faults = Vec::new();
         let path = path_of(name, locale, channel);
+        let is_used = used_by(event_type).contains(&(name, channel));
         // Without any in the language of the settings, it is the settings that are to be mended.
-        let is_known = !self.is_in_other_languages_alone();
-        if is_known && !self.has(name, locale, channel) && !self.assets.files.contains_key(&path) {
+        let is_needed = is_used && !self.is_in_other_languages_alone();
+        if is_needed && !self.has(name, locale, channel) && !self.assets.files.contains_key(&path) {
             let what = format!("is missing; {} tells people by {channel}", event_type.name);
             faults.push(self.fault((path, TextFault::new(what))));
         }
@@ -93,19 +133,7 @@ impl Templates {
         for locale in self.locales(name, channel) {
             let mut found = self.check_variables(event_type, &key(name, locale, channel), channel);
             if found.is_empty() && can_be_tried {
-                let category = event_type.category;
-                let preview = |is_known| Preview {
-                    template: name,
-                    locale,
-                    channel,
-                    category,
-                    data: None,
-                    is_known,
-                };
-                let mut ways = [true, false].into_iter();
-                let tried = ways.find_map(|known| self.try_sample(&preview(known), letterhead));
-                // Of a fault that is known, what it leads to says nothing new.
-                found.extend(tried.filter(|tried| !known.iter().any(|told| told.is_where(tried))));
+                found.extend(self.try_sample((name, locale, channel), event_type.category, trial));
             }
             faults.extend(found);
         }
@@ -153,17 +181,35 @@ impl Templates {
         vec![self.fault((path, TextFault::new(what)))]
     }
 
-    /// What keeps a sample from being rendered, if anything does.
-    fn try_sample(&self, preview: &Preview<'_>, letterhead: &Letterhead) -> Option<TemplateFault> {
-        let rendered = self.preview(preview, letterhead, (Dialect::CommonMark, ANY_TIME));
-        let RenderFault { file, fault, .. } = rendered.err()?;
+    /// What keeps a sample from being rendered, for somebody known or unknown, if anything does.
+    fn try_sample(
+        &self,
+        (template, locale, channel): (&str, &str, Channel),
+        category: Category,
+        trial: Trial<'_>,
+    ) -> Option<TemplateFault> {
+        let moment = (Dialect::CommonMark, ANY_TIME);
+        let fault_for = |is_known| {
+            let preview = Preview { template, locale, channel, category, data: None, is_known };
+            self.preview(&preview, trial.letterhead, moment).err()
+        };
+        let RenderFault { file, fault, .. } = [true, false].into_iter().find_map(fault_for)?;
         let message = format!("with its sample: {}", fault.message);
-        Some(TemplateFault { file, fault: TextFault { message, ..fault } })
+        let tried = TemplateFault { file, fault: TextFault { message, ..fault } };
+        // Of a fault that is known, what it leads to says nothing new.
+        let is_new = !trial.known.iter().any(|told| told.is_where(&tried));
+        is_new.then_some(tried)
     }
 }
 
+/// The names of the templates that tell of an event type: its own, and those of its steps.
+fn names_of(event_type: &EventType) -> impl Iterator<Item = &str> {
+    let steps = event_type.steps.iter().map(|step| step.template.as_str());
+    iter::once(event_type.name.as_str()).chain(steps)
+}
+
 /// The templates of an event type's steps, with the channels they are needed on.
-pub(super) fn used_by(event_type: &EventType) -> BTreeSet<(&str, Channel)> {
+fn used_by(event_type: &EventType) -> BTreeSet<(&str, Channel)> {
     let steps = event_type.steps.iter();
     steps
         .flat_map(|step| step.channels.iter().map(|channel| (step.template.as_str(), *channel)))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::check::{path_of, used_by};
+use super::check::path_of;
 use super::{TemplateFault, Templates, key};
 use crate::config::assets::Assets;
 use crate::model::address::Channel;
@@ -24,7 +24,7 @@ pub struct Edit<'a> {
 
 impl Templates {
     /// The edited template by itself, with the layouts, partials and words of the others, checked
-    /// against the event types that use it.
+    /// against the event types that it tells of.
     ///
     /// # Errors
     /// Everything that is wrong with it, by line and column.
@@ -44,7 +44,7 @@ impl Templates {
         let edited = Self::load(&assets, &self.default_locale)?;
         let mut faults = Vec::new();
         for event_type in catalogue.types.values() {
-            if used_by(event_type).contains(&(template, channel)) {
+            if edited.of_type(event_type).contains(&(template, channel)) {
                 let key = key(template, locale, channel);
                 faults.extend(edited.check_variables(event_type, &key, channel));
             }

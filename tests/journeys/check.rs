@@ -102,6 +102,52 @@ fn faults_of_templates_are_told_all_at_once_each_once_and_by_a_start_too() {
     assert_eq!(started.lines().collect::<Vec<_>>(), faults);
 }
 
+#[test]
+fn templates_that_no_step_uses_are_tried_too() {
+    let folder = faulty_templates();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join("templates/messages").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("visit.arranged/vi/sms.txt", "Visit {{data.day}}");
+    write("visit.moved/sample.json", r#"{"day": "Friday"}"#);
+    write("visit.moved/vi/chat.md", "Moved to {{data.day}}");
+    write("visit.over/sample.json", r#"{"day": "2026-12-04"}"#);
+    write("visit.over/en/sms.txt", "Over");
+    // A channel that the type's step has not, in both languages; a message of no type.
+    write("visit.arranged/en/chat.md", "Visit in {{data.room}}");
+    write("visit.arranged/vi/chat.md", "Visit on\n{{data.dya}}");
+    write("visit.lost/sample.json", r#"{"day": "Friday"}"#);
+    write("visit.lost/vi/chat.md", "Lost on {{data.dya}}");
+
+    let settings = fs::read_to_string(folder.path().join("loa.toml")).unwrap();
+    let channels = "[channels]\nsms = \"play\"\nchat = \"play\"\n";
+    fs::write(folder.path().join("loa.toml"), settings + channels).unwrap();
+
+    let (told, code) = check(&folder, &["--output", "json"]);
+    let of_templates = loa()
+        .current_dir(folder.path())
+        .args(["templates", "check", "--config", "loa.toml"])
+        .output()
+        .unwrap();
+
+    let told: Value = serde_json::from_str(&told).unwrap();
+    let faults: Vec<String> = told["faults"].as_array().unwrap().iter().map(line).collect();
+    assert_eq!((code, of_templates.status.code()), (Some(2), Some(2)));
+    insta::assert_snapshot!(faults.join("\n"));
+    write("visit.arranged/en/chat.md", "Visit");
+    write("visit.arranged/vi/chat.md", "Visit");
+    fs::remove_file(folder.path().join("templates/messages/visit.lost/sample.json")).unwrap();
+    let (told, code) = check(&folder, &[]);
+    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(
+        told,
+        "No faults: 3 event types, 7 templates (1 of them only read: no event type uses them, and \
+         they have no sample).\n"
+    );
+}
+
 /// A fault as a log has it.
 fn line(fault: &Value) -> String {
     let text = |key: &str| fault[key].as_str().unwrap();

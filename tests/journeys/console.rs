@@ -172,9 +172,11 @@ async fn a_rejected_event_is_checked_mended_and_replayed() {
     let again = person.press(&format!("{page}/check"), &[("body", "{")]).await;
     let again = again.text().await.unwrap();
     assert!(again.contains("It would be rejected again"), "{again}");
+    assert!(again.contains("<button class=\"main\">Check: "), "{again}");
     let check = person.press(&format!("{page}/check"), &[("body", &mended)]).await;
     let check = check.text().await.unwrap();
     assert!(check.contains("Deliveries it would plan: 3"), "{check}");
+    assert!(check.contains("<button class=\"main\" formaction="), "{check}");
     assert!(person.states("DH-7").await.is_empty(), "a check plans nothing");
     let unmended = person.press(&format!("{page}/replay"), &[]).await;
     assert_eq!(unmended.status(), StatusCode::OK);
@@ -388,6 +390,21 @@ async fn the_directory_tells_how_somebody_is_reached_and_what_stands_against_it(
         "{page}"
     );
     assert_eq!(person.get("/directory/nobody").await.status(), StatusCode::NOT_FOUND);
+    person.stage.app.stop().await;
+}
+
+#[tokio::test]
+async fn of_a_captured_message_nobody_reads_that_it_went_out() {
+    let person = Person::operator("").await;
+    person.publish(&partner()).await;
+    person.publish(&[delay(1)]).await;
+    let (id, _) = person.deliveries("DH-1").await.remove(0);
+    let path = format!("/deliveries/{id}");
+
+    let page = person.read(&path).await;
+
+    assert!(page.contains("Nothing left this Loa: sandbox captured the message to"), "{page}");
+    assert!(!page.contains("It went out to"), "{page}");
     person.stage.app.stop().await;
 }
 

@@ -181,3 +181,29 @@ async fn an_event_by_rabbitmq_becomes_an_email_and_the_publisher_hears_of_it() {
     assert_eq!(ledger["ledger"]["closes"], true);
     assert_eq!(ledger["ledger"]["events"]["rejected"], 1);
 }
+
+#[tokio::test]
+async fn a_rejected_event_is_discarded_only_by_whoever_agrees_to_it() {
+    let folder = TempDir::new().unwrap();
+    let loa = Running::start(&folder, &settings("")).await;
+    let mut broken = delay(2);
+    broken["data"]["order_id"] = json!(7);
+    let answer = loa.publish(&[broken]).await.unwrap();
+    let id = answer["results"][0]["rejected"].as_str().unwrap().to_owned();
+    let discard = |more: &[&str]| {
+        let mut command = crate::stage::loa();
+        command.args(["rejected", "discard", &id]).args(more);
+        command.arg("--data-dir").arg(folder.path().join("data")).output().unwrap()
+    };
+
+    let unasked = discard(&[]);
+    assert_eq!(unasked.status.code(), Some(2), "{unasked:?}");
+    let said = String::from_utf8_lossy(&unasked.stderr);
+    assert!(said.contains("nothing was done") && said.contains("add --yes"), "{said}");
+    assert!(said.contains("schema"), "{said}");
+    assert_eq!(loa.get(&format!("/v1/rejected/{id}")).await["id"], json!(id));
+    let discarded = discard(&["--yes"]);
+
+    assert!(discarded.status.success(), "{discarded:?}");
+    assert_eq!(loa.get("/v1/rejected").await["rejected"], json!([]));
+}

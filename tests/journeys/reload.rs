@@ -91,6 +91,8 @@ async fn a_new_type_is_taken_in_after_sighup_and_a_broken_one_changes_nothing() 
 
     let log = loa.log();
     assert!(log.contains("types/order.delayed.toml:1:"), "no place in {log}");
+    let of_template = "templates/messages/visit.arranged/vi/sms.txt:";
+    assert!(log.contains(of_template), "not all faults in {log}");
     let still = loa.publish(&[visit("v-3", "Friday"), delay(1)]).await.unwrap();
     assert_eq!(still["results"][0]["result"], "planned", "{still}");
     assert_eq!(still["results"][1]["result"], "planned", "{still}");

@@ -82,8 +82,11 @@ fn why(view: &View, delivery: &Delivery) -> String {
     let place = delivery.address.as_ref().map(Address::masked);
     let provider = delivery.provider.as_ref().map(ToString::to_string);
     let dash = || "–".to_owned();
-    view.word("why", delivery.reason.as_str())
-        .replace("{who}", &who(delivery, view))
+    let text = match delivery.is_captured {
+        true => view.t("why.captured"),
+        false => view.word("why", delivery.reason.as_str()),
+    };
+    text.replace("{who}", &who(delivery, view))
         .replace("{channel}", view.word("channel", delivery.channel.as_str()))
         .replace("{address}", &place.unwrap_or_else(dash))
         .replace("{provider}", &provider.unwrap_or_else(dash))
