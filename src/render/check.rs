@@ -56,11 +56,12 @@ impl Templates {
             let templates = self.of_type(event_type).into_iter();
             templates.flat_map(move |template| self.check_one(event_type, template, trial))
         });
-        let of_none = self.of_no_type(catalogue).into_iter().flat_map(|(name, locale, channel)| {
-            let has_sample = self.samples.contains_key(name);
-            let place = (name, locale, channel);
-            has_sample.then(|| self.try_sample(place, Category::Transactional, trial)).flatten()
-        });
+        let of_none =
+            self.of_no_type(catalogue).into_iter().filter_map(|(name, locale, channel)| {
+                let has_sample = self.samples.contains_key(name);
+                let place = (name, locale, channel);
+                has_sample.then(|| self.try_sample(place, Category::Transactional, trial)).flatten()
+            });
         let mut faults = Vec::new();
         for fault in of_types.chain(of_none) {
             if !known.contains(&fault) && !faults.contains(&fault) {
