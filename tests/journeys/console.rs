@@ -292,7 +292,7 @@ async fn the_search_box_leads_to_what_it_finds() {
     let (id, _) = person.deliveries("DH-1").await.remove(0);
 
     for (text, found, shown) in [
-        (id.as_str(), format!("/deliveries/{id}"), "It went out to Nguyễn Thị Lan"),
+        (id.as_str(), format!("/deliveries/{id}"), "the message to Nguyễn Thị Lan"),
         ("DH-1", "/events?business_key=DH-1".to_owned(), "order.delayed"),
         ("minh-phat", "/events?business_key=minh-phat".to_owned(), "partner.changed"),
         ("lan@MINHPHAT.test", "/deliveries?address=lan%40MINHPHAT.test".to_owned(), "Nguyễn"),

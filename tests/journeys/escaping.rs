@@ -37,7 +37,7 @@ async fn every_page_escapes_what_it_shows(person: Person) {
         (format!("/deliveries?name={nasty}&type={nasty}&code={nasty}"), "No delivery fits"),
         ("/deliveries?name=minh+PHAT".to_owned(), "accepted by the provider"),
         ("/deliveries?name=LAN".to_owned(), "accepted by the provider"),
-        (format!("/deliveries/{delivery}"), "It went out to Lan"),
+        (format!("/deliveries/{delivery}"), "captured the message to Lan"),
         ("/deliveries/repair?action=retry".to_owned(), "deliveries fit"),
         ("/rejected".to_owned(), "Unknown type"),
         (format!("/rejected?id={nasty}"), "Unknown type"),
