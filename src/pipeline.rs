@@ -28,7 +28,6 @@ mod tell;
 mod term;
 mod trial;
 mod untried;
-mod waits;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +41,7 @@ use crate::clock::Clock;
 use crate::lifecycle::Tasks;
 use crate::pipeline::figures::Figures;
 use crate::send::Desk;
-use crate::store::{Ages, Store, StoreError};
+use crate::store::{Ages, Store, StoreError, waits};
 use crate::telemetry::Metrics;
 
 pub use accept::{Acceptor, Answer, OnReject};

@@ -46,6 +46,7 @@ mod sessions;
 mod upkeep;
 mod users;
 mod waiting;
+pub mod waits;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -12,8 +12,8 @@ use crate::intake::{BatchLimits, next_batch};
 use crate::lifecycle::Tasks;
 use crate::model::event::Arrival;
 use crate::pipeline::accept::Acceptor;
-use crate::pipeline::waits::Waits;
 use crate::store::StoreError;
+use crate::store::waits::Waits;
 
 /// The most bytes of one transaction.
 const MOST_BYTES: usize = 16 * 1024 * 1024;

@@ -21,10 +21,10 @@ use crate::pipeline::gate::ask_gate;
 use crate::pipeline::rulebook::Rulebook;
 use crate::pipeline::term::Term;
 use crate::pipeline::untried::{broken_down, given_back};
-use crate::pipeline::waits;
 use crate::record::{self, Recorder, Tried};
 use crate::render::Rendered;
 use crate::send::Slot;
+use crate::store::waits;
 use crate::store::{Claimed, Finish, Store, TakenOver};
 use crate::telemetry::{Metrics, trace_id};
 

@@ -123,7 +123,7 @@ impl Station {
 
     /// Notes how long a slot was taken that is free now.
     pub(crate) fn note_call(&self, took: Duration) {
-        self.line.learn(took, self.desk.free_slots());
+        self.line.learn(took);
     }
 }
 
@@ -198,8 +198,8 @@ impl Desks {
 
     /// Leases what is due now and finds a seat, so that it goes straight to its sender.
     ///
-    /// Where the line is full it waits a little: it is soon worked off, and what does not find a seat
-    /// is written and claimed besides. What is not tried again when nobody knows what became of it
+    /// Where the line is full it waits a little: it is soon worked off, and what finds no seat must be
+    /// written to what waits and claimed from there. What is not tried again when nobody knows what became of it
     /// never stands there: of what is leased when a process is killed nobody knows whether its call
     /// had begun.
     pub(super) async fn reserve(

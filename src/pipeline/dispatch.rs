@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use crate::clock::Clock;
 use crate::pipeline::deliver::Deliverer;
 use crate::pipeline::desks::{Seat, Station};
-use crate::pipeline::waits::Waits;
 use crate::send::Slot;
+use crate::store::waits::Waits;
 use crate::store::{Store, StoreError};
 use crate::telemetry::Metrics;
 

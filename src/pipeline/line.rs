@@ -4,12 +4,11 @@
 //! is only as long as the desk works off within [`IN_LINE`], going by how long its calls took lately,
 //! and nobody stands in it for longer than [`PATIENCE`].
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// How long the last in line should wait.
 const IN_LINE: Duration = Duration::from_millis(100);
@@ -17,7 +16,7 @@ const IN_LINE: Duration = Duration::from_millis(100);
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// The longest line, however fast the desk.
 const LONGEST: usize = 1_000;
-/// How often who waits for room looks by itself: slots also come free of which nobody tells.
+/// How often who waits for room looks for it.
 const LOOK: Duration = Duration::from_millis(5);
 /// How much of the time of the calls before one more call changes.
 const INERTIA: u64 = 16;
@@ -29,9 +28,7 @@ pub(super) struct Line {
     taken: AtomicUsize,
     /// How long a slot was taken lately, in microseconds; 0 if nothing is known.
     call: AtomicU64,
-    /// How much room someone waits for; none if 0.
-    wanted: AtomicUsize,
-    room: Notify,
+    /// Held by who waits for room, and until it has taken it.
     turn: Mutex<()>,
 }
 
@@ -46,8 +43,6 @@ impl Line {
             slots,
             taken: AtomicUsize::new(0),
             call: AtomicU64::new(0),
-            wanted: AtomicUsize::new(0),
-            room: Notify::new(),
             turn: Mutex::new(()),
         })
     }
@@ -56,12 +51,12 @@ impl Line {
     pub(super) fn stand(self: &Arc<Self>) -> Option<Place> {
         let longest = self.longest();
         let stand = |taken| (taken < longest).then_some(taken + 1);
-        self.taken.fetch_update(Ordering::SeqCst, Ordering::SeqCst, stand).ok()?;
+        self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, stand).ok()?;
         Some(Place(Arc::clone(self)))
     }
 
-    /// Learns from a slot that was taken for so long; who waits for room may have it.
-    pub(super) fn learn(&self, took: Duration, free_slots: usize) {
+    /// Learns from a slot that was taken for so long.
+    pub(super) fn learn(&self, took: Duration) {
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         // Two that learn at once may lose one of the two: it is a rule of thumb.
         let now = match self.call.load(Ordering::Relaxed) {
@@ -69,15 +64,6 @@ impl Line {
             before => before - before / INERTIA + took / INERTIA,
         };
         self.call.store(now.max(1), Ordering::Relaxed);
-        self.offer(free_slots);
-    }
-
-    /// Wakes who waits for room, if there is as much.
-    fn offer(&self, free_slots: usize) {
-        let wanted = self.wanted.load(Ordering::SeqCst);
-        if wanted > 0 && self.room(free_slots) >= wanted {
-            self.room.notify_waiters();
-        }
     }
 
     /// Waits until so many find a slot or a place, or as many as ever do. Nobody else has a turn until
@@ -88,32 +74,24 @@ impl Line {
         free_slots: impl Fn() -> usize,
     ) -> MutexGuard<'_, ()> {
         let turn = self.turn.lock().await;
-        let _wish = Wish(self);
-        loop {
-            // A line without places is not waited for: its desk is slow.
-            let wanted = match self.longest() {
-                0 => 0,
-                places => wanted.min(self.slots + places),
-            };
-            let mut came = pin!(self.room.notified());
-            came.as_mut().enable();
-            self.wanted.store(wanted, Ordering::SeqCst);
-            if self.room(free_slots()) >= wanted {
-                break;
-            }
-            // Out of time it looks again, at how long the line may be by now too.
-            drop(tokio::time::timeout(LOOK, came).await);
+        // A line without places is not waited for: its desk is slow.
+        let enough = || match self.longest() {
+            0 => true,
+            places => self.room(free_slots()) >= wanted.min(self.slots + places),
+        };
+        while !enough() {
+            tokio::time::sleep(LOOK).await;
         }
         turn
     }
 
     #[cfg(test)]
     pub(super) fn is_waited_for(&self) -> bool {
-        self.wanted.load(Ordering::SeqCst) > 0
+        self.turn.try_lock().is_err()
     }
 
     fn room(&self, free_slots: usize) -> usize {
-        free_slots + self.longest().saturating_sub(self.taken.load(Ordering::SeqCst))
+        free_slots + self.longest().saturating_sub(self.taken.load(Ordering::Relaxed))
     }
 
     /// By Little's law: so many come out of it within [`IN_LINE`].
@@ -124,27 +102,14 @@ impl Line {
     }
 }
 
-/// What someone waits for; dropped, nobody does.
-struct Wish<'a>(&'a Line);
-
-impl Drop for Wish<'_> {
-    fn drop(&mut self) {
-        self.0.wanted.store(0, Ordering::SeqCst);
-    }
-}
-
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.taken.fetch_sub(1, Ordering::SeqCst);
-        // Whoever leaves the line takes the slot that came free.
-        self.0.offer(0);
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt;
-
     use super::*;
 
     fn stand_all(line: &Arc<Line>) -> Vec<Place> {
@@ -154,12 +119,17 @@ mod tests {
     /// A line with as many places as slots.
     fn line(slots: usize) -> Arc<Line> {
         let line = Line::new(slots);
-        line.learn(IN_LINE, 0);
+        line.learn(IN_LINE);
         line
     }
 
     fn learn(line: &Line, took: Duration) {
-        (0..200).for_each(|_| line.learn(took, 0));
+        (0..200).for_each(|_| line.learn(took));
+    }
+
+    /// Whether room comes, however long that takes.
+    async fn comes(wait: impl Future) -> bool {
+        tokio::time::timeout(Duration::from_mins(1), wait).await.is_ok()
     }
 
     #[test]
@@ -167,7 +137,7 @@ mod tests {
         let line = Line::new(8);
 
         let at_first = stand_all(&line).len();
-        line.learn(IN_LINE, 0);
+        line.learn(IN_LINE);
         let after_one_call = stand_all(&line).len();
         learn(&line, Duration::from_millis(10));
         let fast = stand_all(&line).len();
@@ -193,57 +163,54 @@ mod tests {
         assert!(line.stand().is_some());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_waits_for_room_has_it_once_enough_have_left() {
         let line = line(4);
         let mut places = stand_all(&line);
         let mut wait = Box::pin(line.wait_for_room(2, || 0));
-        assert!((&mut wait).now_or_never().is_none(), "the line is full");
+        assert!(!comes(&mut wait).await, "the line is full");
 
         places.pop();
-        line.learn(IN_LINE, 0);
-        let with_one_place = (&mut wait).now_or_never().is_some();
+        let with_one_place = comes(&mut wait).await;
         places.pop();
-        line.learn(IN_LINE, 0);
 
         assert!(!with_one_place);
-        assert!(wait.now_or_never().is_some());
+        assert!(comes(&mut wait).await);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn who_wants_more_than_there_is_waits_for_all_there_is() {
         let line = line(4);
         let mut places = stand_all(&line);
         let mut wait = Box::pin(line.wait_for_room(500, || 4));
-        assert!((&mut wait).now_or_never().is_none(), "the line is full");
+        assert!(!comes(&mut wait).await, "the line is full");
 
         places.clear();
-        line.learn(IN_LINE, 4);
 
-        assert!(wait.now_or_never().is_some());
+        assert!(comes(&mut wait).await);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn one_waits_after_the_other_and_one_that_gives_up_is_in_nobodys_way() {
         let line = line(4);
-        let first = line.wait_for_room(1, || 0).now_or_never().unwrap();
+        let first = line.wait_for_room(1, || 0).await;
         let mut second = Box::pin(line.wait_for_room(1, || 0));
-        assert!((&mut second).now_or_never().is_none(), "it is not its turn");
+        assert!(!comes(&mut second).await, "it is not its turn");
 
         drop(first);
         let places = stand_all(&line);
-        assert!((&mut second).now_or_never().is_none(), "the line is full");
+        assert!(!comes(&mut second).await, "the line is full");
         drop(second);
         drop(places);
 
-        assert!(line.wait_for_room(1, || 0).now_or_never().is_some());
+        assert!(comes(line.wait_for_room(1, || 0)).await);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_room_before_a_slow_desk() {
         let line = Line::new(4);
 
-        assert!(line.wait_for_room(1, || 0).now_or_never().is_some());
+        assert!(comes(line.wait_for_room(1, || 0)).await);
     }
 
     #[tokio::test(start_paused = true)]
@@ -252,13 +219,13 @@ mod tests {
         let places = stand_all(&line);
         let free_slots = || free.load(Ordering::Relaxed);
         let mut wait = Box::pin(line.wait_for_room(2, free_slots));
-        assert!((&mut wait).now_or_never().is_none(), "the line is full");
+        assert!(!comes(&mut wait).await, "the line is full");
 
         free.store(2, Ordering::Relaxed);
         drop(wait.await);
         free.store(0, Ordering::Relaxed);
         let mut wait = Box::pin(line.wait_for_room(2, free_slots));
-        assert!((&mut wait).now_or_never().is_none(), "the line is full");
+        assert!(!comes(&mut wait).await, "the line is full");
         learn(&line, Duration::from_secs(1));
         drop(wait.await);
 

@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use crate::model::audience::{PAGE_SIZE, Recipients, Resolution};
 use crate::model::id::StepName;
-use crate::pipeline::waits::Waits;
 use crate::pipeline::{Parts, Pipeline, Rulebook};
 use crate::plan::{self, Planned};
+use crate::store::waits::Waits;
 use crate::store::{NewDelivery, Page, StoreError};
 
 /// How long an idle planner sleeps.

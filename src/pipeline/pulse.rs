@@ -11,9 +11,9 @@ use tracing::info;
 use crate::clock::Clock;
 use crate::lifecycle::Tasks;
 use crate::pipeline::desks::Desks;
-use crate::pipeline::waits::Waits;
 use crate::pipeline::{Parts, Pipeline};
 use crate::store::Store;
+use crate::store::waits::Waits;
 use crate::telemetry::Metrics;
 
 /// How often a process says that it lives; a sixth of the silence after which it counts as dead.

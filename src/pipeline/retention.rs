@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::clock::Clock;
 use crate::lifecycle::Tasks;
 use crate::pipeline::Parts;
-use crate::pipeline::waits::Waits;
+use crate::store::waits::Waits;
 use crate::store::{Ages, Store};
 
 /// How long nothing is looked for once nothing old is left.

@@ -12,8 +12,8 @@ use crate::pipeline::alarms::Alarms;
 use crate::pipeline::deliver::Deliverer;
 use crate::pipeline::desks::Desks;
 use crate::pipeline::figures::Figures;
-use crate::pipeline::waits::{self, Waits};
 use crate::pipeline::{Parts, Pipeline};
+use crate::store::waits::{self, Waits};
 use crate::store::{Store, StoreError};
 use crate::telemetry::{BreakerState, Metrics};
 

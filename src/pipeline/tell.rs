@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::broker::{Publisher, StatusOutcome};
 use crate::lifecycle::Tasks;
 use crate::model::status::StatusEvent;
-use crate::pipeline::waits::Waits;
+use crate::store::waits::Waits;
 use crate::store::{Bundle, Store, StoreError};
 use crate::telemetry::Metrics;
 

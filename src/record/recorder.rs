@@ -10,10 +10,11 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::error;
 
 use crate::model::delivery::Settlement;
 use crate::model::outcome::Answer;
+use crate::store::waits::Waits;
 use crate::store::{Finish, Finished, Store, StoreError};
 use crate::telemetry::Metrics;
 
@@ -126,7 +127,7 @@ impl Recorder {
     /// halves, and the one that is to blame without its provider's words.
     async fn write_until_done(&self, finishes: Vec<Finish>) -> Vec<Finished> {
         let mut wait = Duration::from_millis(100);
-        let (mut waiting, mut said) = (None, None);
+        let (mut waiting, mut waits) = (None, Waits::default());
         loop {
             let began = Instant::now();
             match self.store.finish(finishes.clone()).await {
@@ -138,7 +139,8 @@ impl Recorder {
                     return self.write_apart(finishes, &why).await;
                 }
                 Err(error) => {
-                    say_once(&mut said, &error, finishes.len());
+                    let what = format!("{} outcomes wait to be recorded", finishes.len());
+                    waits.say(&what, &error);
                     waiting.get_or_insert_with(|| self.late.wait(finishes.len() as u64));
                 }
             }
@@ -210,15 +212,6 @@ impl Drop for Pen {
         let pen = Self(Arc::clone(&self.0));
         // If the one who waited is gone, the pen comes back with the batch and goes on from here.
         drop(writer.send(Turn::Write(Batch { finishes, others, pen })));
-    }
-}
-
-/// Says why outcomes wait, unless it was said last; that the store is away, the store itself tells.
-fn say_once(said: &mut Option<String>, error: &StoreError, count: usize) {
-    let text = error.to_string();
-    if !error.is_outage() && said.as_ref() != Some(&text) {
-        warn!(error = %text, "{count} outcomes wait to be recorded: {text}");
-        *said = Some(text);
     }
 }
 

@@ -68,6 +68,14 @@ async fn drained(
     (pipeline, store, clock)
 }
 
+/// The same with a message in each slot, and as many in line.
+async fn full(folder: &TempDir, provider: &Arc<Gated>) -> (Pipeline, Store, Clock) {
+    let (pipeline, store, clock) = drained(folder, provider, "retry").await;
+    accept(&pipeline, 1..5).await;
+    provider.began(2).await;
+    (pipeline, store, clock)
+}
+
 async fn accept(pipeline: &Pipeline, numbers: std::ops::Range<usize>) {
     let parcels = numbers.map(|number| parcel(&format!("lan{number}@example.test"))).collect();
     pipeline.acceptor().accept(parcels, OnReject::Keep).await.unwrap();
@@ -134,9 +142,7 @@ async fn accept_without_room(
 async fn what_finds_no_place_waits_for_one() {
     let folder = TempDir::new().unwrap();
     let provider = Gated::new();
-    let (pipeline, store, _) = drained(&folder, &provider, "retry").await;
-    accept(&pipeline, 1..5).await;
-    provider.began(2).await;
+    let (pipeline, store, _) = full(&folder, &provider).await;
 
     let in_store = accept_without_room((&pipeline, &store), || provider.end(2)).await;
 
@@ -149,9 +155,7 @@ async fn what_finds_no_place_waits_for_one() {
 async fn what_finds_no_place_for_a_while_waits_in_the_store() {
     let folder = TempDir::new().unwrap();
     let provider = Gated::new();
-    let (pipeline, store, clock) = drained(&folder, &provider, "retry").await;
-    accept(&pipeline, 1..5).await;
-    provider.began(2).await;
+    let (pipeline, store, clock) = full(&folder, &provider).await;
 
     let time_passes = || clock.advance(Duration::from_millis(250));
     let in_store = accept_without_room((&pipeline, &store), time_passes).await;
@@ -165,9 +169,7 @@ async fn what_finds_no_place_for_a_while_waits_in_the_store() {
 async fn what_stands_in_line_when_the_provider_is_put_on_hold_goes_back() {
     let folder = TempDir::new().unwrap();
     let provider = Gated::new();
-    let (pipeline, store, _) = drained(&folder, &provider, "retry").await;
-    accept(&pipeline, 1..5).await;
-    provider.began(2).await;
+    let (pipeline, store, _) = full(&folder, &provider).await;
 
     pipeline.desks().heed_hold(&"relay".into(), true);
     provider.end(2);
@@ -185,9 +187,7 @@ async fn what_stands_in_line_when_the_provider_is_put_on_hold_goes_back() {
 async fn a_stop_waits_for_nobody_in_line() {
     let folder = TempDir::new().unwrap();
     let provider = Gated::new();
-    let (pipeline, store, _) = drained(&folder, &provider, "retry").await;
-    accept(&pipeline, 1..5).await;
-    provider.began(2).await;
+    let (pipeline, store, _) = full(&folder, &provider).await;
 
     pipeline.desks().tasks().soft().cancel();
     while pipeline.in_flight() > 2 {

@@ -6,19 +6,19 @@ use crate::store::StoreError;
 
 /// What was said last about one part of the work.
 #[derive(Default)]
-pub(super) struct Waits {
+pub struct Waits {
     said: Option<String>,
 }
 
 impl Waits {
     /// The work goes on: the next fault is said again.
-    pub(super) fn over(&mut self) {
+    pub fn over(&mut self) {
         self.said = None;
     }
 
     /// Says that `what` waits; the same fault again is not said again. That the store is away, the
     /// store itself tells for all who wait for it.
-    pub(super) fn say(&mut self, what: &str, error: &StoreError) {
+    pub fn say(&mut self, what: &str, error: &StoreError) {
         let text = error.to_string();
         if self.has_said(&text) {
             return;
@@ -31,7 +31,7 @@ impl Waits {
     }
 
     /// The same of what waits for RabbitMQ.
-    pub(super) fn say_of_broker(&mut self, what: &str, text: &str) {
+    pub fn say_of_broker(&mut self, what: &str, text: &str) {
         if !self.has_said(text) {
             warn!(error = %text, "{what}: {text}");
         }
@@ -48,6 +48,6 @@ impl Waits {
 }
 
 /// Says it of what is tried anew by itself.
-pub(super) fn say(what: &str, error: &StoreError) {
+pub fn say(what: &str, error: &StoreError) {
     Waits::default().say(what, error);
 }
