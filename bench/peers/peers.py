@@ -34,7 +34,7 @@ class Node:
             quietly(["npm", "ci", "--no-audit", "--no-fund"], folder)
 
     def prepare(self, stage, _channel):
-        stage.psql("peers", TABLE)
+        stage.psql("peers", f'SET ROLE "{stage.role}"', TABLE)
 
     def command(self, stage, channel):
         environment = dict(stage.places(), NODE_ENV="production")
