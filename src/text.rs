@@ -200,12 +200,9 @@ impl Engine {
 
 /// Data as templates see it: `null` is taken out, so that it counts as missing, and control
 /// characters too, so that none reaches a header or a gateway.
-///
-/// # Errors
-/// Never in practice: every JSON value is a context.
-pub fn context(mut data: Value) -> Result<Context, TextFault> {
+pub fn context(mut data: Value) -> Context {
     clean(&mut data);
-    Context::wraps(data).map_err(|error| TextFault::new(error.to_string()))
+    Context::from(data)
 }
 
 fn clean(value: &mut Value) {

@@ -191,10 +191,10 @@ fn time(
 
 /// Digest of type and data, whatever the order of members.
 fn digest_of(event_type: &EventType, attributes: &Attributes) -> Digest {
-    let mut text = format!("{}\n", event_type.name);
+    let mut text = format!("{}\n", event_type.name).into_bytes();
     canonical(&attributes.data, &mut text);
     let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, text.as_bytes()).as_ref());
+    bytes.copy_from_slice(digest(&SHA256, &text).as_ref());
     Digest(bytes)
 }
 

@@ -7,7 +7,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use handlebars::Context;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use ring::hmac;
@@ -173,8 +172,9 @@ impl Webhook {
                 json!({ "type": event_type, "timestamp": timestamp, "data": facts }).to_string()
             );
         };
-        let context: Context = text::context(facts).map_err(|fault| fault.to_string())?;
-        let body = engine.render(BODY, &context, MAX_BODY).map_err(|fault| fault.to_string())?;
+        let body = engine
+            .render(BODY, &text::context(facts), MAX_BODY)
+            .map_err(|fault| fault.to_string())?;
         match serde_json::from_str::<Value>(&body) {
             Ok(_) => Ok(body),
             Err(error) => Err(format!("it is not JSON: {error}")),

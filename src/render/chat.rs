@@ -15,12 +15,16 @@ const SCHEMES: [&str; 4] = ["https://", "http://", "mailto:", "tel:"];
 
 /// Makes a chat message of CommonMark whose data is escaped already.
 pub(super) fn message(markdown: &str, dialect: Dialect) -> ChatMessage {
-    let plain = write(markdown, Dialect::Plain);
-    let text = match dialect {
-        Dialect::CommonMark => inert(without_strange_links(markdown).trim()),
-        Dialect::SlackMrkdwn | Dialect::Plain => write(markdown, dialect),
-    };
-    ChatMessage { text, plain }
+    match dialect {
+        Dialect::CommonMark => {
+            let text = inert(without_strange_links(markdown).trim());
+            ChatMessage { text, plain: write(markdown, Dialect::Plain) }
+        }
+        Dialect::SlackMrkdwn | Dialect::Plain => {
+            let [text, plain] = write_each(markdown, [dialect, Dialect::Plain]);
+            ChatMessage { text, plain }
+        }
+    }
 }
 
 /// Whether a link leads to what people expect behind a link.
@@ -139,17 +143,25 @@ fn ends_in_word(text: &str) -> bool {
 }
 
 fn write(markdown: &str, dialect: Dialect) -> String {
-    let mut writer = Writer {
-        out: String::new(),
+    let [text] = write_each(markdown, [dialect]);
+    text
+}
+
+/// The text in each of the dialects, parsed once.
+fn write_each<const N: usize>(markdown: &str, dialects: [Dialect; N]) -> [String; N] {
+    let mut writers = dialects.map(|dialect| Writer {
+        out: String::with_capacity(markdown.len()),
         dialect,
         lists: Vec::new(),
         links: Vec::new(),
         link_starts: Vec::new(),
-    };
+    });
     for event in Parser::new_ext(markdown, Options::ENABLE_STRIKETHROUGH) {
-        writer.event(event);
+        for writer in &mut writers {
+            writer.event(&event);
+        }
     }
-    writer.out.trim().to_owned()
+    writers.map(|writer| writer.out.trim().to_owned())
 }
 
 struct Writer {
@@ -163,14 +175,14 @@ struct Writer {
 }
 
 impl Writer {
-    fn event(&mut self, event: Event<'_>) {
+    fn event(&mut self, event: &Event<'_>) {
         match event {
             Event::Start(tag) => self.start(tag),
-            Event::End(tag) => self.end(tag),
-            Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => self.text(&text),
+            Event::End(tag) => self.end(*tag),
+            Event::Text(text) | Event::Html(text) | Event::InlineHtml(text) => self.text(text),
             Event::Code(text) => {
                 self.mark("`");
-                self.text(&text);
+                self.text(text);
                 self.mark("`");
             }
             Event::SoftBreak | Event::HardBreak => self.out.push('\n'),
@@ -183,7 +195,7 @@ impl Writer {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the enum is another crate's")]
-    fn start(&mut self, tag: Tag<'_>) {
+    fn start(&mut self, tag: &Tag<'_>) {
         match tag {
             Tag::Paragraph if self.lists.is_empty() => self.block(""),
             Tag::Heading { .. } => {
@@ -194,14 +206,14 @@ impl Writer {
                 if self.lists.is_empty() {
                     self.block("");
                 }
-                self.lists.push(first);
+                self.lists.push(*first);
             }
             Tag::Item => self.item(),
             Tag::Strong => self.mark("*"),
             Tag::Emphasis => self.mark("_"),
             Tag::Strikethrough => self.mark("~"),
             Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. } => {
-                self.links.push(dest_url.into_string());
+                self.links.push(dest_url.to_string());
                 self.link_starts.push(self.out.len());
             }
             _ => {}
@@ -278,12 +290,20 @@ impl Writer {
 
     fn text(&mut self, text: &str) {
         let is_slack = self.dialect == Dialect::SlackMrkdwn;
-        let mut letters = text.chars().peekable();
-        while let Some(letter) = letters.next() {
-            let is_in_word = ends_in_word(&self.out);
+        let mut rest = text;
+        while let Some(letter) = rest.chars().next() {
             if !is_slack && self.out.ends_with('<') && calls(letter) {
                 self.out.push(INERT);
             }
+            let harmless = rest.find(is_special).unwrap_or(rest.len());
+            if harmless > 0 {
+                let (before, from) = rest.split_at(harmless);
+                self.out.push_str(before);
+                rest = from;
+                continue;
+            }
+            rest = rest.get(letter.len_utf8()..).unwrap_or_default();
+            let is_in_word = ends_in_word(&self.out);
             // Slack asks for these three to be escaped (api.slack.com, "Formatting text").
             match letter {
                 '&' if is_slack => self.out.push_str("&amp;"),
@@ -292,7 +312,7 @@ impl Writer {
                 letter => self.out.push(letter),
             }
             // Slack has no escape for its marks, but within a word they are none.
-            let is_followed = letters.peek().is_some_and(|next| next.is_alphanumeric());
+            let is_followed = rest.starts_with(char::is_alphanumeric);
             let is_inert = match letter {
                 '@' => !is_in_word,
                 '*' | '_' | '~' | '`' => is_slack && !(is_in_word && is_followed),
@@ -301,6 +321,11 @@ impl Writer {
             self.out.extend(is_inert.then_some(INERT));
         }
     }
+}
+
+/// Whether a letter means something in one of the dialects.
+fn is_special(letter: char) -> bool {
+    matches!(letter, '&' | '<' | '>' | '@' | '*' | '_' | '~' | '`')
 }
 
 /// An address between `<` and `|` of a link.
@@ -335,7 +360,7 @@ mod tests {
     fn rendered(source: &str, data: &str, dialect: Dialect) -> String {
         let mut engine = crate::text::Engine::new(crate::text::Escaping::CommonMark);
         engine.add("t", source).unwrap();
-        let context = crate::text::context(serde_json::json!({ "x": data })).unwrap();
+        let context = crate::text::context(serde_json::json!({ "x": data }));
         message(&engine.render("t", &context, 100_000).unwrap(), dialect).text
     }
 

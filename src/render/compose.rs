@@ -71,18 +71,21 @@ impl<'a> Facts<'a> {
         locale: &str,
         letterhead: &Letterhead,
         unsubscribe_url: Option<&String>,
-    ) -> Result<Context, TextFault> {
-        text::context(json!({
-            "data": self.data,
+    ) -> Context {
+        let mut members = json!({
             "recipient": self.recipient,
-            "manager": self.recipient.manager,
             "company": letterhead.company,
-            "event": self.event,
             "locale": locale,
             "time_zone": self.time_zone,
             "now": self.now.to_string(),
             "unsubscribe_url": unsubscribe_url,
-        }))
+        });
+        // Copied as they are, and not member by member as the macro does.
+        let manager = members["recipient"]["manager"].clone();
+        members["manager"] = manager;
+        members["data"] = self.data.clone();
+        members["event"] = self.event.clone();
+        text::context(members)
     }
 
     fn unsubscribe_url(&self, letterhead: &Letterhead) -> Option<String> {
@@ -125,7 +128,7 @@ impl Templates {
         dialect: Dialect,
     ) -> Result<Message, PartFault> {
         let unsubscribe_url = facts.unsubscribe_url(letterhead);
-        let context = facts.context(locale, letterhead, unsubscribe_url.as_ref())?;
+        let context = facts.context(locale, letterhead, unsubscribe_url.as_ref());
         match facts.channel {
             Channel::Email => self.email(key, facts, context, (letterhead, unsubscribe_url)),
             Channel::Chat => {

@@ -23,7 +23,7 @@ pub(crate) fn chat(bytes: &[u8]) {
 
 fn data(text: &str, dialect: Dialect) {
     let mut engine = Engine::new(Escaping::CommonMark);
-    let Ok(context) = text::context(json!({ "x": text })) else { return };
+    let context = text::context(json!({ "x": text }));
     if engine.add("t", "a {{x}}\n{{x}}").is_err() {
         return;
     }

@@ -7,7 +7,7 @@ use super::*;
 fn render(escaping: Escaping, source: &str, data: Value) -> Result<String, TextFault> {
     let mut engine = Engine::new(escaping);
     engine.add("t", source)?;
-    engine.render("t", &context(data).unwrap(), 1000)
+    engine.render("t", &context(data), 1000)
 }
 
 #[test]

@@ -12,6 +12,10 @@ const ENTITY: usize = 5;
 /// The text in sections. Entities, links and mentions stay whole, words where they can; what is
 /// beyond the length of a message is left out and shown by an ellipsis.
 pub(super) fn sections(text: &str) -> Vec<String> {
+    // No longer in characters than in bytes.
+    if text.len() <= SECTION && !text.is_empty() {
+        return vec![text.to_owned()];
+    }
     let mut cutter = Cutter::default();
     let (mut rest, mut total) = (text, 0);
     while !rest.is_empty() {

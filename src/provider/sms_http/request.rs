@@ -99,7 +99,7 @@ impl Form {
 
     /// The request for one message; a fault names what is missing, never the message.
     pub(super) fn fill(&self, sms: &SmsMessage, phone: &str, id: &str) -> Result<Request, Misfill> {
-        let context = self.context(sms, phone, id)?;
+        let context = self.context(sms, phone, id);
         let mut headers = self.fixed.clone();
         for name in &self.header_names {
             let misfill = |fault| Misfill { key: HEADERS, fault };
@@ -119,20 +119,19 @@ impl Form {
         Ok(Request { method: self.method.clone(), url, headers, body })
     }
 
-    fn context(&self, sms: &SmsMessage, phone: &str, id: &str) -> Result<Context, Misfill> {
+    fn context(&self, sms: &SmsMessage, phone: &str, id: &str) -> Context {
         let digits = phone.trim_start_matches('+');
         let (zero, country) = NATIONAL;
         let national = digits.strip_prefix(country).map(|rest| format!("{zero}{rest}"));
         let secrets = self.named.iter();
         let secrets: BTreeMap<&str, &str> =
             secrets.map(|(name, secret)| (name.as_str(), secret.expose_secret())).collect();
-        let facts = json!({
+        text::context(json!({
             "to": phone, "to_digits": digits,
             "to_national": national.unwrap_or_else(|| phone.to_owned()),
             "text": sms.text, "id": id, "parts": sms.parts,
             "is_unicode": sms.encoding == SmsEncoding::Ucs2, "secret": secrets,
-        });
-        text::context(facts).map_err(|fault| Misfill { key: BODY, fault: fault.to_string() })
+        }))
     }
 
     /// Fills the form once, so that an unknown variable or a URL that must not be called shows

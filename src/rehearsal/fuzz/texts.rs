@@ -50,7 +50,7 @@ pub(super) fn handlebars(bytes: &[u8]) {
         return;
     }
     engine.variables("t");
-    let Ok(context) = text::context(serde_json::from_str(data).unwrap_or_default()) else { return };
+    let context = text::context(serde_json::from_str(data).unwrap_or_default());
     if let Ok(made) = engine.render("t", &context, MAX_TEXT) {
         assert!(made.len() <= MAX_TEXT);
     }
