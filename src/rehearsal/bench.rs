@@ -6,6 +6,7 @@
 //! machine to machine and hour to hour; the ratio of durable to unstored does not. The others each
 //! show one promise: that nothing slows down as tables grow, that urgent ones overtake, and so on.
 
+mod apart;
 mod audience;
 mod bed;
 mod findings;

@@ -178,9 +178,10 @@ impl<'a> Bed<'a> {
         Mark { at: self.app.clock.monotonic(), used: self.used() }
     }
 
-    /// Processor time of everything but the receivers.
+    /// Processor time of everything but the receivers and the publisher before the queue.
     pub(super) fn used(&self) -> Duration {
-        usage::process_time().saturating_sub(self.sinks.time())
+        let published = self.queue.as_ref().map(Queue::time).unwrap_or_default();
+        usage::process_time().saturating_sub(self.sinks.time() + published)
     }
 
     fn since(&self, before: &Mark, count: u64) -> Sample {

@@ -7,8 +7,10 @@ use std::time::Duration;
 use super::BenchError;
 use super::bed::{Bed, Way};
 use super::findings::as_float;
+use super::queue::Queue;
 use super::report::PaceReport;
 use super::work::{Work, arrival};
+use crate::clock::Clock;
 use crate::lifecycle::Tasks;
 use crate::model::address::Channel;
 use crate::pipeline::OnReject;
@@ -35,7 +37,10 @@ impl Bed<'_> {
         let target = self.sinks.tally.count() + count;
         self.sinks.tally.begin_times();
         let used = self.used();
-        let handed_in = self.hand_in(work).await?;
+        let handed_in = match self.queue.clone() {
+            Some(queue) => publish(queue, self.app.clock.clone(), work).await?,
+            None => self.hand_in(work).await?,
+        };
         self.sinks.tally.reach(target).await;
         self.settled().await?;
         let used = self.used().saturating_sub(used);
@@ -51,32 +56,53 @@ impl Bed<'_> {
 
     /// Hands one event in every 5 ms; when each was.
     async fn hand_in(&self, work: Work) -> Result<Vec<Duration>, BenchError> {
-        let mut ticks = tokio::time::interval(Duration::from_secs(1) / 200);
-        let mut handed_in = Vec::new();
-        let (failures, tasks) = (Arc::new(AtomicU64::new(0)), Tasks::new());
-        for index in 0..work.count {
-            ticks.tick().await;
-            handed_in.push(self.app.clock.monotonic());
-            if let Some(queue) = &self.queue {
-                let (queue, failures) = (queue.clone(), Arc::clone(&failures));
-                tasks.spawn(async move {
-                    let failed = queue.publish(&work, index).await.is_err();
-                    failures.fetch_add(u64::from(failed), Ordering::SeqCst);
-                });
-            } else {
-                let one = arrival(work.event(index), self.app.clock.now());
-                let (acceptor, failures) =
-                    (self.app.pipeline.acceptor().clone(), Arc::clone(&failures));
-                tasks.spawn(async move {
-                    let failed = acceptor.accept(vec![one], OnReject::Keep).await.is_err();
-                    failures.fetch_add(u64::from(failed), Ordering::SeqCst);
-                });
-            }
-        }
-        tasks.stop(super::bed::GRACE).await;
-        match failures.load(Ordering::SeqCst) {
-            0 => Ok(handed_in),
-            count => Err(BenchError::Broken(format!("{count} paced events were not taken"))),
-        }
+        let (acceptor, clock) = (self.app.pipeline.acceptor().clone(), self.app.clock.clone());
+        let hand_in = move |index| {
+            let one = arrival(work.event(index), clock.now());
+            let acceptor = acceptor.clone();
+            async move { acceptor.accept(vec![one], OnReject::Keep).await.is_ok() }
+        };
+        at_pace(&self.app.clock, work.count, hand_in).await
+    }
+}
+
+/// Publishes one event every 5 ms, apart from Loa; when each was.
+async fn publish(queue: Queue, clock: Clock, work: Work) -> Result<Vec<Duration>, BenchError> {
+    let apart = queue.clone();
+    let publish = async move {
+        let publish = |index| {
+            let queue = queue.clone();
+            async move { queue.publish(&work, index).await.is_ok() }
+        };
+        at_pace(&clock, work.count, publish).await
+    };
+    let published = apart.apart().handle().spawn(publish).await;
+    published.map_err(|error| BenchError::Broken(error.to_string()))?
+}
+
+/// Begins `one` every 5 ms, and waits for all of them; when each began.
+async fn at_pace<F>(
+    clock: &Clock,
+    count: u64,
+    one: impl Fn(u64) -> F,
+) -> Result<Vec<Duration>, BenchError>
+where
+    F: Future<Output = bool> + Send + 'static,
+{
+    let mut ticks = tokio::time::interval(Duration::from_secs(1) / 200);
+    let mut began = Vec::new();
+    let (failures, tasks) = (Arc::new(AtomicU64::new(0)), Tasks::new());
+    for index in 0..count {
+        ticks.tick().await;
+        began.push(clock.monotonic());
+        let (one, failures) = (one(index), Arc::clone(&failures));
+        tasks.spawn(async move {
+            failures.fetch_add(u64::from(!one.await), Ordering::SeqCst);
+        });
+    }
+    tasks.stop(super::bed::GRACE).await;
+    match failures.load(Ordering::SeqCst) {
+        0 => Ok(began),
+        count => Err(BenchError::Broken(format!("{count} paced events were not taken"))),
     }
 }

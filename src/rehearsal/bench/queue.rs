@@ -1,6 +1,12 @@
 //! Fills Loa's queue at a RabbitMQ, and takes from it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
 use super::BenchError;
+use super::apart::Apart;
 use super::work::Work;
 use crate::app::App;
 use crate::broker::{self, BrokerState, Consumer, Publication, PublishOutcome, Publisher};
@@ -11,11 +17,12 @@ use crate::model::event::Properties;
 /// How many events are published between two looks at what became of them.
 const AT_ONCE: u64 = 2_000;
 
-/// Loa's queue, filled by a connection of its own.
+/// Loa's queue, filled by a connection of its own, which is no part of Loa.
 #[derive(Clone)]
 pub(super) struct Queue {
     exchange: String,
     publisher: Publisher,
+    apart: Arc<Apart>,
 }
 
 impl Queue {
@@ -23,21 +30,30 @@ impl Queue {
     pub(super) async fn open(app: &App) -> Result<Option<Self>, BenchError> {
         let Some(parts) = app.broker_parts(&app.tasks) else { return Ok(None) };
         let exchange = parts.settings.exchange.clone();
-        let (publisher, teller) = (Publisher::start(&parts), Publisher::start(&parts));
-        app.pipeline.tell(teller, &app.metrics, &app.tasks);
         // A consumer declares the queue.
         let tasks = Tasks::new();
-        let consumer = Consumer::start(&broker::Parts { tasks: tasks.clone(), ..parts });
-        for mut state in [consumer.state(), publisher.state()] {
-            let known = state.wait_for(|state| *state != BrokerState::Connecting);
-            let state = known.await.map_err(|_| BenchError::Broker("no connection".to_owned()))?;
-            if let Some(fault) = state.fault() {
-                return Err(BenchError::Broker(fault.to_owned()));
-            }
-        }
+        let consumer = Consumer::start(&broker::Parts { tasks: tasks.clone(), ..parts.clone() });
+        connected(consumer.state()).await?;
         drop(consumer);
         tasks.stop(super::bed::GRACE).await;
-        Ok(Some(Self { exchange, publisher }))
+        let own = parts.clone();
+        let publisher = async move {
+            let publisher = Publisher::start(&own);
+            connected(publisher.state()).await.map(|()| publisher)
+        };
+        let (apart, publisher) = Apart::start(publisher).await?;
+        app.pipeline.tell(Publisher::start(&parts), &app.metrics, &app.tasks);
+        Ok(Some(Self { exchange, publisher: publisher?, apart: Arc::new(apart) }))
+    }
+
+    /// Where it is published from.
+    pub(super) fn apart(&self) -> &Apart {
+        &self.apart
+    }
+
+    /// Processor time of publishing so far.
+    pub(super) fn time(&self) -> Duration {
+        self.apart.time()
     }
 
     /// Publishes all of `work`; every event is in the queue when it returns.
@@ -70,6 +86,16 @@ impl Queue {
             properties,
             bytes: work.event(index),
         }
+    }
+}
+
+/// Returns once a connection stands.
+async fn connected(mut state: watch::Receiver<BrokerState>) -> Result<(), BenchError> {
+    let known = state.wait_for(|state| *state != BrokerState::Connecting);
+    let state = known.await.map_err(|_| BenchError::Broker("no connection".to_owned()))?;
+    match state.fault() {
+        Some(fault) => Err(BenchError::Broker(fault.to_owned())),
+        None => Ok(()),
     }
 }
 

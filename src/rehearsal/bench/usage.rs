@@ -1,5 +1,6 @@
 //! What this process used, as the kernel counts it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
@@ -14,6 +15,13 @@ pub(super) fn process_time() -> Duration {
 /// Processor time of one thread of this process so far.
 pub(super) fn thread_time(thread: &str) -> Duration {
     time_in(&format!("/proc/{thread}/stat"))
+}
+
+/// Every thread of this process, as [`thread_time`] knows it: `PID/task/TID`.
+pub(super) fn threads() -> BTreeSet<String> {
+    let process = std::process::id();
+    let all = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    all.map(|thread| format!("{process}/task/{}", thread.file_name().display())).collect()
 }
 
 /// The calling thread, as [`thread_time`] knows it: `PID/task/TID`.
@@ -73,7 +81,7 @@ mod tests {
 
     #[test]
     fn this_thread_and_process_are_found() {
-        assert!(this_thread().contains("/task/"));
+        assert!(threads().contains(&this_thread()));
         // In this order: what is resident may grow between the two.
         let resident = resident_memory();
         assert!(resident > 0 && peak_memory() >= resident);
