@@ -15,6 +15,9 @@ use crate::store::StoreError;
 
 pub use value::{Row, Value};
 
+/// A statement that finds rows, with its parameters.
+pub type Asked<'a> = (&'a str, Vec<Value>);
+
 /// A statement that changes rows, with the parameters of each.
 pub struct Write {
     sql: &'static str,
@@ -107,17 +110,23 @@ impl Tx<'_> {
         }
     }
 
-    /// Runs an insert for its rows, and returns what it returns of those that were written.
+    /// Runs an insert for its rows, and returns what it returns of those that were written; with it the
+    /// rows of each statement of `asked`, as things are once they are written.
     ///
     /// # Errors
     /// As [`Tx::query`].
-    pub async fn insert_returning(&mut self, write: &Write) -> Result<Vec<Row>, StoreError> {
+    pub async fn insert_returning(
+        &mut self,
+        write: &Write,
+        asked: &[Asked<'_>],
+    ) -> Result<(Vec<Row>, Vec<Vec<Row>>), StoreError> {
         match self {
             Self::Sqlite(tx) => {
                 let rows = write.rows.iter().map(|row| tx.query(write.sql, row));
-                Ok(rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+                let rows = rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+                Ok((rows, self.query_all(asked).await?))
             }
-            Self::Postgres(tx) => tx.insert_returning(write).await,
+            Self::Postgres(tx) => tx.insert_returning(write, asked).await,
         }
     }
 
@@ -170,7 +179,7 @@ impl Tx<'_> {
     /// As [`Tx::query`].
     pub async fn query_all(
         &mut self,
-        asked: &[(&str, Vec<Value>)],
+        asked: &[Asked<'_>],
     ) -> Result<Vec<Vec<Row>>, StoreError> {
         match self {
             Self::Sqlite(tx) => asked.iter().map(|(sql, params)| tx.query(sql, params)).collect(),

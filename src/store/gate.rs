@@ -11,7 +11,7 @@ use crate::model::delivery::{Delivery, GateFacts, State};
 use crate::model::id::DeliveryId;
 use crate::store::StoreError;
 use crate::store::claim::{Events, event_ids, read_events, select_events};
-use crate::store::engine::{Row, Tx, Value};
+use crate::store::engine::{Asked, Row, Tx, Value};
 use crate::store::overtake::{MARKERS, Markers, is_overtaken, read_markers};
 use crate::store::rows::{DeliveryRow, read_state};
 
@@ -67,30 +67,47 @@ fn addresses<'d>(deliveries: impl Iterator<Item = &'d Delivery> + Clone) -> [Opt
     [list(&|_| true), list(&|delivery| delivery.category == Category::Marketing)]
 }
 
-/// Runs those statements that have a list; a statement without one finds nothing.
-async fn ask_all<const N: usize>(
-    tx: &mut Tx<'_>,
-    asked: [(&str, Option<Value>); N],
-) -> Result<[Vec<Row>; N], StoreError> {
-    let is_asked = asked.each_ref().map(|(_, list)| list.is_some());
-    let asked: Vec<(&str, Vec<Value>)> =
-        asked.into_iter().filter_map(|(sql, list)| Some((sql, vec![list?]))).collect();
-    let mut found = tx.query_all(&asked).await?.into_iter();
-    Ok(is_asked.map(|is_asked| is_asked.then(|| found.next()).flatten().unwrap_or_default()))
+/// Statements of which those without a list are not asked and find nothing.
+struct Questions<'q, const N: usize>([(&'q str, Option<Value>); N]);
+
+impl<'q, const N: usize> Questions<'q, N> {
+    fn asked(&self) -> Vec<Asked<'q>> {
+        let Self(all) = self;
+        all.iter().filter_map(|(sql, list)| Some((*sql, vec![list.clone()?]))).collect()
+    }
+
+    /// What each found, of what those found that were asked.
+    fn place(&self, found: Vec<Vec<Row>>) -> [Vec<Row>; N] {
+        let (Self(all), mut found) = (self, found.into_iter());
+        all.each_ref().map(|(_, list)| list.as_ref().and_then(|_| found.next()).unwrap_or_default())
+    }
 }
 
-/// Those of `deliveries` that suppression or missing consent stops, as things are now.
-pub(super) async fn stopped_of(
-    tx: &mut Tx<'_>,
-    deliveries: &[&Delivery],
-) -> Result<HashSet<DeliveryId>, StoreError> {
-    let [everyone, marketed] = addresses(deliveries.iter().copied());
-    let asked = [(SUPPRESSED, everyone), (CONSENTING, marketed)];
-    let [suppressed, consenting] = ask_all(tx, asked).await?;
-    let permissions = Permissions::read(&suppressed, &consenting)?;
-    let is_stopped =
-        |one: &&&Delivery| permissions.is_suppressed(one) || permissions.lacks_consent(one);
-    Ok(deliveries.iter().filter(is_stopped).map(|one| one.id).collect())
+/// The question which of some deliveries suppression or missing consent stops.
+pub(super) struct Stopping<'d> {
+    deliveries: Vec<&'d Delivery>,
+    questions: Questions<'static, 2>,
+}
+
+impl<'d> Stopping<'d> {
+    pub(super) fn new(deliveries: Vec<&'d Delivery>) -> Self {
+        let [everyone, marketed] = addresses(deliveries.iter().copied());
+        let questions = Questions([(SUPPRESSED, everyone), (CONSENTING, marketed)]);
+        Self { deliveries, questions }
+    }
+
+    pub(super) fn asked(&self) -> Vec<Asked<'static>> {
+        self.questions.asked()
+    }
+
+    /// Those that are stopped, by what was found.
+    pub(super) fn read(&self, found: Vec<Vec<Row>>) -> Result<HashSet<DeliveryId>, StoreError> {
+        let [suppressed, consenting] = self.questions.place(found);
+        let permissions = Permissions::read(&suppressed, &consenting)?;
+        let is_stopped =
+            |one: &&&Delivery| permissions.is_suppressed(one) || permissions.lacks_consent(one);
+        Ok(self.deliveries.iter().filter(is_stopped).map(|one| one.id).collect())
+    }
 }
 
 /// What stands against sending a set of deliveries, as things are now.
@@ -114,14 +131,15 @@ impl Gate {
         let before: HashSet<uuid::Uuid> =
             rows.iter().filter_map(|row| row.delivery.after.map(|id| id.0)).collect();
         let events = select_events();
-        let asked = [
+        let questions = Questions([
             (events.as_str(), Some(event_ids(rows))),
             (SUPPRESSED, everyone),
             (CONSENTING, marketed),
             (MARKERS, (!keys.is_empty()).then(|| Value::texts(keys))),
             (CHAINS, (!before.is_empty()).then(|| Value::uuids(before))),
-        ];
-        let [events, suppressed, consenting, markers, before] = ask_all(tx, asked).await?;
+        ]);
+        let found = tx.query_all(&questions.asked()).await?;
+        let [events, suppressed, consenting, markers, before] = questions.place(found);
         let gate = Self {
             permissions: Permissions::read(&suppressed, &consenting)?,
             markers: read_markers(&markers)?,

@@ -14,8 +14,8 @@ use crate::model::id::{DeliveryId, EventId, PartnerId, RejectedId};
 use crate::store::changes::{Changes, EventDetails, EventFate, Told};
 use crate::store::directory;
 use crate::store::engine::{Tx, Value, Write};
-use crate::store::gate::stopped_of;
-use crate::store::keys::{Key, take_keys};
+use crate::store::gate::Stopping;
+use crate::store::keys::{AskedWithKeys, Key, take_keys};
 use crate::store::overtake::{self, Overtaking};
 use crate::store::rows::{INSERT_DELIVERY, delivery_params, write_json};
 use crate::store::waiting::{INSERT_CLAIMED, INSERT_WAITING, waiting_params};
@@ -84,10 +84,12 @@ async fn accept(
     mode: Mode,
 ) -> Result<Vec<Accepted>, StoreError> {
     let mut changes = Changes::new(store, tx.now());
-    let known = take_keys(tx, store, batch).await?;
+    let stopping = Stopping::new(leased_of(batch));
+    let (known, found) = take_keys((tx, store), batch, &stopping.asked()).await?;
     let Sorted { mut answers, fresh, rejections } = sort(batch, known, mode, &mut changes);
     let events = write_events(&fresh, &mut changes)?;
-    let (mut deliveries, pages) = write_deliveries((tx, store), &fresh, &mut changes).await?;
+    let (mut deliveries, pages) =
+        write_deliveries((tx, store), &fresh, (&stopping, found), &mut changes).await?;
     for answer in &mut answers {
         if let Accepted::Planned { event, leased, .. } = answer {
             leased.extend(deliveries.leased.remove(event).unwrap_or_default());
@@ -115,8 +117,17 @@ async fn accept(
 
 /// What is leased while it is planned: it goes straight to its sender, so what was withdrawn since it
 /// was planned must stop it now; of others the gate says so when they are claimed.
-fn leased_of<'d>(deliveries: impl Iterator<Item = &'d NewDelivery>) -> Vec<&'d Delivery> {
-    deliveries.filter(|new| new.lease.is_some()).map(|new| &new.delivery).collect()
+fn leased_of(batch: &[Acceptance]) -> Vec<&Delivery> {
+    let planned = batch.iter().filter_map(|acceptance| match acceptance {
+        Acceptance::Planned(planned) => Some(&planned.deliveries),
+        Acceptance::Rejected(_) => None,
+    });
+    planned.flatten().filter(|new| new.lease.is_some()).map(|new| &new.delivery).collect()
+}
+
+/// Whether nobody is waited for to write an event once its key is taken.
+fn waits_for_nobody(Fresh { planned, .. }: &Fresh<'_>) -> bool {
+    planned.change.is_none() && planned.cancels.is_empty()
 }
 
 /// A batch by what becomes of its arrivals.
@@ -275,6 +286,7 @@ struct NewRows {
 async fn write_deliveries(
     (tx, store): (&mut Tx<'_>, &Store),
     fresh: &[Fresh<'_>],
+    (stopping, found): (&Stopping<'_>, AskedWithKeys),
     changes: &mut Changes,
 ) -> Result<(NewRows, Write), StoreError> {
     let mut overtaking = Overtaking::new(store);
@@ -285,10 +297,12 @@ async fn write_deliveries(
         overtaking.mark(tx, &planned.event, &planned.cancels, changes).await?;
     }
     let markers = overtake::markers_for(tx, fresh).await?;
-    // The last that is read, behind all that may wait for others.
-    let leased = leased_of(fresh.iter().flat_map(|new| new.deliveries.iter().copied()));
-    let stopped = stopped_of(tx, &leased).await?;
-    let mut rows = NewRows { stopped, ..NewRows::default() };
+    // Behind all that may wait for others.
+    let found = match found.filter(|_| fresh.iter().all(waits_for_nobody)) {
+        Some(found) => found,
+        None => tx.query_all(&stopping.asked()).await?,
+    };
+    let mut rows = NewRows { stopped: stopping.read(found)?, ..NewRows::default() };
     let mut pages = Vec::new();
     for Fresh { planned, deliveries } in fresh {
         for new in deliveries {

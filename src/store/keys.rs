@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use crate::model::id::EventId;
-use crate::store::engine::{Tx, Value, Write};
+use crate::store::engine::{Asked, Row, Tx, Value, Write};
 use crate::store::{Acceptance, PlannedEvent, Store, StoreError};
 
 /// What is known of an event's key.
@@ -16,12 +16,15 @@ pub(super) enum Key {
     Reused,
 }
 
-/// Takes the keys of all planned events of a batch, in order.
+/// What was asked with the keys; nothing if others were waited for since, so that it must be asked anew.
+pub(super) type AskedWithKeys = Option<Vec<Vec<Row>>>;
+
+/// Takes the keys of all planned events of a batch, in order; what is `asked` goes with them.
 pub(super) async fn take_keys(
-    tx: &mut Tx<'_>,
-    store: &Store,
+    (tx, store): (&mut Tx<'_>, &Store),
     batch: &[Acceptance],
-) -> Result<Vec<Key>, StoreError> {
+    asked: &[Asked<'_>],
+) -> Result<(Vec<Key>, AskedWithKeys), StoreError> {
     let planned: Vec<&PlannedEvent> = batch
         .iter()
         .filter_map(|acceptance| match acceptance {
@@ -35,10 +38,10 @@ pub(super) async fn take_keys(
     order.sort_by_key(|index| planned.get(*index).map(|planned| &planned.event.key));
     let sorted: Vec<&PlannedEvent> =
         order.iter().filter_map(|index| planned.get(*index).copied()).collect();
-    let keys = take_in_order(tx, store, &sorted).await?;
+    let (keys, found) = take_in_order((tx, store), &sorted, asked).await?;
     let mut keys: Vec<(usize, Key)> = order.into_iter().zip(keys).collect();
     keys.sort_by_key(|(index, _)| *index);
-    Ok(keys.into_iter().map(|(_, key)| key).collect())
+    Ok((keys.into_iter().map(|(_, key)| key).collect(), found))
 }
 
 const TAKE: &str = "INSERT INTO event_key (source, external_id, digest, event, expires_at) \
@@ -59,17 +62,19 @@ type Holder = (Vec<u8>, EventId);
 
 /// Takes keys; equal ones stand side by side, and the first of them takes it.
 async fn take_in_order(
-    tx: &mut Tx<'_>,
-    store: &Store,
+    (tx, store): (&mut Tx<'_>, &Store),
     planned: &[&PlannedEvent],
-) -> Result<Vec<Key>, StoreError> {
+    asked: &[Asked<'_>],
+) -> Result<(Vec<Key>, AskedWithKeys), StoreError> {
     let same = |one: &&PlannedEvent, other: &&PlannedEvent| one.event.key == other.event.key;
     let firsts: Vec<&PlannedEvent> =
         planned.chunk_by(same).filter_map(|same| same.first().copied()).collect();
     let rows = firsts.iter().map(|first| key_params(first, store, tx.now())).collect();
-    let taken = tx.insert_returning(&Write::insert(TAKE, rows)).await?;
+    let (taken, found) = tx.insert_returning(&Write::insert(TAKE, rows), asked).await?;
     let taken: HashSet<Uuid> = taken.iter().map(|row| row.uuid(0)).collect::<Result<_, _>>()?;
-    let lost = firsts.into_iter().filter(|first| !taken.contains(&first.event.id.0)).collect();
+    let lost: Vec<&PlannedEvent> =
+        firsts.into_iter().filter(|first| !taken.contains(&first.event.id.0)).collect();
+    let found = lost.is_empty().then_some(found);
     let holders = find_holders(tx, store, lost).await?;
     let mut keys = Vec::with_capacity(planned.len());
     for same in planned.chunk_by(same) {
@@ -85,7 +90,7 @@ async fn take_in_order(
             false => Key::Reused,
         }));
     }
-    Ok(keys)
+    Ok((keys, found))
 }
 
 fn key_params(planned: &PlannedEvent, store: &Store, now: Timestamp) -> Vec<Value> {

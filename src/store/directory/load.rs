@@ -117,16 +117,17 @@ impl AddressFacts {
         if addresses.is_empty() {
             return Ok(Self::default());
         }
-        let list = Value::texts(addresses.iter().map(Address::value));
-        let sql = "SELECT channel, address FROM suppression WHERE address {any $1}";
-        let rows = tx.query(sql, std::slice::from_ref(&list)).await?;
-        let suppressed =
-            rows.iter().map(|row| Ok(read_address(read_channel(&row.text(0)?)?, row.text(1)?)));
+        let list = vec![Value::texts(addresses.iter().map(Address::value))];
+        let suppressed = "SELECT channel, address FROM suppression WHERE address {any $1}";
+        let consents = "SELECT channel, address, granted, at, source FROM consent \
+                        WHERE address {any $1}";
+        let found = tx.query_all(&[(suppressed, list.clone()), (consents, list)]).await?;
+        let [suppressed, consents] = found.as_slice() else { return Ok(Self::default()) };
+        let suppressed = suppressed
+            .iter()
+            .map(|row| Ok(read_address(read_channel(&row.text(0)?)?, row.text(1)?)));
         let suppressed = suppressed.collect::<Result<_, StoreError>>()?;
-        let sql = "SELECT channel, address, granted, at, source FROM consent \
-                   WHERE address {any $1}";
-        let rows = tx.query(sql, &[list]).await?;
-        let consents = rows.iter().map(|row| {
+        let consents = consents.iter().map(|row| {
             let consent = Consent {
                 address: read_address(read_channel(&row.text(0)?)?, row.text(1)?),
                 granted: row.truth(2)?,

@@ -13,7 +13,7 @@ use super::arrays::{Param, insert_of_arrays, update_of_arrays};
 use crate::store::StoreError;
 use crate::store::engine::dialect::Statements;
 use crate::store::engine::value::{Row, Value};
-use crate::store::engine::{Form, Write};
+use crate::store::engine::{Asked, Form, Write};
 
 /// How a transaction begins.
 #[derive(Clone, Copy)]
@@ -160,19 +160,26 @@ impl<'c> PostgresTx<'c> {
     pub(in crate::store::engine) async fn insert_returning(
         &mut self,
         write: &Write,
-    ) -> Result<Vec<Row>, StoreError> {
+        asked: &[Asked<'_>],
+    ) -> Result<(Vec<Row>, Vec<Vec<Row>>), StoreError> {
+        if write.rows.is_empty() {
+            return Ok((Vec::new(), self.query_all(asked).await?));
+        }
         let line = self.line;
         let run = async {
-            let mut found = Vec::new();
-            if write.rows.is_empty() {
-                return Ok(found);
-            }
-            let (statement, runs) = line.prepare_write(write).await?;
-            for params in runs {
-                let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(Param::as_sql).collect();
-                found.extend(rows(line.client.query(&statement, &params).await?)?);
-            }
-            Ok(found)
+            let (statement, runs) = &line.prepare_write(write).await?;
+            let asked = &line.prepare_asked(asked).await?;
+            let inserts = runs.iter().map(|params| async move {
+                let params: Vec<_> = params.iter().map(Param::as_sql).collect();
+                rows(line.client.query(statement, &params).await?)
+            });
+            // Sent when they are first looked at: what is asked behind what is written.
+            let (written, found) = join(
+                try_join_all(inserts),
+                try_join_all(line.answers_to(asked)),
+            )
+            .await;
+            Ok((written?.into_iter().flatten().collect(), found?))
         };
         self.within(false, run).await
     }
@@ -249,21 +256,15 @@ impl<'c> PostgresTx<'c> {
 
     pub(in crate::store::engine) async fn query_all(
         &mut self,
-        asked: &[(&str, Vec<Value>)],
+        asked: &[Asked<'_>],
     ) -> Result<Vec<Vec<Row>>, StoreError> {
         if asked.is_empty() {
             return Ok(Vec::new());
         }
         let line = self.line;
         let run = async {
-            let mut prepared = Vec::with_capacity(asked.len());
-            for (sql, params) in asked {
-                prepared.push((line.prepare(sql).await?, params));
-            }
-            let runs = prepared.iter().map(|(statement, params)| async move {
-                line.query_prepared(statement, params).await
-            });
-            try_join_all(runs).await
+            let prepared = line.prepare_asked(asked).await?;
+            try_join_all(line.answers_to(&prepared)).await
         };
         self.within(asked.iter().all(|(sql, _)| only_reads(sql)), run).await
     }
@@ -304,6 +305,25 @@ impl<'c> Line<'c> {
 
     async fn prepare(self, sql: &str) -> Result<Statement, StoreError> {
         Ok(self.client.prepare_cached(&self.statements.written(sql)).await?)
+    }
+
+    async fn prepare_asked<'a>(
+        self,
+        asked: &'a [Asked<'_>],
+    ) -> Result<Vec<(Statement, &'a [Value])>, StoreError> {
+        let mut prepared = Vec::with_capacity(asked.len());
+        for (sql, params) in asked {
+            prepared.push((self.prepare(sql).await?, params.as_slice()));
+        }
+        Ok(prepared)
+    }
+
+    /// The rows of each statement; each is sent when it is first looked at.
+    fn answers_to<'a>(
+        self,
+        asked: &'a [(Statement, &'a [Value])],
+    ) -> impl Iterator<Item = impl Future<Output = Result<Vec<Row>, StoreError>> + use<'a, 'c>> {
+        asked.iter().map(move |(statement, params)| self.query_prepared(statement, params))
     }
 
     async fn prepare_all(self, writes: &[Write]) -> Result<Vec<Prepared<'_>>, StoreError> {
