@@ -66,7 +66,7 @@ pub use acceptance::{Acceptance, Accepted, NewDelivery, NewPage, PlannedEvent};
 pub use api_keys::ApiKey;
 pub use audit::Discrepancy;
 pub use claim::Claimed;
-pub use copies::Spread;
+pub use copies::{PARTNERS, Spread};
 pub use counters::{Agenda, Backlog, Counters};
 pub use error::StoreError;
 pub use events::{EventFilter, EventRow, RejectedFilter};

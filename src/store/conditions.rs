@@ -22,6 +22,12 @@ impl Conditions {
         self.clauses.push(clause);
     }
 
+    /// The clauses with one more, over the same parameters.
+    pub(super) fn with(&self, clause: &str) -> Self {
+        let clauses = self.clauses.iter().cloned().chain([clause.to_owned()]).collect();
+        Self { clauses, params: Vec::new() }
+    }
+
     /// Adds `left value` (such as `state =` with its value) where a value is given.
     pub(super) fn compare(&mut self, left: &str, value: Option<impl Into<Value>>) {
         if let Some(value) = value {
@@ -37,6 +43,14 @@ impl Conditions {
         if let Some(after) = after {
             let (at_param, id_param) = (self.param(after.at), self.param(after.id));
             self.add(format!("({at}, {id}) < ({at_param}, {id_param})"));
+        }
+    }
+
+    /// Adds that a row stands before `end` in such a list.
+    pub(super) fn before(&mut self, (at, id): (&str, &str), end: Option<Cursor>) {
+        if let Some(end) = end {
+            let (at_param, id_param) = (self.param(end.at), self.param(end.id));
+            self.add(format!("({at}, {id}) > ({at_param}, {id_param})"));
         }
     }
 

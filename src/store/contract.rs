@@ -33,6 +33,7 @@ mod histories;
 mod late;
 mod locks;
 mod migrating;
+mod names;
 mod outbox;
 mod pages;
 mod places;

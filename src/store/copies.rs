@@ -13,6 +13,16 @@ use crate::store::{Store, StoreError};
 /// How many copies one transaction makes; a statement has ten seconds, however busy the machine is.
 const AT_ONCE: u64 = 2_000;
 
+/// How many partners the copies are of.
+pub const PARTNERS: u64 = 150;
+
+/// The recipient's name in a copy, of 2,000 however many copies there are: the original's name and a
+/// number, a third of them of the family Nguyễn; but for the first five copies, whose name nobody
+/// else has.
+const NAME: &str = "CASE WHEN n < 5 THEN 'to huu' ELSE \
+     CASE WHEN n % 2000 % 3 = 0 THEN 'nguyen ' ELSE '' END || recipient_folded || ' ' || (n % 2000) \
+     END";
+
 /// When copies seem to have been made.
 #[derive(Clone, Copy, Debug)]
 pub struct Spread {
@@ -128,17 +138,17 @@ fn new_id(tx: &Tx<'_>) -> &'static str {
 fn tables(id: &str) -> [(&'static str, String); 5] {
     let event = format!(
         "{id}, source, 'copy-' || n, event_type, at, at, NULL, 'copy-' || n, \
-         'partner-' || (n % 1000), NULL, NULL, NULL, data, transport, state, deliveries, 0 \
+         'partner-' || (n % {PARTNERS}), NULL, NULL, NULL, data, transport, state, deliveries, 0 \
          FROM event, copies WHERE event.id = $1"
     );
     let key = format!(
         "source, 'copy-' || n, digest, {id}, expires_at FROM event_key, copies WHERE event = $1"
     );
     let delivery = format!(
-        "{id}, {id}, event_type, step, 'copy-' || n, contact, 'partner-' || (n % 1000), \
+        "{id}, {id}, event_type, step, 'copy-' || n, contact, 'partner-' || (n % {PARTNERS}), \
          'copy-' || n, channel, provider, \
          CASE channel WHEN 'email' THEN 'copy-' || n || '@sink.example' ELSE address END, locale, \
-         time_zone, recipient, recipient_folded || ' ' || (n % 5000), template, category, lane, \
+         time_zone, recipient, {NAME}, template, category, lane, \
          state, reason, detail, CASE state WHEN 'waiting' THEN due_at ELSE at END, \
          CASE state WHEN 'waiting' THEN expires_at ELSE at + expires_at - created_at END, \
          attempts, NULL, version, provider_message_id, last_code, unless, at, at \

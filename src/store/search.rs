@@ -1,6 +1,7 @@
 //! Finds deliveries: for lists, counts and the story of one.
 
 mod codes;
+mod names;
 mod source;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,9 @@ use crate::store::sandbox::say_captured;
 use crate::store::waiting::count_tries_under_way;
 use crate::store::{Store, StoreError};
 use codes::spelled_out;
+use names::find_by_name;
+#[cfg(test)]
+pub(super) use names::list_by_name;
 use source::Source;
 pub(super) use source::lists;
 
@@ -153,10 +157,8 @@ impl Store {
             Box::pin(async move {
                 let mut found = Vec::new();
                 for filter in spelled_out(tx, &filter).await? {
-                    for (sql, params) in lists(&filter, after, limit) {
-                        for row in tx.query(&sql, &params).await? {
-                            found.push(read_delivery(&row)?.delivery);
-                        }
+                    for row in first_rows(tx, &filter, (after, limit)).await? {
+                        found.push(read_delivery(&row)?.delivery);
                     }
                 }
                 found.sort_by_key(|one: &Delivery| std::cmp::Reverse((one.created_at, one.id)));
@@ -180,7 +182,8 @@ impl Store {
                 let mut total = 0;
                 for filter in spelled_out(tx, &filter).await? {
                     for source in Source::of(&filter) {
-                        let (from, query) = source.conditions(&filter);
+                        let (from, mut query) = source.conditions(&filter);
+                        query.named_by_index(&filter);
                         let sql = format!("SELECT COUNT(*) {from} {}", query.where_clause());
                         total += super::counters::count(tx, &sql, &query.params).await?;
                     }
@@ -209,7 +212,8 @@ impl Store {
                 tx.read_whole_tables(filter == DeliveryFilter::default()).await?;
                 for filter in spelled_out(tx, &filter).await? {
                     for source in Source::of(&filter) {
-                        let (from, query) = source.conditions(&filter);
+                        let (from, mut query) = source.conditions(&filter);
+                        query.named_by_index(&filter);
                         let sql = format!(
                             "SELECT COUNT(*), {columns} {from} {} GROUP BY {columns}",
                             query.where_clause()
@@ -237,6 +241,22 @@ impl Store {
     pub async fn find_delivery(&self, id: DeliveryId) -> Result<Option<DeliveryStory>, StoreError> {
         self.read(move |tx| Box::pin(find_delivery(tx, id))).await
     }
+}
+
+/// The first `limit` rows behind `after` that fit, in no order and with others behind them.
+async fn first_rows(
+    tx: &mut Tx<'_>,
+    filter: &DeliveryFilter,
+    (after, limit): (Option<Cursor>, u32),
+) -> Result<Vec<Row>, StoreError> {
+    if filter.name.is_some() {
+        return find_by_name(tx, filter, (after, limit)).await;
+    }
+    let mut found = Vec::new();
+    for (sql, params) in lists(filter, after, limit) {
+        found.extend(tx.query(&sql, &params).await?);
+    }
+    Ok(found)
 }
 
 async fn find_delivery(

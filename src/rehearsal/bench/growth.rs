@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::findings::{Findings, as_float, median, millis, round};
@@ -12,9 +13,10 @@ use super::sink::Sinks;
 use super::{Bench, BenchError};
 use crate::clock::Clock;
 use crate::model::address::Channel;
+use crate::model::contact::{DirectoryChange, Partner, Tier};
 use crate::model::delivery::State;
 use crate::model::id::ProviderName;
-use crate::store::{Cursor, DeliveryFilter};
+use crate::store::{Cursor, DeliveryFilter, PARTNERS};
 
 /// How many deliveries the store holds.
 const SIZES: [u64; 2] = [10_000, 1_000_000];
@@ -24,6 +26,8 @@ const BATCH: usize = 200;
 const TIMES: usize = 3;
 /// Rows of a page.
 const PAGE: u32 = 50;
+/// From how many deliveries on a page is full of each partner and of each part of a name.
+const FULL_FROM: u64 = 10_000;
 
 /// What is done, and how long each time took, in milliseconds.
 type Took = BTreeMap<&'static str, Vec<f64>>;
@@ -34,6 +38,7 @@ impl Bench {
         let config = self.config(&sinks, &Stage::default())?;
         let mut seed = Seed::open(&config).await?;
         let originals = seed.originals("bench.email", Channel::Email).await?;
+        seed.store.change_directory((0..PARTNERS).map(partner).collect()).await?;
         let sizes = if self.sizes.is_empty() { SIZES.to_vec() } else { self.sizes.clone() };
         let (mut held, mut found) = (0, Vec::new());
         let empty = seed.store.size().await?;
@@ -89,36 +94,68 @@ async fn write(seed: &mut Seed, took: &mut Took) -> Result<(), BenchError> {
 
 /// One page of each search that operators make.
 async fn search(seed: &Seed, held: u64, took: &mut Took) -> Result<(), BenchError> {
-    let number = fastrand::u64(..held.max(1));
-    let none = DeliveryFilter::default;
     let behind = Cursor { at: seed.clock.now(), id: uuid::Uuid::max() };
-    let searches = [
-        ("by order", DeliveryFilter { business_key: Some(format!("copy-{number}")), ..none() }),
-        ("by recipient", DeliveryFilter { contact: Some(format!("copy-{number}")), ..none() }),
-        (
-            "by address",
-            DeliveryFilter { address: Some(format!("copy-{number}@sink.example")), ..none() },
-        ),
-        (
-            "by partner",
-            DeliveryFilter { partner: Some(format!("partner-{}", number % 1000)), ..none() },
-        ),
-        (
-            "by part of a name",
-            DeliveryFilter { name: Some(format!("bich {}", number % 5000)), ..none() },
-        ),
-        ("failed", DeliveryFilter { states: vec![State::Failed], ..none() }),
-        ("newest", none()),
-    ];
-    for (what, filter) in searches {
+    for (what, fit, filter) in searches(held) {
         let began = seed.clock.monotonic();
         let page = seed.store.deliveries(filter, Some(behind), PAGE).await?;
         note(took, what, seed.clock.monotonic().saturating_sub(began));
-        if page.is_empty() {
-            return Err(BenchError::Broken(format!("the search {what} found nothing")));
+        let found = page.len();
+        if found == 0 || (held >= FULL_FROM && found != fit) {
+            return Err(BenchError::Broken(format!(
+                "the search {what} found {found} deliveries instead of {fit}"
+            )));
         }
     }
     Ok(())
+}
+
+/// What is looked for, with how many deliveries a page of it shows, the same at every size.
+fn searches(held: u64) -> [(&'static str, usize, DeliveryFilter); 10] {
+    let number = fastrand::u64(..held.max(1));
+    let (full, copy) = (PAGE as usize, format!("copy-{number}"));
+    let none = DeliveryFilter::default;
+    let name = |part: &str| DeliveryFilter { name: Some(part.to_owned()), ..none() };
+    let address = format!("{copy}@sink.example");
+    let partner = partner_id(number % PARTNERS);
+    // Of 2,000 names 11 fit: 20 and 200 to 209, up to 99 and 990 to 999.
+    let part = format!("bich {}", 20 + number % 80);
+    [
+        ("by order", 1, DeliveryFilter { business_key: Some(copy.clone()), ..none() }),
+        ("by recipient", 1, DeliveryFilter { contact: Some(copy), ..none() }),
+        ("by address", 1, DeliveryFilter { address: Some(address), ..none() }),
+        ("by partner", full, DeliveryFilter { partner: Some(partner), ..none() }),
+        ("by part of a name", full, name(&part)),
+        ("by a name that a third have", full, name("Nguyễn")),
+        ("by the name of a partner", full, name(&partner_name(number % PARTNERS))),
+        ("by a name that five have", 5, name("Tố Hữu")),
+        ("failed", full, DeliveryFilter { states: vec![State::Failed], ..none() }),
+        ("newest", full, none()),
+    ]
+}
+
+/// The partner that copies are of, as a directory knows it.
+fn partner(number: u64) -> DirectoryChange {
+    DirectoryChange::Partner(Partner {
+        id: partner_id(number).as_str().into(),
+        name: partner_name(number),
+        tier: Tier::Standard,
+        manager: None,
+        locale: None,
+        time_zone: None,
+        region: None,
+        tags: Vec::new(),
+        channels: Vec::new(),
+        changed_at: Timestamp::UNIX_EPOCH,
+    })
+}
+
+fn partner_id(number: u64) -> String {
+    format!("partner-{number}")
+}
+
+/// No partner's name is a part of another's.
+fn partner_name(number: u64) -> String {
+    format!("Công ty số {number:03}")
 }
 
 fn note(took: &mut Took, what: &'static str, lasted: Duration) {
@@ -157,7 +194,11 @@ fn findings(found: &[Size], empty: u64, store: &str) -> Findings {
         titles: vec!["deliveries", "what", "ms", "times the smallest"],
         rows,
         lines: vec![
-            format!("accept, claim and record: {BATCH} deliveries; searches: pages of {PAGE}"),
+            format!("accept, claim and record: {BATCH} deliveries"),
+            format!(
+                "searches: a full page of {PAGE} at each size, but for one delivery by order, \
+                 recipient and address; as many partners ({PARTNERS}) and names (2,000) at each size"
+            ),
             store.to_owned(),
         ],
         json: json!({ "batch": BATCH, "page": PAGE, "sizes": sizes, "store": store }),

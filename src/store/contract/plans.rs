@@ -11,7 +11,7 @@ use crate::model::contact::{Consent, Suppression};
 use crate::model::delivery::{Reason, State};
 use crate::model::outcome::VerdictClass;
 use crate::store::engine::{Row, Value};
-use crate::store::{Acceptance, Ages, Engine, NewPage, Repair, StoreError};
+use crate::store::{Acceptance, Ages, DeliveryFilter, Engine, NewPage, Repair, StoreError};
 
 on_both_stores!(no_statement_of_everyday_work_looks_at_every_row);
 
@@ -185,12 +185,31 @@ async fn deliver(stage: &Stage) {
     stage.told().await;
 }
 
+/// Lists by names, which are long enough to be looked through in part, with what else sets apart.
+async fn search(stage: &Stage) {
+    stage.plan("6", 110).await;
+    let (none, text) = (DeliveryFilter::default(), |text: &str| Some(text.to_owned()));
+    let none = DeliveryFilter { name: text("nobody"), ..none };
+    let filters = [
+        none.clone(),
+        DeliveryFilter { partner: text("minh-phat"), ..none.clone() },
+        DeliveryFilter { event_type: text("order.delayed"), ..none.clone() },
+        DeliveryFilter { provider: text("relay"), ..none.clone() },
+        DeliveryFilter { states: vec![State::Waiting], ..none.clone() },
+        DeliveryFilter { states: vec![State::Failed], ..none },
+    ];
+    for filter in filters {
+        stage.store.deliveries(filter, None, 1).await.unwrap();
+    }
+}
+
 async fn look_after(stage: &Stage) {
     let ids = stage.plan("5", 3).await;
     for repair in [Repair::Hold, Repair::Release, Repair::Cancel] {
         stage.store.repair(ids.clone(), repair, "lan").await.unwrap();
     }
     stage.store.find_delivery(ids[0]).await.unwrap();
+    search(stage).await;
     stage.store.expire(10).await.unwrap();
     stage.store.release_render_held(10).await.unwrap();
     stage.store.hold_provider(relay(), "broken".to_owned(), "lan".to_owned()).await.unwrap();

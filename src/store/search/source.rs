@@ -4,17 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::model::address::Channel;
 use crate::model::delivery::{Reason, State};
-use crate::model::fold::fold;
 use crate::store::conditions::Conditions;
 use crate::store::engine::Value;
 use crate::store::rows::DELIVERY;
 use crate::store::search::{Cursor, DeliveryFilter};
-
-/// Every name in an index, one step of the index a name; so a part of a name is looked for among
-/// names, not among deliveries.
-const NAMES: &str = "WITH RECURSIVE names (name) AS (SELECT MIN(recipient_folded) FROM delivery \
-     UNION ALL SELECT (SELECT MIN(recipient_folded) FROM delivery \
-     WHERE recipient_folded > names.name) FROM names WHERE names.name IS NOT NULL)";
 
 /// Where to look for deliveries: what sets a few of them apart stands in narrow tables.
 #[derive(Clone, Copy)]
@@ -59,7 +52,8 @@ impl<'f> Source<'f> {
         states.into_iter().flat_map(of_state).collect()
     }
 
-    /// The tables, joined so that the narrow one leads to the other, and all that must hold.
+    /// The tables, joined so that the narrow one leads to the other, and all that must hold but for
+    /// the name.
     pub(super) fn conditions(self, filter: &DeliveryFilter) -> (String, Conditions) {
         let mut query = conditions(filter);
         let narrow = match self {
@@ -83,6 +77,68 @@ impl<'f> Source<'f> {
             Self::Notable(..) => ("notable.created_at", "notable.delivery"),
         }
     }
+
+    /// The statement that finds the first `limit` of the stretch that fit, with its parameters.
+    pub(super) fn list(
+        self,
+        filter: &DeliveryFilter,
+        stretch: Stretch,
+        limit: u32,
+    ) -> (String, Vec<Value>) {
+        let (from, mut query) = self.conditions(filter);
+        query.named_row_by_row(filter);
+        let (at, id) = self.order();
+        query.behind((at, id), stretch.after);
+        query.before((at, id), stretch.end);
+        let limit = query.param(limit);
+        let sql = format!(
+            "SELECT {DELIVERY} {from} {} ORDER BY {at} DESC, {id} DESC LIMIT {limit}",
+            query.where_clause()
+        );
+        (sql, query.params)
+    }
+
+    /// The statement that finds where a stretch of `length` behind `after` ends: of the rows that one
+    /// index leads to in the order of a list. Nothing where all that can fit are few.
+    pub(super) fn end(
+        self,
+        filter: &DeliveryFilter,
+        after: Option<Cursor>,
+        length: u32,
+    ) -> Option<(String, Vec<Value>)> {
+        let mut query = Conditions::default();
+        let from = match self {
+            Self::Every if is_of_few(filter) => return None,
+            Self::Claimed => return None,
+            Self::Every => {
+                one_of_the_indexed(&mut query, filter);
+                "delivery"
+            }
+            Self::Waiting => "waiting",
+            Self::Notable(column, value) => {
+                query.compare(&format!("{column} ="), Some(value));
+                "notable"
+            }
+        };
+        let (at, id) = self.order();
+        query.compare(&format!("{at} >="), filter.since);
+        query.compare(&format!("{at} <"), filter.until);
+        query.behind((at, id), after);
+        let skipped = query.param(length);
+        let sql = format!(
+            "SELECT {at}, {id} FROM {from} {} ORDER BY {at} DESC, {id} DESC \
+             LIMIT 1 OFFSET {skipped}",
+            query.where_clause()
+        );
+        Some((sql, query.params))
+    }
+}
+
+/// A stretch of a list: behind `after` and before `end`, where they are given.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Stretch {
+    pub(super) after: Option<Cursor>,
+    pub(super) end: Option<Cursor>,
 }
 
 /// The statements of a list, each with its parameters; together they find the first `limit`.
@@ -91,18 +147,36 @@ pub(in crate::store) fn lists(
     after: Option<Cursor>,
     limit: u32,
 ) -> Vec<(String, Vec<Value>)> {
-    let list = |source: Source<'_>| {
-        let (from, mut query) = source.conditions(filter);
-        let (at, id) = source.order();
-        query.behind((at, id), after);
-        let limit = query.param(limit);
-        let sql = format!(
-            "SELECT {DELIVERY} {from} {} ORDER BY {at} DESC, {id} DESC LIMIT {limit}",
-            query.where_clause()
-        );
-        (sql, query.params)
-    };
-    Source::of(filter).into_iter().map(list).collect()
+    let stretch = Stretch { after, end: None };
+    Source::of(filter).into_iter().map(|source| source.list(filter, stretch, limit)).collect()
+}
+
+/// Whether few deliveries can fit, however many there are.
+fn is_of_few(filter: &DeliveryFilter) -> bool {
+    let DeliveryFilter { event, event_id, business_key, .. } = filter;
+    event.is_some() || event_id.is_some() || business_key.is_some()
+}
+
+/// Adds the one condition whose index leads to the fewest rows in the order of a list.
+fn one_of_the_indexed(query: &mut Conditions, filter: &DeliveryFilter) {
+    let indexed = [
+        ("delivery.recipient_key =", filter.contact.clone()),
+        ("delivery.address =", filter.address.as_deref().map(as_stored)),
+        ("delivery.partner =", filter.partner.clone()),
+        ("delivery.event_type =", filter.event_type.clone()),
+        ("delivery.provider =", filter.provider.clone()),
+    ];
+    if let Some((left, value)) = indexed.into_iter().find(|(_, value)| value.is_some()) {
+        query.compare(left, value);
+    }
+}
+
+/// An address as it is stored: in lower case, but for the targets of chats.
+fn as_stored(address: &str) -> String {
+    match address.contains('@') {
+        true => address.to_lowercase(),
+        false => address.to_owned(),
+    }
 }
 
 fn conditions(filter: &DeliveryFilter) -> Conditions {
@@ -111,12 +185,7 @@ fn conditions(filter: &DeliveryFilter) -> Conditions {
     query.compare("delivery.business_key =", filter.business_key.clone());
     query.compare("delivery.partner =", filter.partner.clone());
     query.compare("delivery.recipient_key =", filter.contact.clone());
-    // Stored in lower case, but for the targets of chats.
-    let address = filter.address.as_ref().map(|text| match text.contains('@') {
-        true => text.to_lowercase(),
-        false => text.clone(),
-    });
-    query.compare("delivery.address =", address);
+    query.compare("delivery.address =", filter.address.as_deref().map(as_stored));
     query.compare("delivery.event_type =", filter.event_type.clone());
     query.compare("delivery.step =", filter.step.clone());
     query.compare("delivery.channel =", filter.channel.map(Channel::as_str));
@@ -137,15 +206,6 @@ fn conditions(filter: &DeliveryFilter) -> Conditions {
         let states = Value::texts(filter.states.iter().map(|state| state.as_str()));
         let states = query.param(states);
         query.add(format!("delivery.state {{any {states}}}"));
-    }
-    if let Some(name) = &filter.name {
-        let part = query.param(fold(name));
-        query.add(format!(
-            "(delivery.recipient_folded {{in_rows}} \
-             {NAMES} SELECT name FROM names WHERE {{contains name {part}}} {{end_rows}} \
-             OR delivery.partner {{in_rows}} \
-             SELECT id FROM partner WHERE {{contains name_folded {part}}} {{end_rows}})"
-        ));
     }
     query
 }
