@@ -177,10 +177,7 @@ impl Tx<'_> {
     ///
     /// # Errors
     /// As [`Tx::query`].
-    pub async fn query_all(
-        &mut self,
-        asked: &[Asked<'_>],
-    ) -> Result<Vec<Vec<Row>>, StoreError> {
+    pub async fn query_all(&mut self, asked: &[Asked<'_>]) -> Result<Vec<Vec<Row>>, StoreError> {
         match self {
             Self::Sqlite(tx) => asked.iter().map(|(sql, params)| tx.query(sql, params)).collect(),
             Self::Postgres(tx) => tx.query_all(asked).await,

@@ -174,11 +174,8 @@ impl<'c> PostgresTx<'c> {
                 rows(line.client.query(statement, &params).await?)
             });
             // Sent when they are first looked at: what is asked behind what is written.
-            let (written, found) = join(
-                try_join_all(inserts),
-                try_join_all(line.answers_to(asked)),
-            )
-            .await;
+            let (written, found) =
+                join(try_join_all(inserts), try_join_all(line.answers_to(asked))).await;
             Ok((written?.into_iter().flatten().collect(), found?))
         };
         self.within(false, run).await
@@ -322,7 +319,8 @@ impl<'c> Line<'c> {
     fn answers_to<'a>(
         self,
         asked: &'a [(Statement, &'a [Value])],
-    ) -> impl Iterator<Item = impl Future<Output = Result<Vec<Row>, StoreError>> + use<'a, 'c>> {
+    ) -> impl Iterator<Item = impl Future<Output = Result<Vec<Row>, StoreError>> + use<'a, 'c>>
+    {
         asked.iter().map(move |(statement, params)| self.query_prepared(statement, params))
     }
 
