@@ -110,23 +110,28 @@ impl Tx<'_> {
         }
     }
 
-    /// Runs an insert for its rows, and returns what it returns of those that were written; with it the
-    /// rows of each statement of `asked`, as things are once they are written.
+    /// Runs an insert that leaves out what is there already, and returns of each row that was written one
+    /// column, which is the parameter of the number given with its name. With it the rows of each statement
+    /// of `asked`, as things are once all is written.
     ///
     /// # Errors
     /// As [`Tx::query`].
-    pub async fn insert_returning(
+    pub async fn insert_new(
         &mut self,
         write: &Write,
+        (column, number): (&str, usize),
         asked: &[Asked<'_>],
     ) -> Result<(Vec<Row>, Vec<Vec<Row>>), StoreError> {
         match self {
+            // To return something SQLite makes a table for each row.
             Self::Sqlite(tx) => {
-                let rows = write.rows.iter().map(|row| tx.query(write.sql, row));
-                let rows = rows.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-                Ok((rows, self.query_all(asked).await?))
+                let written = tx.execute_many(write.sql, &write.rows)?.into_iter();
+                let rows = write.rows.iter().zip(written).filter(|(_, count)| *count > 0);
+                let value = |row: &Vec<Value>| row.get(number.checked_sub(1)?).cloned();
+                let values = rows.filter_map(|(row, _)| value(row).map(|value| Row(vec![value])));
+                Ok((values.collect(), self.query_all(asked).await?))
             }
-            Self::Postgres(tx) => tx.insert_returning(write, asked).await,
+            Self::Postgres(tx) => tx.insert_new(write, column, asked).await,
         }
     }
 
@@ -140,7 +145,7 @@ impl Tx<'_> {
         params: &[Vec<Value>],
     ) -> Result<Vec<u64>, StoreError> {
         match self {
-            Self::Sqlite(tx) => params.iter().map(|params| tx.execute(sql, params)).collect(),
+            Self::Sqlite(tx) => tx.execute_many(sql, params),
             Self::Postgres(tx) => tx.execute_many(sql, params).await,
         }
     }

@@ -46,7 +46,9 @@ pub(super) async fn take_keys(
 
 const TAKE: &str = "INSERT INTO event_key (source, external_id, digest, event, expires_at) \
                     VALUES ($1, $2, $3, $4, $5) \
-                    ON CONFLICT (source, external_id) DO NOTHING RETURNING event";
+                    ON CONFLICT (source, external_id) DO NOTHING";
+/// The column that tells whose a key is, and the number of its parameter.
+const TAKEN: (&str, usize) = ("event", 4);
 const FIND: &str =
     "SELECT digest, event, expires_at FROM event_key WHERE source = $1 AND external_id = $2";
 const TAKE_OVER: &str = "INSERT INTO event_key (source, external_id, digest, event, expires_at) \
@@ -70,7 +72,7 @@ async fn take_in_order(
     let firsts: Vec<&PlannedEvent> =
         planned.chunk_by(same).filter_map(|same| same.first().copied()).collect();
     let rows = firsts.iter().map(|first| key_params(first, store, tx.now())).collect();
-    let (taken, found) = tx.insert_returning(&Write::insert(TAKE, rows), asked).await?;
+    let (taken, found) = tx.insert_new(&Write::insert(TAKE, rows), TAKEN, asked).await?;
     let taken: HashSet<Uuid> = taken.iter().map(|row| row.uuid(0)).collect::<Result<_, _>>()?;
     let lost: Vec<&PlannedEvent> =
         firsts.into_iter().filter(|first| !taken.contains(&first.event.id.0)).collect();

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join_all};
-use futures_util::poll;
+use futures_util::{FutureExt, poll};
 
 use super::stage::Stage;
 use crate::model::audience::AudienceQuery;
@@ -61,21 +61,57 @@ async fn mark(stage: &Stage, sql: &'static str) -> Result<u64, StoreError> {
     stage.store.write(move |tx| Box::pin(async move { tx.execute(sql, &[]).await })).await
 }
 
+/// Keeps the writer busy until something is sent, so that what is asked for meanwhile becomes one group.
+async fn hold_writer(stage: &Stage) -> (BoxFuture<'_, Result<(), StoreError>>, mpsc::Sender<()>) {
+    let ((entered, entry), (open, gate)) = (mpsc::channel(), mpsc::channel::<()>());
+    let gate = Arc::new(Mutex::new(gate));
+    let mut held = stage
+        .store
+        .write(move |_| {
+            entered.send(()).unwrap();
+            gate.lock().unwrap().recv().unwrap();
+            Box::pin(async { Ok(()) })
+        })
+        .boxed();
+    assert!(poll!(&mut held).is_pending());
+    entry.recv().unwrap();
+    (held, open)
+}
+
+#[tokio::test]
+async fn of_all_that_share_a_sync_one_that_fails_leaves_nothing_and_the_others_are_done_once() {
+    const ADD: &str = "UPDATE migration SET name = name || '+' WHERE number = 1";
+    let stage = Stage::sqlite().await;
+    let length = "SELECT LENGTH(name) FROM migration WHERE number = 1";
+    let before = number(&stage, length).await;
+    let (held, open) = hold_writer(&stage).await;
+    let mut first = Box::pin(mark(&stage, ADD));
+    let mut fails = Box::pin(stage.store.write(|tx| {
+        Box::pin(async move {
+            tx.execute(ADD, &[]).await?;
+            Err::<(), _>(StoreError::Abandoned)
+        })
+    }));
+    let mut last = Box::pin(mark(&stage, ADD));
+    assert!(poll!(&mut first).is_pending());
+    assert!(poll!(&mut fails).is_pending());
+    assert!(poll!(&mut last).is_pending());
+
+    open.send(()).unwrap();
+    held.await.unwrap();
+    let (first, fails, last) = (first.await, fails.await, last.await);
+
+    assert!(matches!((first, last), (Ok(1), Ok(1))));
+    assert!(matches!(fails, Err(StoreError::Abandoned)), "{fails:?}");
+    assert_eq!(number(&stage, length).await, before + 2);
+}
+
 #[tokio::test]
 async fn all_that_share_the_sync_of_a_transaction_that_finds_the_disk_full_are_told_their_own() {
     let stage = Stage::sqlite().await;
     stage.plan("before", 1).await;
     fill(&stage).await;
-    let ((entered, entry), (open, gate)) = (mpsc::channel(), mpsc::channel::<()>());
-    let gate = Arc::new(Mutex::new(gate));
-    let mut held = Box::pin(stage.store.write(move |_| {
-        // The writer stands here until all the others are queued.
-        entered.send(()).unwrap();
-        gate.lock().unwrap().recv().unwrap();
-        Box::pin(async { Ok(()) })
-    }));
-    assert!(poll!(&mut held).is_pending());
-    entry.recv().unwrap();
+    let (held, open) = hold_writer(&stage).await;
     let big = vec![Acceptance::Planned(Box::new(stage.planned("big", 2000)))];
     let mut first = Box::pin(mark(&stage, "UPDATE migration SET name = 'first' WHERE number = 1"));
     let mut full = Box::pin(stage.store.accept(big));

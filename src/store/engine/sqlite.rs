@@ -251,12 +251,21 @@ impl SqliteTx<'_> {
     }
 
     pub(super) fn write_all(&mut self, writes: &[Write]) -> Result<(), StoreError> {
-        for write in writes {
-            for row in &write.rows {
-                self.execute(write.sql, row)?;
-            }
+        for write in writes.iter().filter(|write| !write.rows.is_empty()) {
+            self.execute_many(write.sql, &write.rows)?;
         }
         Ok(())
+    }
+
+    /// Runs a statement for each list of parameters; how many rows each changed.
+    pub(super) fn execute_many(
+        &mut self,
+        sql: &str,
+        params: &[Vec<Value>],
+    ) -> Result<Vec<u64>, StoreError> {
+        let mut statement = self.connection.prepare_cached(&self.statements.written(sql))?;
+        let mut run = |params| Ok(statement.execute(rusqlite::params_from_iter(params))? as u64);
+        params.iter().map(|params| run(params)).collect()
     }
 
     pub(super) fn now(&self) -> Timestamp {

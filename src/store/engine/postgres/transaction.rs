@@ -157,9 +157,10 @@ impl<'c> PostgresTx<'c> {
         self.within(only_reads(sql), run).await
     }
 
-    pub(in crate::store::engine) async fn insert_returning(
+    pub(in crate::store::engine) async fn insert_new(
         &mut self,
         write: &Write,
+        column: &str,
         asked: &[Asked<'_>],
     ) -> Result<(Vec<Row>, Vec<Vec<Row>>), StoreError> {
         if write.rows.is_empty() {
@@ -167,7 +168,8 @@ impl<'c> PostgresTx<'c> {
         }
         let line = self.line;
         let run = async {
-            let (statement, runs) = &line.prepare_write(write).await?;
+            let sql = format!("{} RETURNING {column}", write.sql);
+            let (statement, runs) = &line.prepare_rows(&sql, write).await?;
             let asked = &line.prepare_asked(asked).await?;
             let inserts = runs.iter().map(|params| async move {
                 let params: Vec<_> = params.iter().map(Param::as_sql).collect();
@@ -327,19 +329,23 @@ impl<'c> Line<'c> {
     async fn prepare_all(self, writes: &[Write]) -> Result<Vec<Prepared<'_>>, StoreError> {
         let mut prepared = Vec::with_capacity(writes.len());
         for write in writes.iter().filter(|one| !one.rows.is_empty()) {
-            prepared.push(self.prepare_write(write).await?);
+            prepared.push(self.prepare_rows(write.sql, write).await?);
         }
         Ok(prepared)
     }
 
-    /// The statement of one row and the parameters of each, or one for all rows where there is one.
-    async fn prepare_write(self, write: &Write) -> Result<Prepared<'_>, StoreError> {
-        let one = self.prepare(write.sql).await?;
+    /// The statement of one row and the parameters of each of `write`, or one for all rows where there is one.
+    async fn prepare_rows<'w>(
+        self,
+        sql: &str,
+        write: &'w Write,
+    ) -> Result<Prepared<'w>, StoreError> {
+        let one = self.prepare(sql).await?;
         let kinds: Vec<&str> = one.params().iter().map(Type::name).collect();
         let all = match write.form {
             _ if write.rows.len() == 1 => None,
-            Form::Insert => insert_of_arrays(write.sql, &kinds),
-            Form::Update => update_of_arrays(write.sql, &kinds),
+            Form::Insert => insert_of_arrays(sql, &kinds),
+            Form::Update => update_of_arrays(sql, &kinds),
             Form::Other => None,
         };
         let Some(all) = all else {

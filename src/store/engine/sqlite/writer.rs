@@ -60,7 +60,7 @@ impl Writer {
 
 /// A transaction whose caller waits for it.
 trait Job: Send {
-    /// Does the work, inside a savepoint.
+    /// Does the work; once more if another of its group has failed.
     fn run(
         &mut self,
         connection: &mut Connection,
@@ -142,23 +142,58 @@ impl WriterThread {
         }
     }
 
-    /// Runs a group as one transaction, each job in a savepoint of its own.
+    /// Runs a group as one transaction. Nearly always nothing fails; savepoints, for which SQLite copies
+    /// each page that is written, are made only once something has.
     fn commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let now = self.clock.now();
+        if !self.run_together(group, now)? {
+            self.connection.execute_batch("ROLLBACK")?;
+            if group.len() == 1 {
+                return Ok(());
+            }
+            self.connection.execute_batch("BEGIN IMMEDIATE")?;
+            self.run_apart(group, now)?;
+        }
+        Ok(self.connection.execute_batch("COMMIT")?)
+    }
+
+    /// Runs the jobs up to the first that fails; says whether none did.
+    fn run_together(
+        &mut self,
+        group: &mut [Box<dyn Job>],
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        for job in group {
+            let done = job.run(&mut self.connection, &self.statements, now);
+            self.expect_transaction()?;
+            if done.is_err() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Runs each job in a savepoint of its own, so that of one that fails nothing stays.
+    fn run_apart(&mut self, group: &mut [Box<dyn Job>], now: Timestamp) -> Result<(), StoreError> {
         for job in group {
             self.connection.execute_batch("SAVEPOINT job")?;
             let done = job.run(&mut self.connection, &self.statements, now);
-            // A full disk ends the whole transaction; what follows would commit by itself.
-            if self.connection.is_autocommit() {
-                return Err(StoreError::Full);
-            }
+            self.expect_transaction()?;
             match done {
                 Ok(()) => self.connection.execute_batch("RELEASE job")?,
                 Err(()) => self.connection.execute_batch("ROLLBACK TO job; RELEASE job")?,
             }
         }
-        Ok(self.connection.execute_batch("COMMIT")?)
+        Ok(())
+    }
+
+    /// A full disk ends the whole transaction; what follows would commit by itself.
+    fn expect_transaction(&self) -> Result<(), StoreError> {
+        match self.connection.is_autocommit() {
+            true => Err(StoreError::Full),
+            false => Ok(()),
+        }
     }
 
     fn roll_back(&self) {
