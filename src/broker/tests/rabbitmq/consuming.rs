@@ -82,6 +82,22 @@ async fn a_broker_that_is_absent_at_the_start_is_waited_for() {
 }
 
 #[tokio::test]
+async fn headers_as_long_as_rabbitmq_lets_others_write_come_whole() {
+    let stage = Stage::new().await;
+    let mut consumer = stage.consumer().await;
+    let mut headers = FieldTable::default();
+    // A body goes in as many frames as it needs, but headers are never cut.
+    headers.insert("x-note".into(), AMQPValue::LongString("x".repeat(130_000).into()));
+    let body = "0".repeat(300_000) + "8";
+
+    stage.publish_with(&body, BasicProperties::default().with_headers(headers)).await;
+    stage.publish([9]).await;
+
+    assert_eq!(take_and_settle(&mut consumer, 2).await, [8, 9]);
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn a_wrong_password_is_told_in_words_without_it() {
     let mut stage = Stage::new().await;
     let port = stage.proxy.port;
