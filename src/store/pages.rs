@@ -1,5 +1,6 @@
 //! Big audiences: leased page by page, until the last page ends the planning.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,27 +148,31 @@ async fn finish_page(
         rows.push(delivery_params(&delivery, &new.unless)?);
         planned.push(delivery);
     }
-    let written = tx.execute_many(INSERT_DELIVERY_ONCE, &rows).await?;
+    let insert = Write::insert(INSERT_DELIVERY_ONCE, rows);
+    let (written, _) = tx.insert_new(&insert, ("id", 1), &[]).await?;
+    let written: HashSet<Uuid> = written.iter().map(|row| row.uuid(0)).collect::<Result<_, _>>()?;
     // A recipient that an earlier page or audience of the step had already is not planned twice.
     let fresh: Vec<&Delivery> =
-        planned.iter().zip(written).filter(|(_, rows)| *rows == 1).map(|(one, _)| one).collect();
+        planned.iter().filter(|delivery| written.contains(&delivery.id.0)).collect();
     for delivery in &fresh {
         note(&page.event, delivery, &mut changes);
     }
     let waiting = fresh.iter().filter(|delivery| delivery.state == State::Waiting);
     let waiting = waiting.map(|one| waiting_params(one, one.due_at, one.expires_at)).collect();
-    tx.write_all(&[Write::insert(INSERT_WAITING, waiting)]).await?;
     let counted = "UPDATE event SET deliveries = deliveries + $2 WHERE id = $1";
-    tx.execute(counted, &[page.event.id.0.into(), fresh.len().into()]).await?;
-    match next {
-        Some(next) => {
-            let update = "UPDATE page SET after_contact = $2, lease_token = NULL, \
-                          lease_until = NULL, lease_run = NULL WHERE id = $1";
-            tx.execute(update, &[page.id.into(), next.as_str().into()]).await?;
-        }
-        None => end_audience(tx, page, &mut changes).await?,
-    }
-    changes.write(tx).await
+    let counts = vec![page.event.id.0.into(), fresh.len().into()];
+    let mut writes =
+        vec![Write::insert(INSERT_WAITING, waiting), Write::update(counted, vec![counts])];
+    let Some(next) = next else {
+        tx.write_all(&writes).await?;
+        end_audience(tx, page, &mut changes).await?;
+        return tx.write_last(&changes.into_writes()).await;
+    };
+    let update = "UPDATE page SET after_contact = $2, lease_token = NULL, \
+                  lease_until = NULL, lease_run = NULL WHERE id = $1";
+    writes.push(Write::update(update, vec![vec![page.id.into(), next.as_str().into()]]));
+    writes.extend(changes.into_writes());
+    tx.write_last(&writes).await
 }
 
 /// Counts a delivery that was just planned, and tells of it where that was its end.
@@ -202,7 +207,6 @@ async fn end_audience(
             loa_id: event.id,
             deliveries,
             planning: false,
-            paged: 0,
             business_key: event.business_key.as_deref(),
         };
         changes.tell_event(EventFate::Planned, event_type, about, &details);
