@@ -277,11 +277,8 @@ fn answered_by_nobody(question: Question) -> Option<(Question, Resolution)> {
         suppressed: Vec::new(),
         consents: Vec::new(),
     };
-    let recipients = Recipients {
-        strangers: people.iter().map(stranger).collect(),
-        total: people.len() as u64,
-        ..Recipients::default()
-    };
+    let recipients =
+        Recipients { strangers: people.iter().map(stranger).collect(), ..Recipients::default() };
     Some((question, Resolution::Recipients(recipients)))
 }
 

@@ -81,8 +81,6 @@ pub struct PagedAudience {
     pub step: StepName,
     /// Whom to ask the directory for, page by page.
     pub query: AudienceQuery,
-    /// How many recipients there were when the event came.
-    pub total: u64,
 }
 
 /// Says what must be known of the directory before `event` can be planned.
@@ -136,12 +134,12 @@ pub fn plan(
                 nobody = Some(unknown_partner(event));
                 continue;
             }
-            let found = expect_recipients(event, event_type, &question.query, answer)?;
-            if found.next.is_some() {
+            let Some(found) = expect_recipients(event, event_type, &question.query, answer)? else {
                 is_paged = true;
-                plan.pages.push(paged(step, &question.query, found.total));
+                let query = question.query.clone();
+                plan.pages.push(PagedAudience { step: step.name.clone(), query });
                 continue;
-            }
+            };
             recipients.people.extend(found.people.iter().cloned());
             recipients.strangers.extend(found.strangers.iter().cloned());
             recipients.unknown.extend(found.unknown.iter().cloned());
@@ -189,10 +187,6 @@ pub fn plan_nobody(
     Composer::new(event, event_type, rules, now, None).nobody(step, "-", why)
 }
 
-fn paged(step: &Step, query: &AudienceQuery, total: u64) -> PagedAudience {
-    PagedAudience { step: step.name.clone(), query: query.clone(), total }
-}
-
 fn manager_of<'a>(
     event: &Event,
     event_type: &EventType,
@@ -203,9 +197,8 @@ fn manager_of<'a>(
             if *answer == Resolution::UnknownPartner && describes_people(answers) {
                 return Ok(None);
             }
-            return Ok(expect_recipients(event, event_type, &question.query, answer)?
-                .people
-                .first());
+            let found = expect_recipients(event, event_type, &question.query, answer)?;
+            return Ok(found.and_then(|found| found.people.first()));
         }
     }
     Ok(None)
@@ -231,14 +224,16 @@ fn unknown_partner(event: &Event) -> String {
     format!("partner `{id}` is not known")
 }
 
+/// The recipients of an answer, unless there are too many.
 fn expect_recipients<'a>(
     event: &Event,
     event_type: &EventType,
     query: &AudienceQuery,
     answer: &'a Resolution,
-) -> Result<&'a Recipients, Box<Rejection>> {
+) -> Result<Option<&'a Recipients>, Box<Rejection>> {
     match answer {
-        Resolution::Recipients(recipients) => Ok(recipients),
+        Resolution::Recipients(recipients) => Ok(Some(recipients)),
+        Resolution::TooMany => Ok(None),
         Resolution::UnknownPartner => {
             let message = format!("{}; publish `partner.changed` first", unknown_partner(event));
             let place = event_type.partner.as_ref().map(|pointer| format!("/data{pointer}"));

@@ -91,6 +91,8 @@ pub struct Stranger {
 pub enum Resolution {
     /// The recipients.
     Recipients(Recipients),
+    /// There are more than were asked for; none is listed, and nobody counted them.
+    TooMany,
     /// The partner of the query is not known.
     UnknownPartner,
     /// The segment of the query is not known.
@@ -106,8 +108,6 @@ pub struct Recipients {
     pub strangers: Vec<Stranger>,
     /// Contact ids that the event names and the directory does not know.
     pub unknown: Vec<ContactId>,
-    /// How many recipients there are in all; more than are listed when the audience is paged.
-    pub total: u64,
     /// Where the next page begins: after this contact id, or after so many of those described.
     pub next: Option<ContactId>,
 }

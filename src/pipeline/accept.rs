@@ -50,8 +50,6 @@ pub enum Answer {
         deliveries: u64,
         /// Whether a big audience is still being planned.
         planning: bool,
-        /// How many recipients that audience has.
-        paged: u64,
     },
     /// The same event came before.
     Repeat {
@@ -287,8 +285,7 @@ impl Acceptor {
             drop(store.accept(batch).await);
         });
         let event = EventId::new(self.clock.now());
-        let planned =
-            Accepted::Planned { event, planned: 0, planning: false, paged: 0, leased: Vec::new() };
+        let planned = Accepted::Planned { event, planned: 0, planning: false, leased: Vec::new() };
         keys.into_iter().map(|key| answer(key, planned.clone())).collect()
     }
 
@@ -366,8 +363,8 @@ fn tell(answer: &Answer, trace: Option<&str>) {
 fn answer(key: Option<EventKey>, accepted: Accepted) -> Answer {
     let key = key.unwrap_or(EventKey { source: String::new(), id: String::new() });
     match accepted {
-        Accepted::Planned { event, planned, planning, paged, .. } => {
-            Answer::Planned { event, key, deliveries: planned, planning, paged }
+        Accepted::Planned { event, planned, planning, .. } => {
+            Answer::Planned { event, key, deliveries: planned, planning }
         }
         Accepted::Repeat { event } => Answer::Repeat { event, key },
         Accepted::Rejected { id, rejection } => Answer::Rejected { id, rejection },

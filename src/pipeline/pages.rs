@@ -93,12 +93,11 @@ async fn plan_page(
     rulebook: &Rulebook,
     page: Page,
 ) -> Result<Result<(), Fault>, StoreError> {
-    let query = vec![page.query.clone()];
-    let answers = pipeline.store.resolve(query, page.after.clone(), PAGE_SIZE).await?;
-    let recipients = match answers.into_iter().next() {
-        Some(Resolution::Recipients(recipients)) => recipients,
+    let (query, after) = (page.query.clone(), page.after.clone());
+    let recipients = match pipeline.store.resolve_page(query, after, PAGE_SIZE).await? {
+        Resolution::Recipients(recipients) => recipients,
         // The segment or partner is gone since the event came: nobody is left to tell.
-        Some(Resolution::UnknownPartner | Resolution::UnknownSegment) | None => {
+        Resolution::UnknownPartner | Resolution::UnknownSegment | Resolution::TooMany => {
             Recipients::default()
         }
     };

@@ -24,7 +24,8 @@ pub struct Rehearsal {
     pub channels: BTreeMap<String, u64>,
     /// How many would be skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
-    /// Recipients of audiences that would be planned page by page.
+    /// Recipients of audiences that would be planned page by page; counted here alone, since counting
+    /// reads all of them.
     pub paged: u64,
     /// SMS parts that would be paid for.
     pub sms_parts: u64,
@@ -87,11 +88,11 @@ impl Acceptor {
             Some(Acceptance::Rejected(rejected)) => return Ok(Err(Box::new(rejected.rejection))),
             None => return Ok(Ok(Rehearsal::default())),
         };
-        let mut rehearsal = Rehearsal {
-            deliveries: planned.deliveries.len() as u64,
-            paged: planned.paged(),
-            ..Rehearsal::default()
-        };
+        let mut rehearsal =
+            Rehearsal { deliveries: planned.deliveries.len() as u64, ..Rehearsal::default() };
+        for page in &planned.pages {
+            rehearsal.paged += self.count_recipients(page).await?;
+        }
         let facts = EventFacts::of(&planned.event);
         let rows = planned.deliveries.iter().take(SHOWN);
         rehearsal.plan = rows.map(|new| Rehearsed::of(&new.delivery)).collect();

@@ -145,8 +145,7 @@ fn phone() -> Address {
 }
 
 fn found(people: Vec<Person>) -> Resolution {
-    let total = people.len() as u64;
-    Resolution::Recipients(Recipients { people, total, ..Recipients::default() })
+    Resolution::Recipients(Recipients { people, ..Recipients::default() })
 }
 
 /// Plans `event` of one step whose audience is `people`.
@@ -387,14 +386,12 @@ fn an_audience_above_a_page_is_left_to_pages() {
     let event_type = event_type(vec![step(Audience::Team("all".into()), &[Channel::Email])]);
     let query = AudienceQuery::Team("all".into());
     let question = Question { query: query.clone(), purpose: Purpose::Step(0) };
-    let next = Some("operator-1000".into());
-    let recipients = Recipients { total: 5000, next, ..Recipients::default() };
-    let answers = [(question, Resolution::Recipients(recipients))];
+    let answers = [(question, Resolution::TooMany)];
 
     let plan = plan(&event(json!({})), &event_type, &answers, &rules(), time(NOON)).unwrap();
 
     assert!(plan.deliveries.is_empty());
-    assert_eq!(plan.pages, [PagedAudience { step: "tell".into(), query, total: 5000 }]);
+    assert_eq!(plan.pages, [PagedAudience { step: "tell".into(), query }]);
 }
 
 #[test]
@@ -443,7 +440,7 @@ fn a_bad_address_names_its_place() {
 fn a_stranger_is_known_by_its_address_and_speaks_the_default_language() {
     let recipient = InlineRecipient { addresses: vec![email()], ..InlineRecipient::default() };
     let stranger = Stranger { recipient, suppressed: Vec::new(), consents: Vec::new() };
-    let recipients = Recipients { strangers: vec![stranger], total: 1, ..Recipients::default() };
+    let recipients = Recipients { strangers: vec![stranger], ..Recipients::default() };
     let event_type = event_type(vec![step(Audience::Recipients, &[Channel::Email])]);
     let query = AudienceQuery::Inline(Vec::new());
     let question = Question { query, purpose: Purpose::Step(0) };

@@ -50,8 +50,6 @@ pub struct NewPage {
     pub step: StepName,
     /// Whom to ask the directory for.
     pub query: AudienceQuery,
-    /// How many recipients there were when the event came.
-    pub total: u64,
 }
 
 /// What became of one arrival.
@@ -65,8 +63,6 @@ pub enum Accepted {
         planned: u64,
         /// Whether audiences are still to be planned.
         planning: bool,
-        /// How many recipients those audiences have.
-        paged: u64,
         /// The deliveries whose leases were written.
         leased: Vec<DeliveryId>,
     },
@@ -82,13 +78,6 @@ pub enum Accepted {
         /// Why.
         rejection: Rejection,
     },
-}
-
-impl PlannedEvent {
-    /// How many recipients are planned page by page.
-    pub fn paged(&self) -> u64 {
-        self.pages.iter().map(|page| page.total).sum()
-    }
 }
 
 impl Accepted {

@@ -152,14 +152,7 @@ struct PublishersName<'a> {
 #[serde(untagged)]
 pub(super) enum EventDetails<'a> {
     /// It is planned, or a big audience of it still is.
-    Planned {
-        loa_id: EventId,
-        deliveries: u64,
-        planning: bool,
-        /// How many recipients are planned in pages.
-        paged: u64,
-        business_key: Option<&'a str>,
-    },
+    Planned { loa_id: EventId, deliveries: u64, planning: bool, business_key: Option<&'a str> },
     /// It was accepted before.
     Repeated { loa_id: EventId },
     /// It cannot be planned.

@@ -4,6 +4,7 @@ mod change;
 mod find;
 mod list;
 mod load;
+mod members;
 mod portion;
 mod resolve;
 mod segment;

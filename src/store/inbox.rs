@@ -232,7 +232,6 @@ fn write_events(fresh: &[Fresh<'_>], changes: &mut Changes) -> Result<Write, Sto
             loa_id: event.id,
             deliveries: deliveries.len() as u64,
             planning: fate == EventFate::Planning,
-            paged: planned.paged(),
             business_key: event.business_key.as_deref(),
         };
         changes.tell_event(fate, event_type, about, &details);

@@ -91,9 +91,10 @@ fn tell(result: &Value, zone: &TimeZone) -> String {
             Some(count) => format!("event {id} sends {count} to this address, and nobody else"),
         },
         "planning" => {
-            let paged =
-                counted(result["paged"].as_u64().unwrap_or_default(), "recipient", "recipients");
-            format!("planning a big audience for event {id}: {paged}")
+            let place = said("loa_id");
+            format!(
+                "planning a big audience page by page for event {id}   [loa events show {place}]"
+            )
         }
         "repeat" => format!("event {id} came before; nothing is planned twice"),
         "rejected" => {

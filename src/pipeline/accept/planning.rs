@@ -67,6 +67,14 @@ impl Acceptor {
         Ok(self.plan_all(asked, answers, rulebook))
     }
 
+    /// How many recipients an audience has that is planned page by page.
+    pub(in crate::pipeline) async fn count_recipients(
+        &self,
+        page: &NewPage,
+    ) -> Result<u64, StoreError> {
+        self.store.count_recipients(page.query.clone()).await
+    }
+
     fn plan_all(
         &self,
         asked: impl IntoIterator<Item = (Draft, Vec<Question>)>,
@@ -107,7 +115,7 @@ impl Acceptor {
     ) -> Result<Vec<Resolution>, StoreError> {
         match queries.is_empty() {
             true => Ok(Vec::new()),
-            false => self.store.resolve(queries, None, limit).await,
+            false => self.store.resolve(queries, limit).await,
         }
     }
 }
@@ -188,7 +196,7 @@ fn plan_one(
                 change,
                 pages: pages
                     .into_iter()
-                    .map(|page| NewPage { step: page.step, query: page.query, total: page.total })
+                    .map(|page| NewPage { step: page.step, query: page.query })
                     .collect(),
             }))
         }

@@ -13,7 +13,7 @@ fn an_event_that_describes_its_people_needs_no_directory_and_one_that_does_not_i
     };
     let stranger =
         Stranger { recipient: recipient.clone(), suppressed: Vec::new(), consents: Vec::new() };
-    let described = Recipients { strangers: vec![stranger], total: 1, ..Recipients::default() };
+    let described = Recipients { strangers: vec![stranger], ..Recipients::default() };
     let answers = [
         (manager(), Resolution::UnknownPartner),
         (asked(0, partner()), Resolution::UnknownPartner),
@@ -42,7 +42,7 @@ fn who_is_described_by_an_id_alone_is_skipped_with_how_a_contact_is_named() {
         let recipient = InlineRecipient { id, name, addresses, ..InlineRecipient::default() };
         let query = AudienceQuery::Inline(vec![recipient.clone()]);
         let stranger = Stranger { recipient, suppressed: Vec::new(), consents: Vec::new() };
-        let found = Recipients { strangers: vec![stranger], total: 1, ..Recipients::default() };
+        let found = Recipients { strangers: vec![stranger], ..Recipients::default() };
         let question = Question { query, purpose: Purpose::Step(0) };
         let answers = [(question, Resolution::Recipients(found))];
         let event_type = to_partner(&[Channel::Email]);

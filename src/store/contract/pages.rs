@@ -19,7 +19,7 @@ on_both_stores!(
 async fn accept_big(stage: &Stage) {
     let mut planned = stage.planned("1", 0);
     let query = AudienceQuery::Segment("everyone".into());
-    planned.pages = vec![NewPage { step: "notice".into(), query, total: 5 }];
+    planned.pages = vec![NewPage { step: "notice".into(), query }];
     stage.accept(planned).await;
 }
 

@@ -156,7 +156,7 @@ async fn a_page_whose_commit_was_not_heard_of_is_planned_once() {
     let way = Way::to(&stage, "lost_page").await;
     let mut big = stage.planned("1", 0);
     let query = AudienceQuery::Segment("everyone".into());
-    big.pages = vec![NewPage { step: "notice".into(), query, total: 3 }];
+    big.pages = vec![NewPage { step: "notice".into(), query }];
     stage.accept(big).await;
     let page = way.store.claim_page(LEASE).await.unwrap().unwrap();
     let planned = || (0..3).map(|number| stage.delivery(&page.event, number)).collect();

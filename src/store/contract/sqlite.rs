@@ -152,8 +152,7 @@ async fn intake_waits_for_no_search_and_every_search_ends() {
     }
 
     let who = vec![AudienceQuery::Team("operators".into())];
-    let resolved =
-        tokio::time::timeout(Duration::from_secs(5), stage.store.resolve(who, None, 10)).await;
+    let resolved = tokio::time::timeout(Duration::from_secs(5), stage.store.resolve(who, 10)).await;
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(11)).await;
     let ends = join_all(searches).await;

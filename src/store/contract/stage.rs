@@ -19,7 +19,8 @@ use crate::model::id::{DeliveryId, EventId, LeaseToken, ProviderName, RunId};
 use crate::model::outcome::{Answer, Attempt, VerdictClass};
 use crate::model::status::StatusEvent;
 use crate::store::{
-    Acceptance, Accepted, Claimed, Finish, NewDelivery, Place, PlannedEvent, Settings, Store,
+    Acceptance, Accepted, Claimed, Engine, Finish, NewDelivery, Place, PlannedEvent, Settings,
+    Store,
 };
 
 /// How long claims of tests last.
@@ -102,6 +103,14 @@ pub(super) fn settings(place: Place) -> Settings {
 }
 
 impl Stage {
+    /// Every statement that its store has run so far, as the database reads it.
+    pub(super) fn statements(&self) -> Vec<Arc<str>> {
+        match &*self.store.engine {
+            Engine::Sqlite(sqlite) => sqlite.statements(),
+            Engine::Postgres(postgres) => postgres.statements(),
+        }
+    }
+
     /// A SQLite file in a folder of its own.
     pub(super) async fn sqlite() -> Self {
         let folder = TempDir::new().unwrap();

@@ -51,10 +51,11 @@ impl Store {
 
     async fn people(&self, ids: Vec<ContactId>) -> Result<Vec<Person>, StoreError> {
         let limit = u32::try_from(ids.len()).unwrap_or(u32::MAX);
-        let answers = self.resolve(vec![AudienceQuery::Contacts(ids)], None, limit).await?;
+        let answers = self.resolve(vec![AudienceQuery::Contacts(ids)], limit).await?;
         Ok(match answers.into_iter().next() {
             Some(Resolution::Recipients(found)) => found.people,
-            Some(Resolution::UnknownPartner | Resolution::UnknownSegment) | None => Vec::new(),
+            Some(Resolution::TooMany | Resolution::UnknownPartner | Resolution::UnknownSegment)
+            | None => Vec::new(),
         })
     }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::find::read_suppression;
 use super::load::{PARTNER, contacts, read_partner};
-use super::segment::members;
+use super::segment;
 use crate::model::address::Address;
 use crate::model::contact::{Contact, Partner, Suppression};
 use crate::model::fold::fold;
@@ -192,7 +192,8 @@ impl Store {
     ) -> Result<(u64, Vec<Contact>), StoreError> {
         self.search(move |tx| {
             Box::pin(async move {
-                let (count, ids): (u64, Vec<ContactId>) = members(tx, &filter, None, limit).await?;
+                let count = segment::count(tx, &filter).await?;
+                let ids = segment::members(tx, &filter, None, limit).await?;
                 Ok((count, contacts(tx, &ids).await?.into_values().collect()))
             })
         })

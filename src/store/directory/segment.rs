@@ -3,34 +3,32 @@
 use crate::model::contact::Tier;
 use crate::model::id::ContactId;
 use crate::model::segment::SegmentFilter;
-use crate::store::StoreError;
 use crate::store::engine::{Tx, Value};
+use crate::store::{StoreError, counters};
 
-/// How many contacts fit, if `after` is the beginning, and the ids of the next `limit` of them.
+const FROM: &str = "FROM contact LEFT JOIN partner ON partner.id = contact.partner WHERE";
+
+/// How many contacts fit; reads all of them.
+pub(super) async fn count(tx: &mut Tx<'_>, filter: &SegmentFilter) -> Result<u64, StoreError> {
+    let (clause, params) = conditions(filter);
+    counters::count(tx, &format!("SELECT COUNT(*) {FROM} {clause}"), &params).await
+}
+
+/// The ids of the next `limit` contacts that fit.
 pub(super) async fn members(
     tx: &mut Tx<'_>,
     filter: &SegmentFilter,
     after: Option<&ContactId>,
     limit: u32,
-) -> Result<(u64, Vec<ContactId>), StoreError> {
+) -> Result<Vec<ContactId>, StoreError> {
     let (mut clause, mut params) = conditions(filter);
-    let from = "FROM contact LEFT JOIN partner ON partner.id = contact.partner WHERE";
-    let total = match after {
-        None => {
-            let sql = format!("SELECT COUNT(*) {from} {clause}");
-            crate::store::counters::count(tx, &sql, &params).await?
-        }
-        Some(_) => 0,
-    };
     params.push(after.map_or("", ContactId::as_str).into());
     clause = format!("{clause} AND contact.id > ${}", params.len());
     params.push(limit.into());
     let sql =
-        format!("SELECT contact.id {from} {clause} ORDER BY contact.id LIMIT ${}", params.len());
+        format!("SELECT contact.id {FROM} {clause} ORDER BY contact.id LIMIT ${}", params.len());
     let rows = tx.query(&sql, &params).await?;
-    let ids: Result<Vec<ContactId>, StoreError> =
-        rows.iter().map(|row| row.text(0).map(ContactId)).collect();
-    Ok((total, ids?))
+    rows.iter().map(|row| row.text(0).map(ContactId)).collect()
 }
 
 /// The filter as conditions over `contact` and `partner`; values only ever as parameters.

@@ -32,7 +32,6 @@ impl<'a> Fresh<'a> {
             event: self.planned.event.id,
             planned: self.deliveries.len() as u64,
             planning: !self.planned.pages.is_empty(),
-            paged: self.planned.paged(),
             leased: Vec::new(),
         }
     }

@@ -134,10 +134,9 @@ fn rejections(answers: &[Answer]) -> Vec<(usize, Rejection)> {
 /// One answer as JSON.
 pub(in crate::web) fn answer_json(answer: &Answer) -> Value {
     match answer {
-        Answer::Planned { event, key, deliveries, planning, paged } => json!({
+        Answer::Planned { event, key, deliveries, planning } => json!({
             "result": if *planning { "planning" } else { "planned" },
             "loa_id": event, "source": key.source, "id": key.id, "deliveries": deliveries,
-            "paged": paged,
         }),
         Answer::Repeat { event, key } => json!({
             "result": "repeat", "loa_id": event, "source": key.source, "id": key.id,

@@ -150,18 +150,26 @@ pub(super) static ACCEPTED: Shape = Shape { name: "Accepted", members: &ACCEPTED
 
 /// What became of one event that was handed in, or would become of it on a dry run.
 pub(super) static ACCEPTED_MEMBERS: [Member; 16] = [
-    ("result?", Text, "`planned`, `planning`, `repeat` or `rejected`"),
+    (
+        "result?",
+        Text,
+        "`planned`, `planning` while a big audience is planned, `repeat` or `rejected`",
+    ),
     ("loa_id?", Text, "Loa's own id"),
     ("source?", Text, "the publisher's source"),
     ("id?", Text, "the publisher's id"),
-    ("deliveries?", Count, "how many deliveries are planned"),
+    ("deliveries?", Count, "how many deliveries are planned, or are so far"),
     ("rejected?", Text, "the rejected event's id"),
     ("reason?", Text, "the sort of fault"),
     ("pointer?", Text, "the place of the fault"),
     ("message?", Text, "what is wrong there"),
     ("channels?", Object, "on a dry run: how many would go out, by channel"),
     ("skipped?", Object, "on a dry run: how many would be skipped, by reason"),
-    ("paged?", Count, "recipients of big audiences, who are planned page by page"),
+    (
+        "paged?",
+        Count,
+        "on a dry run: recipients of big audiences, who would be planned page by page",
+    ),
     ("sms_parts?", Count, "on a dry run: SMS parts that would be paid for"),
     ("faults?", Texts, "on a dry run: what does not render"),
     ("plan?", Many(&REHEARSED), "on a dry run: who would get what, the first hundred"),
