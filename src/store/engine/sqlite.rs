@@ -264,8 +264,8 @@ impl SqliteTx<'_> {
         params: &[Vec<Value>],
     ) -> Result<Vec<u64>, StoreError> {
         let mut statement = self.connection.prepare_cached(&self.statements.written(sql))?;
-        let mut run = |params| Ok(statement.execute(rusqlite::params_from_iter(params))? as u64);
-        params.iter().map(|params| run(params)).collect()
+        let run = |params| Ok(statement.execute(rusqlite::params_from_iter(params))? as u64);
+        params.iter().map(run).collect()
     }
 
     pub(super) fn now(&self) -> Timestamp {
