@@ -116,7 +116,8 @@ async fn search(
 
 /// What is looked for, with how many deliveries a page of it shows, the same at every size.
 fn searches(held: u64) -> [(&'static str, usize, DeliveryFilter); 10] {
-    let number = fastrand::u64(..held.max(1));
+    // The newest may be as new as what the search begins behind.
+    let number = fastrand::u64(..held.max(1) - held / 1000);
     let (full, copy) = (PAGE as usize, format!("copy-{number}"));
     let none = DeliveryFilter::default;
     let name = |part: &str| DeliveryFilter { name: Some(part.to_owned()), ..none() };
