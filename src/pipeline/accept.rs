@@ -279,7 +279,8 @@ impl Acceptor {
     #[cfg(test)]
     fn accept_later(&self, batch: Vec<Acceptance>, keys: Vec<Option<EventKey>>) -> Vec<Answer> {
         let store = self.store.clone();
-        let wait = std::time::Duration::from_millis(300);
+        // Some soon, so that messages go out while others are not committed yet.
+        let wait = std::time::Duration::from_millis(fastrand::u64(..1_000));
         crate::lifecycle::Tasks::new().spawn(async move {
             tokio::time::sleep(wait).await;
             drop(store.accept(batch).await);

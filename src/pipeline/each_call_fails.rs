@@ -77,7 +77,7 @@ async fn fail_each_call_of_the_store(template: &Template, most_calls: u32) {
     let calm = story::tell(&mut house).await.unwrap();
     let counts = house.store.faults().counts();
     house.close().await;
-    for method in ["accept", "claim", "finish", "claim_expired", "resolve", "keep_template_version"]
+    for method in ["accept", "claim", "finish", "claim_expired", "answer", "keep_template_version"]
     {
         assert!(counts.contains_key(method), "nothing calls {method}: {counts:?}");
     }
