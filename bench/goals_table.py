@@ -54,7 +54,7 @@ def pace(found):
 def peers(found):
     goals = {
         ("node", "chat"): (10, 8), ("node", "email"): (10, 8),
-        ("celery", "chat"): (30, 30), ("celery", "email"): (30, 20),
+        ("celery", "chat"): (30, 30), ("celery", "email"): (25, 20),
     }
     for (peer, channel), (cpu_goal, speed_goal) in goals.items():
         one = found.get(f"peers-{channel}", {}).get("channels", {}).get(channel, {}).get(peer)

@@ -54,3 +54,13 @@ def table(result):
             lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
         lines.append("")
     return "\n".join(lines)
+
+
+def paces(runs):
+    """A table of Markdown of what a message costs each peer at a steady pace."""
+    lines = ["| peer | messages/s | channel | worker CPU s per 1,000 | PostgreSQL CPU | RabbitMQ CPU |",
+             "|---|---|---|---|---|---|"]
+    for run in runs:
+        used = " | ".join(f"{run[what]:.2f}" for what in ("worker", "postgres", "rabbitmq"))
+        lines.append(f"| {run['peer']} | {run['rate']} | {run['channel']} | {used} |")
+    return "\n".join(lines)

@@ -14,6 +14,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 # A run that takes longer is broken, not slow.
 PATIENCE = 300
+# Before a steady pace is measured, so many messages; and how long it is kept up.
+WARM_UP, PACED_SECONDS = 400, 10
 
 
 class Broken(Exception):
@@ -110,11 +112,7 @@ class Stage:
 
     def run(self, peer, channel, count):
         """Fills the queue, then starts the worker and watches it until all is sent."""
-        if peer.name not in self.installed:
-            peer.install(self)
-            self.installed.add(peer.name)
-        self.psql("postgres", "DROP DATABASE IF EXISTS peers WITH (FORCE)", f"CREATE DATABASE peers OWNER {self.role}")
-        peer.prepare(self, channel)
+        self.prepare(peer, channel)
         self.fill(peer, channel, count)
         self.psql("peers", "CHECKPOINT")
         self.tell(count)
@@ -130,10 +128,33 @@ class Stage:
             raise Broken(f"{peer.name}: {came} messages came of {count}")
         return figures(peer, channel, count, (began, ended), (peak, share))
 
-    def fill(self, peer, channel, count):
+    def pace(self, peer, channel, rate):
+        """Publishes at a steady pace to a worker that is warm, and says what each message costs."""
+        self.prepare(peer, channel)
+        self.fill(peer, channel, WARM_UP)
+        count = rate * PACED_SECONDS
+        with self.start(peer, channel) as worker:
+            self.await_rows(peer, WARM_UP)
+            time.sleep(2)
+            began = self.used(worker)
+            self.fill(peer, channel, count, WARM_UP, rate)
+            self.await_rows(peer, WARM_UP + count)
+            ended = self.used(worker)
+        used = {what: (ended[what] - began[what]) * 1000 / count for what in ended}
+        return {"peer": peer.name, "channel": channel, "rate": rate, "messages": count, **used}
+
+    def prepare(self, peer, channel):
+        if peer.name not in self.installed:
+            peer.install(self)
+            self.installed.add(peer.name)
+        self.psql("postgres", "DROP DATABASE IF EXISTS peers WITH (FORCE)", f"CREATE DATABASE peers OWNER {self.role}")
+        peer.prepare(self, channel)
+
+    def fill(self, peer, channel, count, *pace):
         if not (HERE / "node/node_modules").is_dir():
             subprocess.run(["npm", "ci", "--silent"], cwd=HERE / "node", check=True)
-        done = subprocess.run(["node", HERE / "node/fill.mjs", peer.name, channel, str(count)],
+        numbers = [str(number) for number in (count, *pace)]
+        done = subprocess.run(["node", HERE / "node/fill.mjs", peer.name, channel, *numbers],
                               env=dict(os.environ, **self.places()), capture_output=True, text=True)
         if done.returncode:
             raise Broken(f"the queue could not be filled: {done.stderr}")
@@ -143,7 +164,11 @@ class Stage:
         told = self.told(worker)
         if told.get("percent") != percent:
             raise Broken(f"the receivers said {told}")
-        return {"at": told["at"], "worker": worker.time(), "postgres": self._used("postgres"),
+        return {"at": told["at"], **self.used(worker)}
+
+    def used(self, worker):
+        """Processor time of everything so far, in seconds."""
+        return {"worker": worker.time(), "postgres": self._used("postgres"),
                 "rabbitmq": self._used("rabbitmq")}
 
     def _used(self, service):

@@ -1,12 +1,13 @@
 // Fills a durable quorum queue and returns once the broker has confirmed every event.
 //
-// Usage: node fill.mjs loa|node|celery chat|email COUNT; AMQP_URL says where the broker is. Loa's queue
-// is there already, with what Loa declares; the others are made anew.
+// Usage: node fill.mjs loa|node|celery chat|email COUNT [FIRST RATE]; AMQP_URL says where the broker is.
+// Loa's queue is there already, with what Loa declares; the others are made anew. With a RATE so many
+// come each second, numbered from FIRST on, and the queue is taken as it is.
 
 import { randomUUID } from 'node:crypto';
 import amqplib from 'amqplib';
 
-const [peer, channel, count] = process.argv.slice(2);
+const [peer, channel, count, first, rate] = process.argv.slice(2);
 const queue = peer === 'loa' ? 'loa.intake' : 'peer';
 const atOnce = 1000;
 
@@ -55,6 +56,18 @@ function message(number) {
 
 const connection = await amqplib.connect(process.env.AMQP_URL, { noDelay: true });
 const publisher = await connection.createConfirmChannel();
+if (rate) {
+  const began = performance.now();
+  for (let sent = 0; sent < Number(count); sent += 1) {
+    const early = began + (sent * 1000) / Number(rate) - performance.now();
+    if (early > 0) await new Promise((resolve) => setTimeout(resolve, early));
+    const [body, properties] = message(Number(first) + sent);
+    publisher.publish('', queue, Buffer.from(body), properties);
+  }
+  await publisher.waitForConfirms();
+  await connection.close();
+  process.exit();
+}
 if (peer === 'loa') {
   await publisher.purgeQueue(queue);
 } else {
