@@ -59,6 +59,24 @@ pub struct Partner {
     pub changed_at: Timestamp,
 }
 
+impl Partner {
+    /// A partner of which nothing is known but its name.
+    pub fn named(id: &str, name: impl Into<String>, changed_at: Timestamp) -> Self {
+        Self {
+            id: id.into(),
+            name: name.into(),
+            tier: Tier::default(),
+            manager: None,
+            locale: None,
+            time_zone: None,
+            region: None,
+            tags: Vec::new(),
+            channels: Vec::new(),
+            changed_at,
+        }
+    }
+}
+
 /// A person, mostly of a partner.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Contact {

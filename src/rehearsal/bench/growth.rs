@@ -13,7 +13,7 @@ use super::sink::Sinks;
 use super::{Bench, BenchError};
 use crate::clock::Clock;
 use crate::model::address::Channel;
-use crate::model::contact::{DirectoryChange, Partner, Tier};
+use crate::model::contact::{DirectoryChange, Partner};
 use crate::model::delivery::State;
 use crate::model::id::ProviderName;
 use crate::store::{Cursor, DeliveryFilter, PARTNERS};
@@ -141,18 +141,8 @@ fn searches(held: u64) -> [(&'static str, usize, DeliveryFilter); 10] {
 
 /// The partner that copies are of, as a directory knows it.
 fn partner(number: u64) -> DirectoryChange {
-    DirectoryChange::Partner(Partner {
-        id: partner_id(number).as_str().into(),
-        name: partner_name(number),
-        tier: Tier::Standard,
-        manager: None,
-        locale: None,
-        time_zone: None,
-        region: None,
-        tags: Vec::new(),
-        channels: Vec::new(),
-        changed_at: Timestamp::UNIX_EPOCH,
-    })
+    let (id, name) = (partner_id(number), partner_name(number));
+    DirectoryChange::Partner(Partner::named(&id, name, Timestamp::UNIX_EPOCH))
 }
 
 fn partner_id(number: u64) -> String {

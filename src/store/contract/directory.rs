@@ -42,18 +42,7 @@ fn contact(id: &str, at: Timestamp) -> Contact {
 }
 
 fn partner(at: Timestamp) -> Partner {
-    Partner {
-        id: "minh-phat".into(),
-        name: "Minh Phát".to_owned(),
-        tier: Default::default(),
-        manager: None,
-        locale: None,
-        time_zone: None,
-        region: None,
-        tags: Vec::new(),
-        channels: Vec::new(),
-        changed_at: at,
-    }
+    Partner::named("minh-phat", "Minh Phát", at)
 }
 
 async fn put(stage: &Stage, contacts: Vec<Contact>) -> u64 {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::search::explain;
-use super::stage::{Stage, partner};
+use super::stage::Stage;
 use crate::model::address::{Address, Channel};
-use crate::model::contact::DirectoryChange;
+use crate::model::contact::{DirectoryChange, Partner};
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::fold::fold;
 use crate::model::id::{PartnerId, ProviderName};
@@ -37,7 +37,8 @@ fn name(number: usize) -> Option<String> {
 
 /// 400 deliveries, in batches of the same moment, in every state that a search tells apart.
 async fn fill(stage: &Stage) -> Vec<Delivery> {
-    let known = PARTNERS.map(|(id, name)| DirectoryChange::Partner(partner(id, name, stage.now())));
+    let known =
+        PARTNERS.map(|(id, name)| DirectoryChange::Partner(Partner::named(id, name, stage.now())));
     stage.store.change_directory(known.into()).await.unwrap();
     let mut number = 0;
     for event in 0..20 {

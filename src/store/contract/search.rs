@@ -1,7 +1,7 @@
 //! What is looked for is found, page by page, and always by an index.
 
-use super::stage::{Stage, email, partner};
-use crate::model::contact::DirectoryChange;
+use super::stage::{Stage, email};
+use crate::model::contact::{DirectoryChange, Partner};
 use crate::model::delivery::{Reason, State};
 use crate::model::event::RejectReason;
 use crate::model::id::EventId;
@@ -74,7 +74,7 @@ async fn a_delivery_is_found_by_each_of_its_marks(stage: Stage) {
 }
 
 async fn a_delivery_is_found_by_the_name_of_its_partner(stage: Stage) {
-    let partner = |id, name| DirectoryChange::Partner(partner(id, name, stage.now()));
+    let partner = |id, name| DirectoryChange::Partner(Partner::named(id, name, stage.now()));
     let known = vec![partner("minh-phat", "Công ty Hạt Điều"), partner("other", "Gốm Sứ")];
     stage.store.change_directory(known).await.unwrap();
     let ids = stage.plan("1", 1).await;

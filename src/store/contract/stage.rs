@@ -12,7 +12,6 @@ use tempfile::TempDir;
 use crate::clock::Clock;
 use crate::model::address::{Address, Channel};
 use crate::model::catalogue::{Category, Lane};
-use crate::model::contact::{Partner, Tier};
 use crate::model::delivery::{Delivery, Reason, RecipientFacts, Settlement, State};
 use crate::model::event::{Arrival, Digest, Event, EventKey, Properties, Transport};
 use crate::model::id::{DeliveryId, EventId, LeaseToken, ProviderName, RunId};
@@ -373,20 +372,4 @@ pub(super) fn planned(event: Event, deliveries: Vec<NewDelivery>) -> PlannedEven
     let arrival = arrival("{}", event.received_at);
     let (cancels, change, pages) = (Vec::new(), None, Vec::new());
     PlannedEvent { arrival, event, deliveries, cancels, change, pages }
-}
-
-/// A partner with nothing but a name.
-pub(super) fn partner(id: &str, name: &str, changed_at: Timestamp) -> Partner {
-    Partner {
-        id: id.into(),
-        name: name.to_owned(),
-        tier: Tier::Standard,
-        manager: None,
-        locale: None,
-        time_zone: None,
-        region: None,
-        tags: Vec::new(),
-        channels: Vec::new(),
-        changed_at,
-    }
 }
