@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use ring::digest::{Context, SHA256, digest};
+use ring::digest::{Context, SHA256};
+use serde_json::Value;
 
 use crate::model::bounds::MAX_NAME;
 use crate::model::catalogue::{Catalogue, EventType};
@@ -75,6 +76,7 @@ impl Decoder {
         let correlation_id = correlation_id
             .map(|text| bounded(|| attributes.place("correlationid"), text.clone()))
             .transpose()?;
+        let (digest, data_text) = digest_of(event_type, &attributes.data);
         Ok(Event {
             id: EventId::new(now),
             key,
@@ -88,8 +90,9 @@ impl Decoder {
             correlation_id,
             traceparent: attributes.traceparent.take().filter(|text| can_be_kept(text)),
             only: attributes.only.take(),
-            digest: digest_of(event_type, attributes),
+            digest,
             data: Arc::new(std::mem::take(&mut attributes.data)),
+            data_text: data_text.into(),
             transport: arrival.transport,
         })
     }
@@ -189,13 +192,16 @@ fn time(
     })
 }
 
-/// Digest of type and data, whatever the order of members.
-fn digest_of(event_type: &EventType, attributes: &Attributes) -> Digest {
-    let mut text = format!("{}\n", event_type.name).into_bytes();
-    canonical(&attributes.data, &mut text);
+/// Digest of type and data, whatever the order of members; with the data as text.
+fn digest_of(event_type: &EventType, data: &Value) -> (Digest, String) {
+    let text = canonical(data);
+    let mut digest = Context::new(&SHA256);
+    digest.update(event_type.name.as_str().as_bytes());
+    digest.update(b"\n");
+    digest.update(text.as_bytes());
     let mut bytes = [0; 32];
-    bytes.copy_from_slice(digest(&SHA256, &text).as_ref());
-    Digest(bytes)
+    bytes.copy_from_slice(digest.finish().as_ref());
+    (Digest(bytes), text)
 }
 
 fn hex(event_type: &EventTypeName, bytes: &[u8]) -> String {

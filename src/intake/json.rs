@@ -159,7 +159,14 @@ fn without_controls(text: &str) -> String {
 }
 
 /// `value` with the members of every object in order, so that equal data has equal text.
-pub(super) fn canonical(value: &Value, out: &mut Vec<u8>) {
+pub(super) fn canonical(value: &Value) -> String {
+    let mut text = Vec::new();
+    write_canonical(value, &mut text);
+    // JSON of texts is a text.
+    String::from_utf8(text).unwrap_or_else(|_| value.to_string())
+}
+
+fn write_canonical(value: &Value, out: &mut Vec<u8>) {
     match value {
         Value::Object(members) => {
             let mut members: Vec<_> = members.iter().collect();
@@ -171,7 +178,7 @@ pub(super) fn canonical(value: &Value, out: &mut Vec<u8>) {
                 }
                 write(name, out);
                 out.push(b':');
-                canonical(value, out);
+                write_canonical(value, out);
             }
             out.push(b'}');
         }
@@ -181,7 +188,7 @@ pub(super) fn canonical(value: &Value, out: &mut Vec<u8>) {
                 if index > 0 {
                     out.push(b',');
                 }
-                canonical(value, out);
+                write_canonical(value, out);
             }
             out.push(b']');
         }

@@ -138,6 +138,8 @@ pub struct Event {
     pub only: Option<String>,
     /// CloudEvents `data`.
     pub data: Arc<Value>,
+    /// The same as text, the members of every object in order, as it is kept.
+    pub data_text: Arc<str>,
     /// Digest of type and data, to tell repeats from reused ids.
     pub digest: Digest,
     /// Which way it came.

@@ -41,6 +41,7 @@ fn event(data: Value) -> Event {
         correlation_id: None,
         traceparent: None,
         only: None,
+        data_text: data.to_string().into(),
         data: Arc::new(data),
         digest: Digest([0; 32]),
         transport: Transport::Http,

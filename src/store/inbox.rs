@@ -87,7 +87,7 @@ async fn accept(
     let stopping = Stopping::new(leased_of(batch));
     let (known, found) = take_keys((tx, store), batch, &stopping.asked()).await?;
     let Sorted { mut answers, fresh, rejections } = sort(batch, known, mode, &mut changes);
-    let events = write_events(&fresh, &mut changes)?;
+    let events = write_events(&fresh, &mut changes);
     let (mut deliveries, pages) =
         write_deliveries((tx, store), &fresh, (&stopping, found), &mut changes).await?;
     for answer in &mut answers {
@@ -215,7 +215,7 @@ fn reused(planned: &PlannedEvent, now: Timestamp) -> RejectedEvent {
     RejectedEvent { id: RejectedId::new(now), arrival: planned.arrival.clone(), rejection }
 }
 
-fn write_events(fresh: &[Fresh<'_>], changes: &mut Changes) -> Result<Write, StoreError> {
+fn write_events(fresh: &[Fresh<'_>], changes: &mut Changes) -> Write {
     let mut params = Vec::with_capacity(fresh.len());
     for Fresh { planned, deliveries } in fresh {
         let event = &planned.event;
@@ -223,7 +223,7 @@ fn write_events(fresh: &[Fresh<'_>], changes: &mut Changes) -> Result<Write, Sto
             true => EventFate::Planned,
             false => EventFate::Planning,
         };
-        params.push(event_params(event, fate, deliveries.len())?);
+        params.push(event_params(event, fate, deliveries.len()));
         let event_type = event.event_type.as_str();
         changes.count(event_type, "event.received", 1);
         changes.count(event_type, fate.counter(), 1);
@@ -240,15 +240,11 @@ fn write_events(fresh: &[Fresh<'_>], changes: &mut Changes) -> Result<Write, Sto
                   not_before, business_key, partner, correlation_id, traceparent, only_address, \
                   data, transport, state, deliveries) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
-    Ok(Write::insert(insert, params))
+    Write::insert(insert, params)
 }
 
-fn event_params(
-    event: &Event,
-    fate: EventFate,
-    deliveries: usize,
-) -> Result<Vec<Value>, StoreError> {
-    Ok(vec![
+fn event_params(event: &Event, fate: EventFate, deliveries: usize) -> Vec<Value> {
+    vec![
         event.id.0.into(),
         event.key.source.as_str().into(),
         event.key.id.as_str().into(),
@@ -261,11 +257,11 @@ fn event_params(
         event.correlation_id.clone().into(),
         event.traceparent.clone().into(),
         event.only.clone().into(),
-        write_json(&event.data)?.into(),
+        (&*event.data_text).into(),
         event.transport.as_str().into(),
         (if fate == EventFate::Planning { "planning" } else { "planned" }).into(),
         deliveries.into(),
-    ])
+    ]
 }
 
 /// Deliveries as they are to be written.

@@ -27,7 +27,7 @@ macro_rules! migrations {
     };
 }
 
-const MIGRATIONS: &[Migration] = migrations![1 "0001_ledger", 2 "0002_directory", 3 "0003_access", 4 "0004_search", 5 "0005_fewer_indexes", 6 "0006_window", 7 "0007_expiring_markers", 8 "0008_outbox_bundles", 9 "0009_waiting", 10 "0010_deeds"];
+const MIGRATIONS: &[Migration] = migrations![1 "0001_ledger", 2 "0002_directory", 3 "0003_access", 4 "0004_search", 5 "0005_fewer_indexes", 6 "0006_window", 7 "0007_expiring_markers", 8 "0008_outbox_bundles", 9 "0009_waiting", 10 "0010_deeds", 11 "0011_plain_triggers"];
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS migration (
     number   BIGINT PRIMARY KEY,

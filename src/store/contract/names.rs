@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::plans::is_search_of_all;
 use super::search::explain;
 use super::stage::Stage;
 use crate::model::address::{Address, Channel};
@@ -167,7 +168,9 @@ fn looks_elsewhere(plan: &str) -> bool {
     };
     let is_scan = |line: &str| line.contains("Scan") && line.contains(" on delivery ");
     let astray = lines.iter().enumerate().filter(|(index, line)| {
-        line.contains("SCAN delivery") || (is_scan(line) && !is_led(*index))
+        line.contains("SCAN delivery")
+            || is_search_of_all(line)
+            || (is_scan(line) && !is_led(*index))
     });
     let astray: Vec<&str> = astray.map(|(_, line)| *line).collect();
     match astray.as_slice() {

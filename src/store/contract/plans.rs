@@ -67,12 +67,20 @@ fn looks_at_every_row(line: &str, sql: &str) -> bool {
     if let Some(table) = follows(&["Seq", "Scan", "on"]) {
         return GROWING.contains(&table);
     }
+    if is_search_of_all(line) {
+        return follows(&["SEARCH"]).is_some_and(|table| GROWING.contains(&table));
+    }
     let Some(table) = follows(&["SCAN"]) else { return false };
     // A list in the order of an index ends with its page.
     let index = follows(&["INDEX"]);
     let is_bounded =
         index.is_some_and(|name| OF_THE_MOMENT.contains(&name) || sql.contains("LIMIT"));
     GROWING.contains(&table) && !is_bounded
+}
+
+/// Whether SQLite calls it a search, for the first or last of a column, though no index leads there.
+pub(super) fn is_search_of_all(line: &str) -> bool {
+    line.contains("SEARCH ") && !line.contains(" INDEX ") && !line.contains('(')
 }
 
 /// How the database goes about a statement, whatever its parameters are.

@@ -190,6 +190,7 @@ impl Stage {
             traceparent: None,
             only: None,
             data: Arc::new(json!({ "order_id": id })),
+            data_text: json!({ "order_id": id }).to_string().into(),
             digest: Digest([7; 32]),
             transport: Transport::Http,
         }

@@ -46,7 +46,7 @@ impl Statements {
     }
 }
 
-/// Replaces tokens in braces, and `$n` by `?n` for SQLite.
+/// Replaces tokens in braces, and for SQLite `$n` by `?n` and what a clash does.
 fn write(sql: &str, dialect: Dialect) -> String {
     let mut written = String::with_capacity(sql.len());
     let mut rest = sql;
@@ -58,8 +58,19 @@ fn write(sql: &str, dialect: Dialect) -> String {
     }
     written.push_str(rest);
     match dialect {
-        Dialect::Sqlite => written.replace('$', "?"),
+        Dialect::Sqlite => failing(&written.replace('$', "?")),
         Dialect::Postgres => written,
+    }
+}
+
+/// A statement that is not undone by itself when it fails: SQLite would copy each page before it
+/// changes it (sqlite.org/tempfiles.html, 2.3). Whoever began the transaction undoes all of it, as on
+/// PostgreSQL, where nothing can follow on an error.
+fn failing(sql: &str) -> String {
+    let sql = sql.replace("INSERT INTO ", "INSERT OR FAIL INTO ");
+    match sql.strip_prefix("UPDATE ") {
+        Some(rest) => format!("UPDATE OR FAIL {rest}"),
+        None => sql,
     }
 }
 
@@ -126,6 +137,23 @@ mod tests {
             write(sql, Dialect::Sqlite),
             "SELECT id FROM delivery WHERE id IN (SELECT unhex(value) FROM json_each(?1)) "
         );
+    }
+
+    #[test]
+    fn sqlite_keeps_nothing_to_undo_a_single_statement() {
+        for (sql, written) in [
+            ("UPDATE page SET query = $1", "UPDATE OR FAIL page SET query = ?1"),
+            (
+                "INSERT INTO page (id) VALUES ($1) ON CONFLICT (id) DO UPDATE SET id = 1",
+                "INSERT OR FAIL INTO page (id) VALUES (?1) ON CONFLICT (id) DO UPDATE SET id = 1",
+            ),
+            (
+                "WITH one AS (SELECT 1) INSERT INTO t SELECT 1",
+                "WITH one AS (SELECT 1) INSERT OR FAIL INTO t SELECT 1",
+            ),
+        ] {
+            assert_eq!(write(sql, Dialect::Sqlite), written);
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::dialect::{Dialect, Statements};
@@ -141,12 +142,14 @@ where
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let connection = open(path, flags).map_err(|error| unusable(path, error))?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
+    // Plans do not change with the parameters, of which each new one would be a reason to plan anew.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;")?;
     let is_writer = !flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY);
     if is_writer {
         expect_pragma(&connection, "PRAGMA journal_mode = WAL", "wal")?;
         connection.execute_batch(
-            "PRAGMA journal_size_limit = 67108864; \
+            "PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000; \
              PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY;",
         )?;
         expect_pragma(&connection, "PRAGMA synchronous", "2")?;

@@ -15,7 +15,10 @@ use crate::store::rows::DELIVERY;
 
 /// Every name in an index, one step of the index a name; so a part of a name is looked for among
 /// names, not among deliveries.
+/// SQLite takes the first one from the index only where the statement leaves out those without a name,
+/// as the index does; else it reads the whole table for it.
 const NAMES: &str = "names (name) AS (SELECT MIN(recipient_folded) FROM delivery \
+     WHERE recipient_folded IS NOT NULL \
      UNION ALL SELECT (SELECT MIN(recipient_folded) FROM delivery \
      WHERE recipient_folded > names.name) FROM names WHERE names.name IS NOT NULL)";
 

@@ -1,0 +1,1 @@
+-- Nothing: PostgreSQL keeps what a statement undoes anyway.
