@@ -189,6 +189,21 @@ impl Tx<'_> {
         }
     }
 
+    /// As [`Tx::query_all`] for the questions that there are; one that there is not has no rows.
+    ///
+    /// # Errors
+    /// As [`Tx::query`].
+    pub async fn query_some<const N: usize>(
+        &mut self,
+        asked: [Option<Asked<'_>>; N],
+    ) -> Result<[Vec<Row>; N], StoreError> {
+        let is_asked = asked.each_ref().map(Option::is_some);
+        let asked: Vec<Asked<'_>> = asked.into_iter().flatten().collect();
+        let mut found = self.query_all(&asked).await?.into_iter();
+        Ok(is_asked
+            .map(|is_asked| if is_asked { found.next().unwrap_or_default() } else { Vec::new() }))
+    }
+
     /// Lets what follows in the transaction read whole tables, or no longer: small ones whose rows come
     /// and go, where PostgreSQL would walk through all that an index still holds of rows that are gone.
     ///

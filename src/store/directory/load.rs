@@ -1,12 +1,13 @@
 //! Contacts and partners as rows.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::LazyLock;
 
 use crate::model::address::Address;
 use crate::model::contact::{Consent, Contact, Partner, Tier};
 use crate::model::id::{ContactId, PartnerId};
 use crate::store::StoreError;
-use crate::store::engine::{Row, Tx, Value};
+use crate::store::engine::{Asked, Row, Tx, Value};
 use crate::store::rows::{read_address, read_channel, read_json};
 
 /// The columns of a partner, in the order in which [`read_partner`] reads them.
@@ -60,28 +61,30 @@ pub(super) async fn contacts(
     tx: &mut Tx<'_>,
     ids: impl IntoIterator<Item = &ContactId>,
 ) -> Result<BTreeMap<ContactId, Contact>, StoreError> {
-    let ids: std::collections::BTreeSet<&str> = ids.into_iter().map(ContactId::as_str).collect();
+    let ids: BTreeSet<&str> = ids.into_iter().map(ContactId::as_str).collect();
     if ids.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let list = Value::texts(ids);
-    let sql = format!("SELECT {CONTACT} FROM contact WHERE id {{any $1}}");
+    let list = vec![Value::texts(ids)];
+    let contacts = format!("SELECT {CONTACT} FROM contact WHERE id {{any $1}}");
+    let addresses = "SELECT contact, channel, address FROM contact_address \
+                     WHERE contact {any $1} ORDER BY contact, position";
+    let teams = "SELECT contact, team FROM contact_team WHERE contact {any $1} ORDER BY team";
+    let asked = [(contacts.as_str(), list.clone()), (addresses, list.clone()), (teams, list)];
+    let [contacts, addresses, teams] = tx.query_some(asked.map(Some)).await?;
     let mut found = BTreeMap::new();
-    for row in tx.query(&sql, std::slice::from_ref(&list)).await? {
+    for row in contacts {
         let contact = read_contact(&row)?;
         found.insert(contact.id.clone(), contact);
     }
-    let sql = "SELECT contact, channel, address FROM contact_address WHERE contact {any $1} \
-               ORDER BY contact, position";
-    for row in tx.query(sql, std::slice::from_ref(&list)).await? {
+    for row in addresses {
         let channel = read_channel(&row.text(1)?)?;
         let address = read_address(channel, row.text(2)?);
         if let Some(contact) = found.get_mut(&ContactId(row.text(0)?)) {
             contact.addresses.push(address);
         }
     }
-    let sql = "SELECT contact, team FROM contact_team WHERE contact {any $1} ORDER BY team";
-    for row in tx.query(sql, &[list]).await? {
+    for row in teams {
         if let Some(contact) = found.get_mut(&ContactId(row.text(0)?)) {
             contact.teams.push(row.text(1)?.into());
         }
@@ -89,54 +92,71 @@ pub(super) async fn contacts(
     Ok(found)
 }
 
+static PARTNERS: LazyLock<String> =
+    LazyLock::new(|| format!("SELECT {PARTNER} FROM partner WHERE id {{any $1}}"));
+
 /// The partners of these ids.
 pub(super) async fn partners(
     tx: &mut Tx<'_>,
     ids: impl IntoIterator<Item = &PartnerId>,
 ) -> Result<HashMap<PartnerId, Partner>, StoreError> {
-    let ids: std::collections::BTreeSet<&str> = ids.into_iter().map(PartnerId::as_str).collect();
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let sql = format!("SELECT {PARTNER} FROM partner WHERE id {{any $1}}");
-    let rows = tx.query(&sql, &[Value::texts(ids)]).await?;
+    let asked = ask_partners(ids);
+    let [rows] = tx.query_some([asked]).await?;
+    read_partners(&rows)
+}
+
+/// What asks for the partners of these ids, if there are any.
+pub(super) fn ask_partners<'a>(
+    ids: impl IntoIterator<Item = &'a PartnerId>,
+) -> Option<Asked<'static>> {
+    let ids: BTreeSet<&str> = ids.into_iter().map(PartnerId::as_str).collect();
+    (!ids.is_empty()).then(|| (PARTNERS.as_str(), vec![Value::texts(ids)]))
+}
+
+/// The partners that [`ask_partners`] has found.
+pub(super) fn read_partners(rows: &[Row]) -> Result<HashMap<PartnerId, Partner>, StoreError> {
     let partners = rows.iter().map(read_partner);
     partners.map(|partner| partner.map(|partner| (partner.id.clone(), partner))).collect()
 }
 
 /// What is known of a set of addresses.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct AddressFacts {
     suppressed: HashSet<Address>,
     consents: HashMap<Address, Consent>,
 }
 
 impl AddressFacts {
-    /// Asks for suppression and consent of these addresses.
-    pub(super) async fn ask(tx: &mut Tx<'_>, addresses: &[Address]) -> Result<Self, StoreError> {
-        if addresses.is_empty() {
-            return Ok(Self::default());
+    /// What asks for suppression and consent of these addresses, if there are any.
+    pub(super) fn asked<'a>(
+        addresses: impl IntoIterator<Item = &'a Address>,
+    ) -> [Option<Asked<'static>>; 2] {
+        let values: Vec<String> = addresses.into_iter().map(Address::value).collect();
+        if values.is_empty() {
+            return [None, None];
         }
-        let list = vec![Value::texts(addresses.iter().map(Address::value))];
+        let list = vec![Value::Texts(values)];
         let suppressed = "SELECT channel, address FROM suppression WHERE address {any $1}";
         let consents = "SELECT channel, address, granted, at, source FROM consent \
                         WHERE address {any $1}";
-        let found = tx.query_all(&[(suppressed, list.clone()), (consents, list)]).await?;
-        let [suppressed, consents] = found.as_slice() else { return Ok(Self::default()) };
-        let suppressed = suppressed
-            .iter()
-            .map(|row| Ok(read_address(read_channel(&row.text(0)?)?, row.text(1)?)));
-        let suppressed = suppressed.collect::<Result<_, StoreError>>()?;
-        let consents = consents.iter().map(|row| {
+        [Some((suppressed, list.clone())), Some((consents, list))]
+    }
+
+    /// Adds what [`AddressFacts::asked`] has found.
+    pub(super) fn read(&mut self, suppressed: &[Row], consents: &[Row]) -> Result<(), StoreError> {
+        for row in suppressed {
+            self.suppressed.insert(read_address(read_channel(&row.text(0)?)?, row.text(1)?));
+        }
+        for row in consents {
             let consent = Consent {
                 address: read_address(read_channel(&row.text(0)?)?, row.text(1)?),
                 granted: row.truth(2)?,
                 at: row.time(3)?,
                 source: row.text(4)?,
             };
-            Ok((consent.address.clone(), consent))
-        });
-        Ok(Self { suppressed, consents: consents.collect::<Result<_, StoreError>>()? })
+            self.consents.insert(consent.address.clone(), consent);
+        }
+        Ok(())
     }
 
     /// Those of `addresses` that are suppressed.

@@ -8,10 +8,10 @@ use crate::model::contact::Partner;
 use crate::model::id::{ContactId, PartnerId, SegmentName, TeamName};
 use crate::model::segment::SegmentFilter;
 use crate::store::StoreError;
-use crate::store::engine::{Tx, Value};
+use crate::store::engine::{Asked as Statement, Row, Tx, Value};
 use crate::store::rows::read_json;
 
-use super::load::partners;
+use super::load::{AddressFacts, ask_partners, read_partners};
 use super::portion::Portion;
 use super::segment;
 
@@ -23,6 +23,8 @@ pub(super) struct Lists {
     teams: HashMap<TeamName, List>,
     pub(super) segments: HashMap<SegmentName, List>,
     pub(super) owners: HashMap<Address, ContactId>,
+    /// What is known of the addresses that questions name.
+    pub(super) addresses: AddressFacts,
     pub(super) portion: Portion,
 }
 
@@ -37,20 +39,35 @@ impl Lists {
             asked.note(query);
         }
         let mut segments = HashMap::new();
-        for name in asked.segments {
+        for name in &asked.segments {
             if let Some(filter) = filter_of(tx, name).await? {
                 // One more than asked for tells whether there are more.
                 let (after, enough) = (portion.after(), portion.limit().saturating_add(1));
                 let ids = segment::members(tx, &filter, after, enough).await?;
-                segments.insert(name.clone(), List::cut(ids, &portion));
+                segments.insert(SegmentName::clone(name), List::cut(ids, &portion));
             }
         }
+        let values = asked.values();
+        let [suppressed, consents] = AddressFacts::asked(asked.addresses.iter().copied());
+        let statements = [
+            ask_partners(asked.partners.iter().copied()),
+            among(STAFF, asked.staffed.iter().map(|id| id.as_str())),
+            among(TEAMS, asked.teams.iter().map(|name| name.as_str())),
+            among(OWNERS, values.keys().map(|(value, _)| value.as_str())),
+            suppressed,
+            consents,
+        ];
+        let [partners, staff, teams, owners, suppressed, consents] =
+            tx.query_some(statements).await?;
+        let mut addresses = AddressFacts::default();
+        addresses.read(&suppressed, &consents)?;
         Ok(Self {
-            partners: partners(tx, asked.partners.iter().copied()).await?,
-            staff: staff(tx, &asked.staffed).await?,
-            teams: teams(tx, &asked.teams, &portion).await?,
+            partners: read_partners(&partners)?,
+            staff: read_staff(&staff)?,
+            teams: read_teams(&teams, &portion)?,
             segments,
-            owners: owners(tx, &asked.addresses).await?,
+            owners: read_owners(&owners, &values)?,
+            addresses,
             portion,
         })
     }
@@ -149,40 +166,57 @@ impl<'a> Asked<'a> {
             }
         }
     }
+
+    /// The addresses by how they stand in tables.
+    fn values(&self) -> HashMap<(String, &'a str), &'a Address> {
+        let value = |address: &'a Address| ((address.value(), address.channel().as_str()), address);
+        self.addresses.iter().copied().map(value).collect()
+    }
 }
 
-async fn staff(
-    tx: &mut Tx<'_>,
-    partners: &BTreeSet<&PartnerId>,
+const STAFF: &str = "SELECT partner, id, duty FROM contact WHERE partner {any $1}";
+const TEAMS: &str = "SELECT team, contact FROM contact_team WHERE team {any $1}";
+const OWNERS: &str = "SELECT address, channel, contact FROM contact_address WHERE address {any $1}";
+
+/// The question `sql` about a list, if there is anything on it.
+fn among<'a>(sql: &'static str, list: impl Iterator<Item = &'a str>) -> Option<Statement<'static>> {
+    let mut list = list.peekable();
+    list.peek().is_some().then(|| (sql, vec![Value::texts(list)]))
+}
+
+fn read_staff(
+    rows: &[Row],
 ) -> Result<HashMap<PartnerId, Vec<(ContactId, Option<String>)>>, StoreError> {
     let mut staff: HashMap<PartnerId, Vec<_>> = HashMap::new();
-    if partners.is_empty() {
-        return Ok(staff);
-    }
-    let sql = "SELECT partner, id, duty FROM contact WHERE partner {any $1}";
-    let list = Value::texts(partners.iter().map(|id| id.as_str()));
-    for row in tx.query(sql, &[list]).await? {
+    for row in rows {
         let entry = (row.text(1)?.into(), row.opt_text(2)?);
         staff.entry(row.text(0)?.into()).or_default().push(entry);
     }
     Ok(staff)
 }
 
-async fn teams(
-    tx: &mut Tx<'_>,
-    names: &BTreeSet<&TeamName>,
-    portion: &Portion,
-) -> Result<HashMap<TeamName, List>, StoreError> {
-    if names.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let sql = "SELECT team, contact FROM contact_team WHERE team {any $1}";
-    let list = Value::texts(names.iter().map(|name| name.as_str()));
+fn read_teams(rows: &[Row], portion: &Portion) -> Result<HashMap<TeamName, List>, StoreError> {
     let mut ids: HashMap<TeamName, Vec<ContactId>> = HashMap::new();
-    for row in tx.query(sql, &[list]).await? {
+    for row in rows {
         ids.entry(row.text(0)?.into()).or_default().push(row.text(1)?.into());
     }
     Ok(ids.into_iter().map(|(name, ids)| (name, List::of_all(ids, portion))).collect())
+}
+
+fn read_owners(
+    rows: &[Row],
+    values: &HashMap<(String, &str), &Address>,
+) -> Result<HashMap<Address, ContactId>, StoreError> {
+    let mut owners: HashMap<Address, ContactId> = HashMap::new();
+    for row in rows {
+        let (channel, id) = (row.text(1)?, ContactId(row.text(2)?));
+        if let Some(address) = values.get(&(row.text(0)?, channel.as_str())) {
+            // Of several owners always the same one, whatever the order of the rows.
+            let owner = owners.entry((*address).clone()).or_insert_with(|| id.clone());
+            *owner = id.min(owner.clone());
+        }
+    }
+    Ok(owners)
 }
 
 /// The filter of a segment, if there is one of this name.
@@ -193,29 +227,4 @@ pub(super) async fn filter_of(
     let sql = "SELECT filter FROM segment WHERE name = $1";
     let Some(row) = tx.query_one(sql, &[name.as_str().into()]).await? else { return Ok(None) };
     Ok(Some(read_json(&row.text(0)?)?))
-}
-
-async fn owners(
-    tx: &mut Tx<'_>,
-    addresses: &BTreeSet<&Address>,
-) -> Result<HashMap<Address, ContactId>, StoreError> {
-    if addresses.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let values: HashMap<(String, &str), &Address> = addresses
-        .iter()
-        .map(|address| ((address.value(), address.channel().as_str()), *address))
-        .collect();
-    let sql = "SELECT address, channel, contact FROM contact_address WHERE address {any $1}";
-    let list = Value::texts(values.keys().map(|(value, _)| value));
-    let mut owners: HashMap<Address, ContactId> = HashMap::new();
-    for row in tx.query(sql, &[list]).await? {
-        let (channel, id) = (row.text(1)?, ContactId(row.text(2)?));
-        if let Some(address) = values.get(&(row.text(0)?, channel.as_str())) {
-            // Of several owners always the same one, whatever the order of the rows.
-            let owner = owners.entry((*address).clone()).or_insert_with(|| id.clone());
-            *owner = id.min(owner.clone());
-        }
-    }
-    Ok(owners)
 }

@@ -124,15 +124,11 @@ impl Facts {
         let more: BTreeSet<ContactId> =
             managers.chain(superiors).filter(|id| !found.contains_key(*id)).cloned().collect();
         found.extend(contacts(tx, &more).await?);
-        let mut addresses: BTreeSet<Address> =
-            found.values().flat_map(|contact| contact.addresses.iter().cloned()).collect();
-        for query in queries {
-            if let AudienceQuery::Inline(recipients) = query {
-                addresses.extend(recipients.iter().flat_map(|one| one.addresses.iter().cloned()));
-            }
-        }
-        let addresses: Vec<Address> = addresses.into_iter().collect();
-        let addresses = AddressFacts::ask(tx, &addresses).await?;
+        let theirs: BTreeSet<&Address> =
+            found.values().flat_map(|contact| &contact.addresses).collect();
+        let [suppressed, consents] = tx.query_some(AddressFacts::asked(theirs)).await?;
+        let mut addresses = lists.addresses.clone();
+        addresses.read(&suppressed, &consents)?;
         Ok(Self { contacts: found, partners: partners_found, addresses })
     }
 
