@@ -16,6 +16,7 @@ pub mod audience;
 pub mod bounds;
 pub mod catalogue;
 pub mod contact;
+pub mod data;
 pub mod deed;
 pub mod delivery;
 pub mod event;

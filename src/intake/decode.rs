@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use ring::digest::{Context, SHA256};
-use serde_json::Value;
 
 use crate::model::bounds::MAX_NAME;
 use crate::model::catalogue::{Catalogue, EventType};
+use crate::model::data::Data;
 use crate::model::event::{Arrival, Digest, Event, EventKey, RejectReason, Rejection};
 use crate::model::id::{EventId, EventTypeName};
 
 use super::attributes::{Attributes, as_text, read_attributes};
-use super::json::{canonical, undecodable};
+use super::json::undecodable;
 use super::schema::Schemas;
 
 /// Reads arrivals by a catalogue.
@@ -76,7 +76,9 @@ impl Decoder {
         let correlation_id = correlation_id
             .map(|text| bounded(|| attributes.place("correlationid"), text.clone()))
             .transpose()?;
-        let (digest, data_text) = digest_of(event_type, &attributes.data);
+        let business_key = at(&event_type.business_key)?;
+        let partner = at(&event_type.partner)?.map(Into::into);
+        let data = Data::new(std::mem::take(&mut attributes.data));
         Ok(Event {
             id: EventId::new(now),
             key,
@@ -85,14 +87,13 @@ impl Decoder {
             time: time(attributes, "time", attributes.time.as_deref())?.unwrap_or(arrival.at),
             received_at: arrival.at,
             not_before: time(attributes, "notbefore", attributes.not_before.as_deref())?,
-            business_key: at(&event_type.business_key)?,
-            partner: at(&event_type.partner)?.map(Into::into),
+            business_key,
+            partner,
             correlation_id,
             traceparent: attributes.traceparent.take().filter(|text| can_be_kept(text)),
             only: attributes.only.take(),
-            digest,
-            data: Arc::new(std::mem::take(&mut attributes.data)),
-            data_text: data_text.into(),
+            digest: digest_of(event_type, &data),
+            data,
             transport: arrival.transport,
         })
     }
@@ -192,16 +193,15 @@ fn time(
     })
 }
 
-/// Digest of type and data, whatever the order of members; with the data as text.
-fn digest_of(event_type: &EventType, data: &Value) -> (Digest, String) {
-    let text = canonical(data);
+/// Digest of type and data, whatever the order of members.
+fn digest_of(event_type: &EventType, data: &Data) -> Digest {
     let mut digest = Context::new(&SHA256);
     digest.update(event_type.name.as_str().as_bytes());
     digest.update(b"\n");
-    digest.update(text.as_bytes());
+    digest.update(data.text().as_bytes());
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest.finish().as_ref());
-    (Digest(bytes), text)
+    Digest(bytes)
 }
 
 fn hex(event_type: &EventTypeName, bytes: &[u8]) -> String {

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use serde::Serialize;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
@@ -156,47 +155,4 @@ fn without_controls(text: &str) -> String {
     let visible =
         |letter: char| if letter.is_control() { char::REPLACEMENT_CHARACTER } else { letter };
     text.chars().map(visible).collect()
-}
-
-/// `value` with the members of every object in order, so that equal data has equal text.
-pub(super) fn canonical(value: &Value) -> String {
-    let mut text = Vec::new();
-    write_canonical(value, &mut text);
-    // JSON of texts is a text.
-    String::from_utf8(text).unwrap_or_else(|_| value.to_string())
-}
-
-fn write_canonical(value: &Value, out: &mut Vec<u8>) {
-    match value {
-        Value::Object(members) => {
-            let mut members: Vec<_> = members.iter().collect();
-            members.sort_by_key(|(name, _)| *name);
-            out.push(b'{');
-            for (index, (name, value)) in members.into_iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write(name, out);
-                out.push(b':');
-                write_canonical(value, out);
-            }
-            out.push(b'}');
-        }
-        Value::Array(values) => {
-            out.push(b'[');
-            for (index, value) in values.iter().enumerate() {
-                if index > 0 {
-                    out.push(b',');
-                }
-                write_canonical(value, out);
-            }
-            out.push(b']');
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => write(value, out),
-    }
-}
-
-fn write(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
-    // A text, a number or a word can always be written into memory.
-    drop(serde_json::to_writer(out, value));
 }

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
+use crate::model::data::Data;
 use crate::model::id::{EventId, EventTypeName, PartnerId, RejectedId};
 
 /// How an arrival reached Loa.
@@ -137,9 +136,7 @@ pub struct Event {
     /// Only this address may get a message of it: a test.
     pub only: Option<String>,
     /// CloudEvents `data`.
-    pub data: Arc<Value>,
-    /// The same as text, the members of every object in order, as it is kept.
-    pub data_text: Arc<str>,
+    pub data: Data,
     /// Digest of type and data, to tell repeats from reused ids.
     pub digest: Digest,
     /// Which way it came.

@@ -3,7 +3,6 @@
 mod described;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,6 +16,7 @@ use crate::model::catalogue::{
     Audience, Category, Effect, Lane, OnUnknown, RetryPolicy, StepTime, Strategy,
 };
 use crate::model::contact::{Consent, Contact, Partner, Tier};
+use crate::model::data::Data;
 use crate::model::delivery::State;
 use crate::model::event::{Digest, EventKey, Transport};
 use crate::model::id::EventId;
@@ -41,8 +41,7 @@ fn event(data: Value) -> Event {
         correlation_id: None,
         traceparent: None,
         only: None,
-        data_text: data.to_string().into(),
-        data: Arc::new(data),
+        data: Data::new(data),
         digest: Digest([0; 32]),
         transport: Transport::Http,
     }

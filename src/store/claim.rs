@@ -166,8 +166,8 @@ async fn claim(
         (leave, vec![ids.clone()]),
         (select.as_str(), vec![ids]),
     ];
-    let found = tx.query_all(&asked).await?;
-    let mut rows = read_rows(found.last().map(Vec::as_slice).unwrap_or_default())?;
+    let [_, _, claimed] = tx.query_some(asked.map(Some)).await?;
+    let mut rows = read_rows(&claimed)?;
     rows.sort_by_key(|row| (row.delivery.lane, row.delivery.due_at, row.delivery.id));
     complete(tx, rows, token).await
 }

@@ -18,6 +18,18 @@ pub use value::{Row, Value};
 /// A statement that finds rows, with its parameters.
 pub type Asked<'a> = (&'a str, Vec<Value>);
 
+/// What was found by those of some statements that were asked, each in its place; no rows for others.
+pub fn place<const N: usize>(
+    is_asked: [bool; N],
+    found: Vec<Vec<Row>>,
+) -> Result<[Vec<Row>; N], StoreError> {
+    if found.len() != is_asked.iter().filter(|is_asked| **is_asked).count() {
+        return Err(StoreError::Broken("some questions have no answer".to_owned()));
+    }
+    let mut found = found.into_iter();
+    Ok(is_asked.map(|is_asked| found.by_ref().take(usize::from(is_asked)).flatten().collect()))
+}
+
 /// A statement that changes rows, with the parameters of each.
 pub struct Write {
     sql: &'static str,
@@ -199,9 +211,7 @@ impl Tx<'_> {
     ) -> Result<[Vec<Row>; N], StoreError> {
         let is_asked = asked.each_ref().map(Option::is_some);
         let asked: Vec<Asked<'_>> = asked.into_iter().flatten().collect();
-        let mut found = self.query_all(&asked).await?.into_iter();
-        Ok(is_asked
-            .map(|is_asked| if is_asked { found.next().unwrap_or_default() } else { Vec::new() }))
+        place(is_asked, self.query_all(&asked).await?)
     }
 
     /// Lets what follows in the transaction read whole tables, or no longer: small ones whose rows come
@@ -230,5 +240,22 @@ impl Tx<'_> {
     /// Whether this is PostgreSQL, for the few statements that are written twice.
     pub fn is_postgres(&self) -> bool {
         matches!(self, Self::Postgres(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_stand_in_the_places_of_their_questions_and_none_is_made_up() {
+        let rows = |number: i64| vec![Row(vec![number.into()])];
+        let numbers =
+            |found: [Vec<Row>; 3]| found.map(|rows| rows.first().map(|row| row.int(0).unwrap()));
+
+        let placed = place([true, false, true], vec![rows(1), rows(2)]).unwrap();
+
+        assert_eq!(numbers(placed), [Some(1), None, Some(2)]);
+        assert!(place([true, false, true], vec![rows(1)]).is_err());
     }
 }

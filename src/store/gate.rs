@@ -11,7 +11,7 @@ use crate::model::delivery::{Delivery, GateFacts, State};
 use crate::model::id::DeliveryId;
 use crate::store::StoreError;
 use crate::store::claim::{Events, event_ids, read_events, select_events};
-use crate::store::engine::{Asked, Row, Tx, Value};
+use crate::store::engine::{Asked, Row, Tx, Value, place};
 use crate::store::overtake::{MARKERS, Markers, is_overtaken, read_markers};
 use crate::store::rows::{DeliveryRow, read_state};
 
@@ -67,42 +67,32 @@ fn addresses<'d>(deliveries: impl Iterator<Item = &'d Delivery> + Clone) -> [Opt
     [list(&|_| true), list(&|delivery| delivery.category == Category::Marketing)]
 }
 
-/// Statements of which those without a list are not asked and find nothing.
-struct Questions<'q, const N: usize>([(&'q str, Option<Value>); N]);
-
-impl<'q, const N: usize> Questions<'q, N> {
-    fn asked(&self) -> Vec<Asked<'q>> {
-        let Self(all) = self;
-        all.iter().filter_map(|(sql, list)| Some((*sql, vec![list.clone()?]))).collect()
-    }
-
-    /// What each found, of what those found that were asked.
-    fn place(&self, found: Vec<Vec<Row>>) -> [Vec<Row>; N] {
-        let (Self(all), mut found) = (self, found.into_iter());
-        all.each_ref().map(|(_, list)| list.as_ref().and_then(|_| found.next()).unwrap_or_default())
-    }
+/// The question `sql` about a list, if there is one.
+fn about(sql: &str, list: Option<Value>) -> Option<Asked<'_>> {
+    Some((sql, vec![list?]))
 }
 
 /// The question which of some deliveries suppression or missing consent stops.
 pub(super) struct Stopping<'d> {
     deliveries: Vec<&'d Delivery>,
-    questions: Questions<'static, 2>,
+    questions: [Option<Asked<'static>>; 2],
 }
 
 impl<'d> Stopping<'d> {
     pub(super) fn new(deliveries: Vec<&'d Delivery>) -> Self {
         let [everyone, marketed] = addresses(deliveries.iter().copied());
-        let questions = Questions([(SUPPRESSED, everyone), (CONSENTING, marketed)]);
+        let questions = [about(SUPPRESSED, everyone), about(CONSENTING, marketed)];
         Self { deliveries, questions }
     }
 
     pub(super) fn asked(&self) -> Vec<Asked<'static>> {
-        self.questions.asked()
+        self.questions.iter().flatten().cloned().collect()
     }
 
     /// Those that are stopped, by what was found.
     pub(super) fn read(&self, found: Vec<Vec<Row>>) -> Result<HashSet<DeliveryId>, StoreError> {
-        let [suppressed, consenting] = self.questions.place(found);
+        let is_asked = self.questions.each_ref().map(Option::is_some);
+        let [suppressed, consenting] = place(is_asked, found)?;
         let permissions = Permissions::read(&suppressed, &consenting)?;
         let is_stopped =
             |one: &&&Delivery| permissions.is_suppressed(one) || permissions.lacks_consent(one);
@@ -131,15 +121,14 @@ impl Gate {
         let before: HashSet<uuid::Uuid> =
             rows.iter().filter_map(|row| row.delivery.after.map(|id| id.0)).collect();
         let events = select_events();
-        let questions = Questions([
-            (events.as_str(), Some(event_ids(rows))),
-            (SUPPRESSED, everyone),
-            (CONSENTING, marketed),
-            (MARKERS, (!keys.is_empty()).then(|| Value::texts(keys))),
-            (CHAINS, (!before.is_empty()).then(|| Value::uuids(before))),
-        ]);
-        let found = tx.query_all(&questions.asked()).await?;
-        let [events, suppressed, consenting, markers, before] = questions.place(found);
+        let asked = [
+            about(&events, Some(event_ids(rows))),
+            about(SUPPRESSED, everyone),
+            about(CONSENTING, marketed),
+            about(MARKERS, (!keys.is_empty()).then(|| Value::texts(keys))),
+            about(CHAINS, (!before.is_empty()).then(|| Value::uuids(before))),
+        ];
+        let [events, suppressed, consenting, markers, before] = tx.query_some(asked).await?;
         let gate = Self {
             permissions: Permissions::read(&suppressed, &consenting)?,
             markers: read_markers(&markers)?,

@@ -257,7 +257,7 @@ fn event_params(event: &Event, fate: EventFate, deliveries: usize) -> Vec<Value>
         event.correlation_id.clone().into(),
         event.traceparent.clone().into(),
         event.only.clone().into(),
-        (&*event.data_text).into(),
+        event.data.text().into(),
         event.transport.as_str().into(),
         (if fate == EventFate::Planning { "planning" } else { "planned" }).into(),
         deliveries.into(),
@@ -325,18 +325,19 @@ fn new_row(
     changes: &mut Changes,
     rows: &mut NewRows,
 ) -> Result<(), StoreError> {
-    let mut delivery = new.delivery.clone();
-    let mut lease = new.lease.filter(|_| !rows.stopped.contains(&delivery.id));
-    if delivery.state == State::Waiting
-        && overtake::is_overtaken(overtake::about(&planned.event), &new.unless, markers)
-    {
-        (delivery.state, delivery.reason) = (State::Cancelled, Reason::Overtaken);
-        lease = None;
-    }
-    changes.planned(&delivery);
+    let (event, waits) = (&planned.event, new.delivery.state == State::Waiting);
+    let is_overtaken =
+        waits && overtake::is_overtaken(overtake::about(event), &new.unless, markers);
+    let overtaken = is_overtaken.then(|| Delivery {
+        state: State::Cancelled,
+        reason: Reason::Overtaken,
+        ..new.delivery.clone()
+    });
+    let delivery = overtaken.as_ref().unwrap_or(&new.delivery);
+    let lease = new.lease.filter(|_| !is_overtaken && !rows.stopped.contains(&delivery.id));
+    changes.planned(delivery);
     if delivery.state.is_final() {
-        let event = &planned.event;
-        changes.tell(&Told::of(&delivery), Some(&event.key), event.correlation_id.as_deref());
+        changes.tell(&Told::of(delivery), Some(&event.key), event.correlation_id.as_deref());
     }
     if let Some(lease) = lease {
         rows.leased.entry(delivery.event).or_default().push(delivery.id);
@@ -344,9 +345,9 @@ fn new_row(
         let (id, token, run) = (delivery.id.0, lease.token.0, store.run.0);
         rows.claimed.push(vec![id.into(), token.into(), until.into(), run.into()]);
     } else if delivery.state == State::Waiting {
-        rows.waiting.push(waiting_params(&delivery, delivery.due_at, delivery.expires_at));
+        rows.waiting.push(waiting_params(delivery, delivery.due_at, delivery.expires_at));
     }
-    rows.rows.push(delivery_params(&delivery, &new.unless)?);
+    rows.rows.push(delivery_params(delivery, &new.unless)?);
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::model::audience::AudienceQuery;
+use crate::model::data::Data;
 use crate::model::delivery::{Delivery, Reason, State};
 use crate::model::event::{Digest, Event, EventKey};
 use crate::model::id::{ContactId, EventId, LeaseToken, StepName};
@@ -104,7 +105,6 @@ pub(super) async fn read_event(tx: &mut Tx<'_>, id: EventId) -> Result<Event, St
     let Some(row) = tx.query_one(sql, &[id.0.into()]).await? else {
         return Err(StoreError::Broken(format!("event {id} is gone while it is being planned")));
     };
-    let data_text = row.text(11)?;
     Ok(Event {
         id,
         key: EventKey { source: row.text(0)?, id: row.text(1)? },
@@ -118,8 +118,7 @@ pub(super) async fn read_event(tx: &mut Tx<'_>, id: EventId) -> Result<Event, St
         correlation_id: row.opt_text(8)?,
         traceparent: row.opt_text(9)?,
         only: row.opt_text(10)?,
-        data: Arc::new(read_json(&data_text)?),
-        data_text: data_text.into(),
+        data: Data::new(read_json(&row.text(11)?)?),
         // Only an arriving event is compared with what came before.
         digest: Digest([0; 32]),
         transport: read_transport(&row.text(12)?)?,

@@ -156,7 +156,7 @@ impl EventFacts {
             received_at: event.received_at,
             correlation_id: event.correlation_id.clone(),
             traceparent: event.traceparent.clone(),
-            data: Arc::clone(&event.data),
+            data: Arc::clone(event.data.value()),
         }
     }
 }

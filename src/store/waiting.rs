@@ -141,13 +141,10 @@ async fn lock(
         (LOCK_CLAIMS, vec![ids.clone()]),
         (deliveries.as_str(), vec![ids]),
     ];
-    let found = tx.query_all(&asked).await?;
-    let [waiting, claims, deliveries] = found.as_slice() else {
-        return Err(StoreError::Broken("three questions have not three answers".to_owned()));
-    };
+    let [waiting, claims, deliveries] = tx.query_some(asked.map(Some)).await?;
     let waiting: HashSet<uuid::Uuid> =
         waiting.iter().map(|row| row.uuid(0)).collect::<Result<_, _>>()?;
-    let claims = read_claims(claims)?;
+    let claims = read_claims(&claims)?;
     let mut rows: Vec<DeliveryRow> =
         deliveries.iter().map(read_delivery).collect::<Result<_, _>>()?;
     let mut nowhere = Vec::new();

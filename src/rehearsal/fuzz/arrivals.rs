@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::config::{self, Sources};
 use crate::intake::roster::{Format, Kind, Roster, rows};
@@ -67,7 +68,8 @@ fn fits(event: &Event) {
     for text in texts {
         assert!(text.len() <= MAX_NAME && !text.contains('\0'), "{text:?}");
     }
-    assert!(!event.data.to_string().contains("\\u0000"), "{}", event.data);
+    assert!(!event.data.text().contains("\\u0000"), "{}", event.data.text());
+    assert!(serde_json::from_str::<Value>(event.data.text()).is_ok(), "{}", event.data.text());
 }
 
 fn says_why(rejection: &Rejection) {

@@ -8,13 +8,14 @@ use super::stage::{Stage, email};
 use crate::model::audience::{
     AudienceQuery, InlineRecipient, PAGE_SIZE, Recipients, Resolution, Stranger,
 };
-use crate::model::contact::{Consent, Contact, DirectoryChange, Partner};
+use crate::model::contact::{Consent, Contact, DirectoryChange, Partner, Suppression};
 use crate::model::segment::SegmentFilter;
 
 on_both_stores!(
     every_audience_is_listed_whole_in_pages_whatever_the_case_of_its_ids,
     an_audience_of_too_many_is_neither_listed_nor_counted_before_it_is_asked_for,
     described_recipients_are_listed_whole_in_pages_and_in_their_order,
+    what_is_known_of_an_address_is_known_of_whoever_is_described_and_of_whoever_owns_it,
     no_more_questions_are_answered_at_once_than_list_so_many_recipients,
     an_owners_withdrawal_holds_against_a_grant_that_is_dated_later,
     a_feed_never_brings_back_a_withdrawn_consent_but_its_owner_does,
@@ -148,6 +149,38 @@ async fn described_recipients_are_listed_whole_in_pages_and_in_their_order(stage
     }
 
     assert_eq!(pages, [vec!["0", "1", "2"], vec!["guest-3", "4", "5"], vec!["6"]]);
+}
+
+async fn what_is_known_of_an_address_is_known_of_whoever_is_described_and_of_whoever_owns_it(
+    stage: Stage,
+) {
+    let second = email("second");
+    let mut lan = contact("lan", stage.now());
+    lan.addresses.push(second.clone());
+    put(&stage, vec![lan]).await;
+    for (reason, address) in [("operator", email("guest-0")), ("bounced", second.clone())] {
+        let suppression = Suppression { address, reason: reason.to_owned(), at: stage.now() };
+        stage.store.suppress(suppression).await.unwrap();
+    }
+    stage.store.record_consent(consent(false, stage.now())).await.unwrap();
+    let owned = InlineRecipient { addresses: vec![email("lan")], ..InlineRecipient::default() };
+    let unknown = AudienceQuery::Partner { partner: "nobody".into(), duties: Vec::new() };
+    let queries = vec![described(2), unknown, AudienceQuery::Inline(vec![owned])];
+
+    let answers = stage.store.resolve(queries, 10).await.unwrap();
+
+    let [
+        Resolution::Recipients(Recipients { strangers, .. }),
+        Resolution::UnknownPartner,
+        Resolution::Recipients(Recipients { people, .. }),
+    ] = answers.as_slice()
+    else {
+        panic!("{answers:?}")
+    };
+    assert_eq!(strangers[0].suppressed, [email("guest-0")]);
+    assert_eq!(strangers[1].suppressed, []);
+    assert_eq!(people[0].suppressed, [second]);
+    assert_eq!(people[0].consents, [consent(false, stage.now())]);
 }
 
 async fn no_more_questions_are_answered_at_once_than_list_so_many_recipients(stage: Stage) {

@@ -19,7 +19,8 @@ async fn every_postgres_connection_keeps_what_it_commits_though_the_database_wou
     let lax = "ALTER DATABASE {name} SET synchronous_commit = off; \
                ALTER DATABASE {name} SET statement_timeout = 0; \
                ALTER DATABASE {name} SET lock_timeout = 0; \
-               ALTER DATABASE {name} SET idle_in_transaction_session_timeout = 0";
+               ALTER DATABASE {name} SET idle_in_transaction_session_timeout = 0; \
+               ALTER DATABASE {name} SET max_parallel_workers_per_gather = 4";
     let stage = Stage::postgres_after("lax", lax).await;
     let settings = [
         ("SHOW synchronous_commit", "on"),
@@ -28,6 +29,7 @@ async fn every_postgres_connection_keeps_what_it_commits_though_the_database_wou
         ("SHOW idle_in_transaction_session_timeout", "10s"),
         ("SHOW enable_seqscan", "off"),
         ("SHOW jit", "off"),
+        ("SHOW max_parallel_workers_per_gather", "0"),
     ];
 
     for (setting, expected) in settings {

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::clock::Clock;
 use crate::model::address::{Address, Channel};
 use crate::model::catalogue::{Category, Lane};
+use crate::model::data::Data;
 use crate::model::delivery::{Delivery, Reason, RecipientFacts, Settlement, State};
 use crate::model::event::{Arrival, Digest, Event, EventKey, Properties, Transport};
 use crate::model::id::{DeliveryId, EventId, LeaseToken, ProviderName, RunId};
@@ -189,8 +190,7 @@ impl Stage {
             correlation_id: None,
             traceparent: None,
             only: None,
-            data: Arc::new(json!({ "order_id": id })),
-            data_text: json!({ "order_id": id }).to_string().into(),
+            data: Data::new(json!({ "order_id": id })),
             digest: Digest([7; 32]),
             transport: Transport::Http,
         }

@@ -100,27 +100,27 @@ pub(super) async fn partners(
     tx: &mut Tx<'_>,
     ids: impl IntoIterator<Item = &PartnerId>,
 ) -> Result<HashMap<PartnerId, Partner>, StoreError> {
-    let asked = ask_partners(ids);
+    let asked = asked_partners(ids);
     let [rows] = tx.query_some([asked]).await?;
     read_partners(&rows)
 }
 
 /// What asks for the partners of these ids, if there are any.
-pub(super) fn ask_partners<'a>(
+pub(super) fn asked_partners<'a>(
     ids: impl IntoIterator<Item = &'a PartnerId>,
 ) -> Option<Asked<'static>> {
     let ids: BTreeSet<&str> = ids.into_iter().map(PartnerId::as_str).collect();
     (!ids.is_empty()).then(|| (PARTNERS.as_str(), vec![Value::texts(ids)]))
 }
 
-/// The partners that [`ask_partners`] has found.
+/// The partners that [`asked_partners`] has found.
 pub(super) fn read_partners(rows: &[Row]) -> Result<HashMap<PartnerId, Partner>, StoreError> {
     let partners = rows.iter().map(read_partner);
     partners.map(|partner| partner.map(|partner| (partner.id.clone(), partner))).collect()
 }
 
 /// What is known of a set of addresses.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(super) struct AddressFacts {
     suppressed: HashSet<Address>,
     consents: HashMap<Address, Consent>,
@@ -143,7 +143,7 @@ impl AddressFacts {
     }
 
     /// Adds what [`AddressFacts::asked`] has found.
-    pub(super) fn read(&mut self, suppressed: &[Row], consents: &[Row]) -> Result<(), StoreError> {
+    pub(super) fn add(&mut self, suppressed: &[Row], consents: &[Row]) -> Result<(), StoreError> {
         for row in suppressed {
             self.suppressed.insert(read_address(read_channel(&row.text(0)?)?, row.text(1)?));
         }

@@ -8,18 +8,17 @@ use crate::model::contact::Partner;
 use crate::model::id::{ContactId, PartnerId, SegmentName, TeamName};
 use crate::model::segment::SegmentFilter;
 use crate::store::StoreError;
-use crate::store::engine::{Asked as Statement, Row, Tx, Value};
+use crate::store::engine::{Asked, Row, Tx, Value};
 use crate::store::rows::read_json;
 
-use super::load::{AddressFacts, ask_partners, read_partners};
+use super::load::{AddressFacts, asked_partners, read_partners};
 use super::portion::Portion;
 use super::segment;
 
 /// Which contacts each list of a batch holds.
 pub(super) struct Lists {
     pub(super) partners: HashMap<PartnerId, Partner>,
-    /// Contacts of partners with their duties.
-    staff: HashMap<PartnerId, Vec<(ContactId, Option<String>)>>,
+    staff: Staff,
     teams: HashMap<TeamName, List>,
     pub(super) segments: HashMap<SegmentName, List>,
     pub(super) owners: HashMap<Address, ContactId>,
@@ -34,25 +33,17 @@ impl Lists {
         queries: &[AudienceQuery],
         portion: Portion,
     ) -> Result<Self, StoreError> {
-        let mut asked = Asked::default();
+        let mut wanted = Wanted::default();
         for query in queries {
-            asked.note(query);
+            wanted.note(query);
         }
-        let mut segments = HashMap::new();
-        for name in &asked.segments {
-            if let Some(filter) = filter_of(tx, name).await? {
-                // One more than asked for tells whether there are more.
-                let (after, enough) = (portion.after(), portion.limit().saturating_add(1));
-                let ids = segment::members(tx, &filter, after, enough).await?;
-                segments.insert(SegmentName::clone(name), List::cut(ids, &portion));
-            }
-        }
-        let values = asked.values();
-        let [suppressed, consents] = AddressFacts::asked(asked.addresses.iter().copied());
+        let segments = segments(tx, &wanted.segments, &portion).await?;
+        let values = wanted.values();
+        let [suppressed, consents] = AddressFacts::asked(wanted.addresses.iter().copied());
         let statements = [
-            ask_partners(asked.partners.iter().copied()),
-            among(STAFF, asked.staffed.iter().map(|id| id.as_str())),
-            among(TEAMS, asked.teams.iter().map(|name| name.as_str())),
+            asked_partners(wanted.partners.iter().copied()),
+            among(STAFF, wanted.staffed.iter().map(|id| id.as_str())),
+            among(TEAMS, wanted.teams.iter().map(|name| name.as_str())),
             among(OWNERS, values.keys().map(|(value, _)| value.as_str())),
             suppressed,
             consents,
@@ -60,7 +51,7 @@ impl Lists {
         let [partners, staff, teams, owners, suppressed, consents] =
             tx.query_some(statements).await?;
         let mut addresses = AddressFacts::default();
-        addresses.read(&suppressed, &consents)?;
+        addresses.add(&suppressed, &consents)?;
         Ok(Self {
             partners: read_partners(&partners)?,
             staff: read_staff(&staff)?,
@@ -136,7 +127,7 @@ impl List {
 
 /// What a batch asks for, each once.
 #[derive(Default)]
-struct Asked<'a> {
+struct Wanted<'a> {
     partners: BTreeSet<&'a PartnerId>,
     staffed: BTreeSet<&'a PartnerId>,
     teams: BTreeSet<&'a TeamName>,
@@ -144,7 +135,7 @@ struct Asked<'a> {
     addresses: BTreeSet<&'a Address>,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> Wanted<'a> {
     fn note(&mut self, query: &'a AudienceQuery) {
         match query {
             AudienceQuery::Contacts(_) => {}
@@ -179,15 +170,16 @@ const TEAMS: &str = "SELECT team, contact FROM contact_team WHERE team {any $1}"
 const OWNERS: &str = "SELECT address, channel, contact FROM contact_address WHERE address {any $1}";
 
 /// The question `sql` about a list, if there is anything on it.
-fn among<'a>(sql: &'static str, list: impl Iterator<Item = &'a str>) -> Option<Statement<'static>> {
+fn among<'a>(sql: &'static str, list: impl Iterator<Item = &'a str>) -> Option<Asked<'static>> {
     let mut list = list.peekable();
     list.peek().is_some().then(|| (sql, vec![Value::texts(list)]))
 }
 
-fn read_staff(
-    rows: &[Row],
-) -> Result<HashMap<PartnerId, Vec<(ContactId, Option<String>)>>, StoreError> {
-    let mut staff: HashMap<PartnerId, Vec<_>> = HashMap::new();
+/// Contacts of partners with their duties.
+type Staff = HashMap<PartnerId, Vec<(ContactId, Option<String>)>>;
+
+fn read_staff(rows: &[Row]) -> Result<Staff, StoreError> {
+    let mut staff = Staff::new();
     for row in rows {
         let entry = (row.text(1)?.into(), row.opt_text(2)?);
         staff.entry(row.text(0)?.into()).or_default().push(entry);
@@ -217,6 +209,24 @@ fn read_owners(
         }
     }
     Ok(owners)
+}
+
+/// Those of the segments that there are.
+async fn segments(
+    tx: &mut Tx<'_>,
+    names: &BTreeSet<&SegmentName>,
+    portion: &Portion,
+) -> Result<HashMap<SegmentName, List>, StoreError> {
+    let mut segments = HashMap::new();
+    for &name in names {
+        if let Some(filter) = filter_of(tx, name).await? {
+            // One more than asked for tells whether there are more.
+            let (after, enough) = (portion.after(), portion.limit().saturating_add(1));
+            let ids = segment::members(tx, &filter, after, enough).await?;
+            segments.insert(name.clone(), List::cut(ids, portion));
+        }
+    }
+    Ok(segments)
 }
 
 /// The filter of a segment, if there is one of this name.

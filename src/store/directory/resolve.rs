@@ -80,9 +80,9 @@ impl Store {
                 let cut = queries.into_iter().map(|query| portion::cut(query, &portion));
                 let (mut queries, rests): (Vec<_>, Vec<_>) = cut.unzip();
                 queries.truncate(fitting(queries.iter().map(|one| count_named(one, limit))));
-                let lists = Lists::ask(tx, &queries, portion).await?;
+                let mut lists = Lists::ask(tx, &queries, portion).await?;
                 queries.truncate(fitting(queries.iter().map(|one| lists.count(one))));
-                let facts = Facts::ask(tx, &queries, &lists).await?;
+                let facts = Facts::ask(tx, &queries, &mut lists).await?;
                 let answer = |(query, rest): (&AudienceQuery, Option<Rest>)| {
                     let answer = facts.answer(query, &lists);
                     match rest {
@@ -108,7 +108,7 @@ impl Facts {
     async fn ask(
         tx: &mut Tx<'_>,
         queries: &[AudienceQuery],
-        lists: &Lists,
+        lists: &mut Lists,
     ) -> Result<Self, StoreError> {
         let mut wanted: BTreeSet<ContactId> = lists.owners.values().cloned().collect();
         wanted.extend(lists.partners.values().filter_map(|partner| partner.manager.clone()));
@@ -127,8 +127,8 @@ impl Facts {
         let theirs: BTreeSet<&Address> =
             found.values().flat_map(|contact| &contact.addresses).collect();
         let [suppressed, consents] = tx.query_some(AddressFacts::asked(theirs)).await?;
-        let mut addresses = lists.addresses.clone();
-        addresses.read(&suppressed, &consents)?;
+        let mut addresses = std::mem::take(&mut lists.addresses);
+        addresses.add(&suppressed, &consents)?;
         Ok(Self { contacts: found, partners: partners_found, addresses })
     }
 

@@ -31,6 +31,13 @@ const SEARCHERS: (usize, Option<Duration>) = (2, Some(Duration::from_secs(10)));
 const COUNTERS: (usize, Option<Duration>) = (1, None);
 /// The first SQLite without the WAL-reset bug (sqlite.org/wal.html, section 11).
 const LEAST_VERSION: i32 = 3_051_003;
+/// How long a connection waits for another one that is in its way.
+const BUSY: Duration = Duration::from_secs(5);
+/// From how many pages on SQLite moves its write-ahead log into the file with the next commit: 16 MiB.
+/// A page that changes often is moved once for many changes, for a longer pause now and then.
+const LOG_PAGES: u32 = 4000;
+/// A write-ahead log above this many bytes, which a reader kept from being moved, is moved at once.
+const LARGE_LOG: u64 = 64 << 20;
 /// Statements that each connection keeps prepared.
 const PREPARED: usize = 256;
 
@@ -117,7 +124,8 @@ pub(in crate::store) fn look(path: &Path, sql: &str) -> Result<Vec<Row>, StoreEr
     let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let statements = Statements::new(Dialect::Sqlite);
     let now = Timestamp::UNIX_EPOCH;
-    SqliteTx { connection: &mut connection, statements: &statements, now }.query(sql, &[])
+    let connection = &mut connection;
+    SqliteTx { connection, statements: &statements, now, has_failed: false }.query(sql, &[])
 }
 
 /// Runs `work` on a connection that is inside a transaction.
@@ -130,28 +138,35 @@ fn run<T, F>(
 where
     F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>>,
 {
-    let mut tx = Tx::Sqlite(SqliteTx { connection, statements, now });
+    let mut tx = Tx::Sqlite(SqliteTx { connection, statements, now, has_failed: false });
     let result = work(&mut tx).now_or_never();
-    result.unwrap_or_else(|| {
+    let result = result.unwrap_or_else(|| {
         let text = "a transaction waited for something other than its database";
         Err(StoreError::Broken(text.to_owned()))
-    })
+    });
+    match tx {
+        // Half of a statement may be done, which PostgreSQL would not commit either.
+        Tx::Sqlite(SqliteTx { has_failed: true, .. }) if result.is_ok() => {
+            Err(StoreError::Broken("a transaction went on after an error".to_owned()))
+        }
+        Tx::Sqlite(_) | Tx::Postgres(_) => result,
+    }
 }
 
 /// Opens a connection and makes sure that it keeps what it commits.
 fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
     let connection = open(path, flags).map_err(|error| unusable(path, error))?;
     connection.set_prepared_statement_cache_capacity(PREPARED);
-    // Plans do not change with the parameters, of which each new one would be a reason to plan anew.
+    // A plan does not depend on parameters; else each new limit would be a reason to plan anew.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.execute_batch("PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;")?;
     let is_writer = !flags.contains(OpenFlags::SQLITE_OPEN_READ_ONLY);
     if is_writer {
         expect_pragma(&connection, "PRAGMA journal_mode = WAL", "wal")?;
-        connection.execute_batch(
-            "PRAGMA journal_size_limit = 67108864; PRAGMA wal_autocheckpoint = 4000; \
-             PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY;",
-        )?;
+        connection.execute_batch(&format!(
+            "PRAGMA journal_size_limit = {LARGE_LOG}; PRAGMA wal_autocheckpoint = {LOG_PAGES}; \
+             PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY;"
+        ))?;
         expect_pragma(&connection, "PRAGMA synchronous", "2")?;
     } else {
         connection.execute_batch("PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY;")?;
@@ -162,7 +177,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
 /// Opens the file and reads its head, without which nobody knows whether it is a database.
 fn open(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    connection.busy_timeout(Duration::from_secs(5))?;
+    connection.busy_timeout(BUSY)?;
     connection.query_row("PRAGMA schema_version", [], |_| Ok(()))?;
     Ok(connection)
 }
@@ -233,10 +248,16 @@ pub struct SqliteTx<'c> {
     connection: &'c mut Connection,
     statements: &'c Statements,
     now: Timestamp,
+    has_failed: bool,
 }
 
 impl SqliteTx<'_> {
     pub(super) fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, StoreError> {
+        let found = self.rows_of(sql, params);
+        self.noted(found)
+    }
+
+    fn rows_of(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, StoreError> {
         let mut statement = self.connection.prepare_cached(&self.statements.written(sql))?;
         let columns = statement.column_count();
         let mut rows = statement.query(rusqlite::params_from_iter(params))?;
@@ -249,8 +270,7 @@ impl SqliteTx<'_> {
     }
 
     pub(super) fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, StoreError> {
-        let mut statement = self.connection.prepare_cached(&self.statements.written(sql))?;
-        Ok(statement.execute(rusqlite::params_from_iter(params))? as u64)
+        Ok(self.execute_each(sql, std::iter::once(params))?.into_iter().sum())
     }
 
     pub(super) fn write_all(&mut self, writes: &[Write]) -> Result<(), StoreError> {
@@ -266,9 +286,27 @@ impl SqliteTx<'_> {
         sql: &str,
         params: &[Vec<Value>],
     ) -> Result<Vec<u64>, StoreError> {
-        let mut statement = self.connection.prepare_cached(&self.statements.written(sql))?;
-        let run = |params| Ok(statement.execute(rusqlite::params_from_iter(params))? as u64);
-        params.iter().map(run).collect()
+        self.execute_each(sql, params.iter().map(Vec::as_slice))
+    }
+
+    fn execute_each<'p>(
+        &mut self,
+        sql: &str,
+        params: impl Iterator<Item = &'p [Value]>,
+    ) -> Result<Vec<u64>, StoreError> {
+        let run = || {
+            let mut statement = self.connection.prepare_cached(&self.statements.written(sql))?;
+            let run = |params| Ok(statement.execute(rusqlite::params_from_iter(params))? as u64);
+            params.map(run).collect()
+        };
+        let counts = run();
+        self.noted(counts)
+    }
+
+    /// Notes whether a statement failed, after which nothing may be committed.
+    fn noted<T>(&mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.has_failed |= result.is_err();
+        result
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -30,11 +30,13 @@ impl Begin {
             (true, false) => "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
             (false, true) => {
                 "START TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; \
-                 SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on"
+                 SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on; \
+                 SET LOCAL max_parallel_workers_per_gather = 2"
             }
             (true, true) => {
                 "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; \
-                 SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on"
+                 SET LOCAL statement_timeout = 0; SET LOCAL enable_seqscan = on; \
+                 SET LOCAL max_parallel_workers_per_gather = 2"
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
@@ -11,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::Tx;
 use super::super::dialect::Statements;
-use super::run;
+use super::{BUSY, LARGE_LOG, run};
 use crate::clock::Clock;
 use crate::store::StoreError;
 
@@ -19,8 +20,6 @@ use crate::store::StoreError;
 const GROUP: usize = 64;
 /// How many transactions may wait; more wait outside.
 const QUEUE: usize = 1024;
-/// A write-ahead log above this many bytes is moved into the file at once.
-const LARGE_LOG: u64 = 64 << 20;
 
 /// Hands transactions to the writer thread; the thread ends with the last handle.
 pub(in crate::store) struct Writer {
@@ -131,15 +130,33 @@ impl WriterThread {
             {
                 group.push(next);
             }
-            let committed = self.commit(&mut group);
-            if committed.is_err() {
-                self.roll_back();
-            }
-            for job in group {
-                job.reply(&committed);
+            match self.commit_or_undo(&mut group) {
+                // Without room for all of them there may be some for each of them.
+                Err(StoreError::Full) if group.len() > 1 => {
+                    for mut job in group {
+                        let committed = self.commit_or_undo(std::slice::from_mut(&mut job));
+                        job.reply(&committed);
+                    }
+                }
+                committed => {
+                    for job in group {
+                        job.reply(&committed);
+                    }
+                }
             }
             self.shorten_log();
         }
+    }
+
+    fn commit_or_undo(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
+        let committed = self.commit(group);
+        if committed.is_err() {
+            self.roll_back();
+        }
+        if matches!(committed, Err(StoreError::Full)) {
+            self.move_log();
+        }
+        committed
     }
 
     /// Runs a group as one transaction. Nearly always nothing fails; savepoints, for which SQLite copies
@@ -206,8 +223,15 @@ impl WriterThread {
     fn shorten_log(&self) {
         let length = std::fs::metadata(&self.log).map_or(0, |log| log.len());
         if length > LARGE_LOG {
-            // A reader may be in the way; then the next group tries again.
-            drop(self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+            self.move_log();
         }
+    }
+
+    /// Moves the log into the file, and gives its room back. A reader may be in the way: it is not waited
+    /// for, the next group tries again.
+    fn move_log(&self) {
+        drop(self.connection.busy_timeout(Duration::ZERO));
+        drop(self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+        drop(self.connection.busy_timeout(BUSY));
     }
 }
