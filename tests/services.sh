@@ -5,7 +5,8 @@
 #
 #   create        makes FOLDER, starts the service and waits until it answers
 #   create durable
-#                 postgres only: the same, and what it commits reaches the disk, as when it serves
+#                 postgres only: the same, and what it commits reaches the disk, as when it serves;
+#                 takes a quarter of the machine's memory and up to 8 GB of log
 #   create OTHER  RabbitMQ only: the same, as one more node of the cluster that runs in folder OTHER
 #   url           prints where it is
 #   stop, start   ends it in order; starts it again on the same ports with the same data
@@ -311,8 +312,6 @@ postgres_pg_ctl() { postgres_program pg_ctl -s -w -t 300 -D "$folder/data" "$@";
 postgres_start() {
   local options="-c listen_addresses=127.0.0.1 -c port=$port -c max_connections=300"
   options+=" -c unix_socket_directories=$folder"
-  # No test pulls the plug of the machine: what is written need not reach the disk, which takes
-  # minutes where it is slow and a hundred databases were made.
   if [ -e "$folder/durable" ]; then
     # As its manual advises where tables outgrow the 128 MB it takes by itself: a quarter of the
     # machine's memory, and checkpoints that are not made every few seconds while much is written.
@@ -320,6 +319,8 @@ postgres_start() {
     memory=$(awk '/^MemTotal:/ { print int($2 / 1024 / 4) }' /proc/meminfo)
     options+=" -c shared_buffers=${memory}MB -c max_wal_size=8GB"
   else
+    # No test pulls the plug of the machine: what is written need not reach the disk, which takes
+    # minutes where it is slow and a hundred databases were made.
     options+=" -c fsync=off"
   fi
   postgres_pg_ctl -l "$folder/log" -o "$options" start </dev/null >>"$folder/output" 2>&1 || {

@@ -1,7 +1,7 @@
 //! Brings the schema up to date: ordered, checksummed, under a lock.
 //!
-//! Old code must run on the new schema for one release, so a migration only adds; an index may go. The
-//! one exception, `0009_waiting`, came before the first release.
+//! Old code must run on the new schema for one release, so a migration only adds; an index may go, a
+//! trigger may be written anew. The one exception, `0009_waiting`, came before the first release.
 
 use ring::digest::{SHA256, digest};
 
