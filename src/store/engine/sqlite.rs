@@ -20,15 +20,19 @@ use super::{Tx, Write};
 use crate::clock::Clock;
 use crate::store::StoreError;
 
-use readers::Readers;
+use readers::{Purpose, Readers};
 pub(in crate::store) use writer::Writer;
 
 /// How many reads of the work itself run at once, each for as long as it needs.
 pub(in crate::store) const READERS: usize = 4;
-/// How many searches run at once, and how long each may take: as long as a statement on PostgreSQL.
-const SEARCHERS: (usize, Option<Duration>) = (2, Some(Duration::from_secs(10)));
-/// How many counts of all rows run at once.
-const COUNTERS: (usize, Option<Duration>) = (1, None);
+/// What searches share. Each may take as long as a statement on PostgreSQL, and keeps the pages by
+/// which two thousand names are gone through: with a million deliveries one for each name.
+const SEARCHERS: Purpose =
+    Purpose { many: 2, longest: Some(Duration::from_secs(10)), cache_kib: 16 << 10 };
+/// What counts of all rows share.
+const COUNTERS: Purpose = Purpose { many: 1, longest: None, cache_kib: CACHE_KIB };
+/// How much of the file each connection that reads keeps in memory, in KiB.
+const CACHE_KIB: u32 = 8 << 10;
 /// The first SQLite without the WAL-reset bug (sqlite.org/wal.html, section 11).
 const LEAST_VERSION: i32 = 3_051_003;
 /// How long a connection waits for another one that is in its way.
@@ -65,7 +69,7 @@ impl Sqlite {
             |how| Arc::new(Readers::new(path, how, Arc::clone(&statements), clock.clone()));
         Ok(Self {
             writer,
-            readers: readers((READERS, None)),
+            readers: readers(Purpose { many: READERS, longest: None, cache_kib: CACHE_KIB }),
             searchers: readers(SEARCHERS),
             counter: readers(COUNTERS),
             #[cfg(test)]
@@ -169,7 +173,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
         ))?;
         expect_pragma(&connection, "PRAGMA synchronous", "2")?;
     } else {
-        connection.execute_batch("PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY;")?;
+        connection.execute_batch("PRAGMA temp_store = MEMORY;")?;
     }
     Ok(connection)
 }

@@ -19,12 +19,23 @@ use crate::store::StoreError;
 /// After how many of SQLite's own steps a read looks whether it is still wanted.
 const STEPS: i32 = 10_000;
 
+/// What connections are for.
+#[derive(Clone, Copy)]
+pub(super) struct Purpose {
+    /// How many read at once.
+    pub(super) many: usize,
+    /// How long a read may take, the wait for its turn included; none for as long as it needs.
+    pub(super) longest: Option<Duration>,
+    /// How much of the file each of them keeps in memory.
+    pub(super) cache_kib: u32,
+}
+
 /// Connections that share one purpose: whoever reads for another never waits for these.
 pub(super) struct Readers {
     path: PathBuf,
     free: Mutex<Vec<Connection>>,
     turns: Arc<Semaphore>,
-    longest: Option<Duration>,
+    purpose: Purpose,
     statements: Arc<Statements>,
     clock: Clock,
 }
@@ -39,15 +50,14 @@ impl Drop for Wanted {
 }
 
 impl Readers {
-    /// So `many` at once, each for as long as it needs or for `longest`, the wait for a turn included.
     pub(super) fn new(
         path: &Path,
-        (many, longest): (usize, Option<Duration>),
+        purpose: Purpose,
         statements: Arc<Statements>,
         clock: Clock,
     ) -> Self {
-        let (free, turns) = (Mutex::default(), Arc::new(Semaphore::new(many)));
-        Self { path: path.to_owned(), free, turns, longest, statements, clock }
+        let (free, turns) = (Mutex::default(), Arc::new(Semaphore::new(purpose.many)));
+        Self { path: path.to_owned(), free, turns, purpose, statements, clock }
     }
 
     /// Runs `work` on a snapshot, on a thread for blocking work.
@@ -56,7 +66,7 @@ impl Readers {
         T: Send + 'static,
         F: for<'t> FnOnce(&'t mut Tx<'_>) -> BoxFuture<'t, Result<T, StoreError>> + Send + 'static,
     {
-        let end = self.longest.map(|longest| Instant::now() + longest);
+        let end = self.purpose.longest.map(|longest| Instant::now() + longest);
         let turn = self.take_turn(end).await?;
         let (this, wanted) = (Arc::clone(self), Arc::new(AtomicBool::new(true)));
         let _caller = Wanted(Arc::clone(&wanted));
@@ -80,6 +90,14 @@ impl Readers {
         turn.map_err(|_| StoreError::Broken("the store is closed".to_owned()))
     }
 
+    fn open(&self) -> Result<Connection, StoreError> {
+        let connection = connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        // Less than nothing: KiB instead of pages (sqlite.org/pragma.html#pragma_cache_size).
+        let cache = -i64::from(self.purpose.cache_kib);
+        connection.pragma_update(None, "cache_size", cache)?;
+        Ok(connection)
+    }
+
     fn read_blocking<T, F>(
         &self,
         work: F,
@@ -91,7 +109,7 @@ impl Readers {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match free {
             Some(connection) => connection,
-            None => connect(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?,
+            None => self.open()?,
         };
         connection.execute_batch("BEGIN")?;
         let now = self.clock.now();
