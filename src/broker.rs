@@ -1,10 +1,11 @@
-//! RabbitMQ: a connection kept alive, topology, arrivals that know their link, confirmed publishing.
+//! RabbitMQ: a connection kept alive, topology, arrivals that know their link, confirmed
+//! publishing.
 //!
-//! One connection consumes ([`Consumer`]), another publishes ([`Publisher`]): a broker that runs out
-//! of memory or disk stops reading from publishers, and acknowledgements must still get through.
-//! Each is kept alive by a task of its own that connects, checks the topology, works until something
-//! breaks, waits and begins anew; lapin's own recovery is off. Nothing is ever handed back to the
-//! queue for another try: RabbitMQ 4 drops what comes back too often.
+//! One connection consumes ([`Consumer`]), another publishes ([`Publisher`]): a broker that runs
+//! out of memory or disk stops reading from publishers, and acknowledgements must still get
+//! through. Each is kept alive by a task of its own that connects, checks the topology, works until
+//! something breaks, waits and begins anew; lapin's own recovery is off. Nothing is ever handed
+//! back to the queue for another try: RabbitMQ 4 drops what comes back too often.
 
 mod arrival;
 mod backoff;

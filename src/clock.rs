@@ -80,11 +80,11 @@ impl Clock {
         }
     }
 
-    /// Shows from now on what another clock shows, which showed `shown` when `age` less had passed on
-    /// this one; says by how much this clock jumps for it.
+    /// Shows from now on what another clock shows, which showed `shown` when `age` less had passed
+    /// on this one; says by how much this clock jumps for it.
     ///
-    /// All who work on one database go by its clock, whatever their machines' own wall clocks say or
-    /// do. A manual clock follows nobody.
+    /// All who work on one database go by its clock, whatever their machines' own wall clocks say
+    /// or do. A manual clock follows nobody.
     pub fn follow(&self, shown: Timestamp, age: Duration) -> SignedDuration {
         let Self::System(clock) = self else { return SignedDuration::ZERO };
         let shown = shown.checked_add(age).unwrap_or(Timestamp::MAX).as_microsecond();

@@ -2,7 +2,8 @@
 //!
 //! Three ways of writing an event are understood: CloudEvents 1.0 in structured mode (one JSON
 //! object), in binary mode (attributes as headers, data as body), and plain JSON: an envelope with
-//! `type` and `data`, or the data alone with AMQP properties. A rejection uses up no key: the same event may be published again, mended.
+//! `type` and `data`, or the data alone with AMQP properties. A rejection uses up no key: the same
+//! event may be published again, mended.
 
 mod attributes;
 mod batches;

@@ -1,8 +1,8 @@
 //! Starts, counts and stops everything that runs in the background.
 //!
 //! A stop has two steps. *Soft*: take no new work, finish what is in flight. *Hard*: the grace is
-//! over, drop what you hold. What tells of the work of others hears of the soft stop *last*, once they
-//! have ended.
+//! over, drop what you hold. What tells of the work of others hears of the soft stop *last*, once
+//! they have ended.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
@@ -34,8 +34,8 @@ impl Tasks {
 
     /// Runs `task` in the background until it ends by itself or the hard stop drops it.
     ///
-    /// One that panics is [`broken`](Self::broken): nobody does its work any more, so that the whole
-    /// process should end and begin anew.
+    /// One that panics is [`broken`](Self::broken): nobody does its work any more, so that the
+    /// whole process should end and begin anew.
     pub fn spawn<F>(&self, task: F)
     where
         F: Future<Output = ()> + Send + 'static,
@@ -95,8 +95,8 @@ impl Tasks {
         self.soft.is_cancelled()
     }
 
-    /// Asks every task to finish, the last ones after the others, waits for them up to `grace`, then
-    /// drops the rest; the hard signal ends the wait early.
+    /// Asks every task to finish, the last ones after the others, waits for them up to `grace`,
+    /// then drops the rest; the hard signal ends the wait early.
     ///
     /// Returns whether all of them finished by themselves.
     pub async fn stop(&self, grace: Duration) -> bool {

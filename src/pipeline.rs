@@ -181,7 +181,8 @@ impl Pipeline {
             let backlog = self.store.backlog().await?;
             let agenda = self.store.agenda().await?;
             let next = agenda.next_due;
-            // What is claimed is not due any more, and this process may not know yet that it has it.
+            // What is claimed is not due any more, and this process may not know yet that it has
+            // it.
             if backlog.pages == 0 && agenda.claimed == 0 && self.in_flight() == 0 {
                 let stations = self.desks.stations();
                 let pauses = stations
@@ -200,8 +201,8 @@ impl Pipeline {
         }
     }
 
-    /// Releases what a fault of a template held, so that the templates of now are tried; returns how
-    /// many.
+    /// Releases what a fault of a template held, so that the templates of now are tried; returns
+    /// how many.
     ///
     /// # Errors
     /// When the store does not answer.

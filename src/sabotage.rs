@@ -1,4 +1,5 @@
-//! What a worker does wrong on purpose, so that a drill can be seen to find it; compiled for tests only.
+//! What a worker does wrong on purpose, so that a drill can be seen to find it; compiled for tests
+//! only.
 
 use std::sync::OnceLock;
 

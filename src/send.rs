@@ -174,8 +174,8 @@ impl Desk {
         self.call(None, envelope, slot).await
     }
 
-    /// The same for somebody who waits no longer than `patience`: an answer that has not come by then
-    /// counts as one that never came, for the breaker too.
+    /// The same for somebody who waits no longer than `patience`: an answer that has not come by
+    /// then counts as one that never came, for the breaker too.
     pub async fn send_within(
         &self,
         patience: Duration,

@@ -254,8 +254,8 @@ impl Store {
         }
     }
 
-    /// As [`Store::read`], for what a person looks for: intake waits for none of it, and after a time
-    /// it ends with [`StoreError::TooLong`].
+    /// As [`Store::read`], for what a person looks for: intake waits for none of it, and after a
+    /// time it ends with [`StoreError::TooLong`].
     pub(in crate::store) async fn search<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -278,7 +278,8 @@ impl Store {
         }
     }
 
-    /// As [`Store::write`], for what may take as long as it needs, such as a new index of a big table.
+    /// As [`Store::write`], for what may take as long as it needs, such as a new index of a big
+    /// table.
     pub(in crate::store) async fn write_at_length<T, F>(&self, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,

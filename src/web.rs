@@ -68,7 +68,8 @@ pub fn router(surroundings: Surroundings) -> Router {
         .route("/logout", get(auth::login::ask_to_leave).post(auth::login::sign_out))
         .layer(from_fn_with_state(surroundings.clone(), auth::session::require_session))
         .layer(from_fn_with_state(surroundings.clone(), console::faults_as_pages))
-        // Without a referrer browsers send no origin with a form either, by which we know our pages.
+        // Without a referrer browsers send no origin with a form either, by which we know our
+        // pages.
         .layer(header("referrer-policy", "same-origin"));
     let open = Router::new()
         .route("/healthz", get(server::healthz))
@@ -88,7 +89,8 @@ pub fn router(surroundings: Surroundings) -> Router {
         .fallback(console::no_such_page)
         .layer(DefaultBodyLimit::max(max_body))
         .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, timeout))
-        // By default the layer logs what the panic says; the hook of panics has told what may be told.
+        // By default the layer logs what the panic says; the hook of panics has told what may be
+        // told.
         .layer(CatchPanicLayer::custom(|_| problem::Problem::internal().into_response()))
         .layer(from_fn(edge::refuse_odd_requests))
         .layer(from_fn(problem::in_one_form))

@@ -1,5 +1,5 @@
-//! Everything that can be checked without a store, with every fault at once; made into parts where it
-//! is sound.
+//! Everything that can be checked without a store, with every fault at once; made into parts where
+//! it is sound.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -18,7 +18,8 @@ use crate::render::{Company, Letterhead, TemplateFault, Templates, Unsubscribe};
 use crate::send::Desk;
 use crate::send::only_to::OnlyTo;
 
-/// Settings, catalogue and templates without a fault that stops the start, and what is made of them.
+/// Settings, catalogue and templates without a fault that stops the start, and what is made of
+/// them.
 pub struct Checked {
     /// The settings.
     pub config: Arc<Config>,

@@ -25,8 +25,8 @@ const FIXED: [&str; 11] = [
 ];
 
 impl App {
-    /// Takes over catalogue, templates, senders, defaults and routes as they are now, and what providers
-    /// keep in files of its own, such as secrets.
+    /// Takes over catalogue, templates, senders, defaults and routes as they are now, and what
+    /// providers keep in files of its own, such as secrets.
     ///
     /// All of them or, if anything has a fault, none. What a fault of a template held is released.
     pub async fn reload(&self, sources: &Sources) {
@@ -54,8 +54,8 @@ impl App {
         self.release_render_held().await;
     }
 
-    /// Those of the running providers whose settings are the same but for what stands in files of its
-    /// own, such as secrets, each made anew.
+    /// Those of the running providers whose settings are the same but for what stands in files of
+    /// its own, such as secrets, each made anew.
     fn renewed(&self, read: &Config) -> Vec<(Arc<Station>, Arc<dyn Provider>)> {
         let section = |config: &Config| config.places.root.section("providers");
         let (Some(running), Some(now)) = (section(&self.config), section(read)) else {

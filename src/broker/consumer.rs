@@ -35,8 +35,8 @@ pub struct Delivered {
 
 /// The arrivals of the intake queue, as a stream that ends when Loa stops.
 ///
-/// At most the prefetch is held unsettled. After a stop is asked for, what the broker has handed over
-/// still comes; the task ends once all of it is settled or the grace is over.
+/// At most the prefetch is held unsettled. After a stop is asked for, what the broker has handed
+/// over still comes; the task ends once all of it is settled or the grace is over.
 #[derive(Debug)]
 pub struct Consumer {
     arrivals: mpsc::Receiver<Delivered>,

@@ -44,8 +44,8 @@ impl Fault {
 
 /// Waits for `call`, but no longer than `limit`.
 ///
-/// lapin may wait for ever where a broker falls silent or blocks the connection; a call that is given
-/// up leaves the connection in an unknown state, so that it must be dropped.
+/// lapin may wait for ever where a broker falls silent or blocks the connection; a call that is
+/// given up leaves the connection in an unknown state, so that it must be dropped.
 pub(super) async fn bounded<T>(
     doing: &str,
     limit: Duration,

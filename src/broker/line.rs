@@ -15,9 +15,10 @@ use super::fault::{Fault, bounded};
 const CONNECT: Duration = Duration::from_secs(15);
 /// How long the broker may take for one answer.
 pub(super) const STEP: Duration = Duration::from_secs(10);
-/// The longest frame, as RabbitMQ has it by default. lapin keeps room for 32 of them each way: known
-/// beforehand, it comes as empty memory of the kernel, of which only what is used is resident. With
-/// shorter ones headers of another publisher might not fit, which end the connection.
+/// The longest frame, as RabbitMQ has it by default. lapin keeps room for 32 of them each way:
+/// known beforehand, it comes as empty memory of the kernel, of which only what is used is
+/// resident. With shorter ones headers of another publisher might not fit, which end the
+/// connection.
 const FRAME: u32 = 128 * 1024;
 /// How long an orderly end may take.
 const CLOSE: Duration = Duration::from_secs(5);

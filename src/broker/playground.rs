@@ -162,7 +162,8 @@ fn pieces(settings: &RabbitSettings) -> [Piece<'_>; 5] {
     ]
 }
 
-/// Declares the queue that one connection alone may have; the broker deletes it with the connection.
+/// Declares the queue that one connection alone may have; the broker deletes it with the
+/// connection.
 async fn lock(connection: &Connection) -> Result<(), Fault> {
     let channel = line::channel(connection).await?;
     let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };

@@ -83,7 +83,8 @@ pub enum StatusOutcome {
     Confirmed,
     /// No queue is bound for it; the broker sent it back.
     Returned,
-    /// No queue is bound for it, as the broker said of another one of its key; it was not published.
+    /// No queue is bound for it, as the broker said of another one of its key; it was not
+    /// published.
     LeftOut,
     /// Not known to have arrived, or not tried: publish it again, with the same id.
     Failed(String),
@@ -101,8 +102,8 @@ impl From<PublishOutcome> for StatusOutcome {
 
 /// The messages that the broker sent back.
 ///
-/// lapin hands a returned message to whichever confirm comes next, not to its own, so all of a window
-/// are gathered first and then found by what they say of themselves.
+/// lapin hands a returned message to whichever confirm comes next, not to its own, so all of a
+/// window are gathered first and then found by what they say of themselves.
 #[derive(Debug, Default)]
 pub(super) struct Returned(HashSet<Mark>);
 

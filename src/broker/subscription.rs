@@ -1,4 +1,5 @@
-//! One subscription to the intake queue: arrivals out, acknowledgements back, until something ends it.
+//! One subscription to the intake queue: arrivals out, acknowledgements back, until something ends
+//! it.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -24,10 +25,11 @@ use super::topology;
 
 /// How many arrivals must be settled one by one before the whole prefetch is asked for.
 ///
-/// If one arrival ends the process again and again, only it comes back too often, not its neighbours.
+/// If one arrival ends the process again and again, only it comes back too often, not its
+/// neighbours.
 const SLOW_START: usize = 10;
-/// How many bytes of events that are not settled may be held. RabbitMQ counts only messages, so that
-/// fewer of them are asked for where they are big.
+/// How many bytes of events that are not settled may be held. RabbitMQ counts only messages, so
+/// that fewer of them are asked for where they are big.
 const MOST_HELD: usize = 64 * 1024 * 1024;
 /// How often it is looked whether something is stuck, or what was lacking has come.
 const LOOK: Duration = Duration::from_secs(1);

@@ -1,4 +1,5 @@
-//! Keys of status events that nobody listens for, so that not each of them goes to the broker and back.
+//! Keys of status events that nobody listens for, so that not each of them goes to the broker and
+//! back.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,18 +7,19 @@ use crate::model::status::StatusEvent;
 
 use super::publication::{StatusOutcome, has_header};
 
-/// How many keys are remembered. One too many forgets all; then each is published as if it were heard.
+/// How many keys are remembered. One too many forgets all; then each is published as if it were
+/// heard.
 const MOST_KEYS: usize = 4096;
 
 /// The routing keys for which no queue was bound when last something was published by them.
 ///
-/// It is known for certain that nobody gets what is left out. All that decides where a status event goes
-/// is the exchange, the routing key and the headers; those with a header are never left out, and the
-/// exchange is one. Of those with one key the first is published. If it comes back, then no queue was
-/// bound for the key at that moment, and to have published the others of the same call at that moment
-/// would have brought each of them back too: they were all written before. Whoever binds a queue later
-/// gets what is written afterwards, since each call publishes the first of a key again. If it is heard,
-/// the others follow at once.
+/// It is known for certain that nobody gets what is left out. All that decides where a status event
+/// goes is the exchange, the routing key and the headers; those with a header are never left out,
+/// and the exchange is one. Of those with one key the first is published. If it comes back, then no
+/// queue was bound for the key at that moment, and to have published the others of the same call at
+/// that moment would have brought each of them back too: they were all written before. Whoever
+/// binds a queue later gets what is written afterwards, since each call publishes the first of a
+/// key again. If it is heard, the others follow at once.
 ///
 /// While nothing changes, the order is that of the events. Only in the call in which a key comes to
 /// be heard does the first one of that key go before others; a listener has the version to go by.
@@ -38,8 +40,8 @@ impl Unheard {
         round
     }
 
-    /// Learns from what became of some events, settles what waited for them, and returns what is to be
-    /// published now.
+    /// Learns from what became of some events, settles what waited for them, and returns what is to
+    /// be published now.
     pub(super) fn learn(
         &mut self,
         events: &[StatusEvent],

@@ -12,8 +12,8 @@ use crate::rehearsal::bench;
 
 /// Measure this machine: messages a second with nothing stored, and with every state stored.
 ///
-/// Receivers on loopback take everything at once. Figures drift from machine to machine; compare the
-/// ratio only. With --only, other things are measured instead.
+/// Receivers on loopback take everything at once. Figures drift from machine to machine; compare
+/// the ratio only. With --only, other things are measured instead.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  loa bench --quick\n  loa bench --store postgres://loa@127.0.0.1/bench \
@@ -51,7 +51,8 @@ pub(super) struct Bench {
 /// What is measured.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 enum Row {
-    /// What keeping every state costs: unstored, accept alone, durable; and latency at a steady pace.
+    /// What keeping every state costs: unstored, accept alone, durable; and latency at a steady
+    /// pace.
     #[default]
     Ways,
     /// The SMTP provider alone, over 16 connections.

@@ -19,7 +19,8 @@ pub(super) struct Server {
     /// `LOA_SERVER`, else the Loa that runs on the data folder.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
-    /// The token of its API; by default `LOA_TOKEN`, else the one in server.json of the data folder.
+    /// The token of its API; by default `LOA_TOKEN`, else the one in server.json of the data
+    /// folder.
     #[arg(long, value_name = "TOKEN")]
     token: Option<String>,
     #[command(flatten)]

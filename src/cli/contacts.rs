@@ -26,7 +26,8 @@ enum Command {
     /// List contacts by name.
     #[command(after_help = "Example:\n  loa contacts list --search nguyen --partner minh-phat")]
     List {
-        /// Part of the contact's or the partner's name, with or without accents; or an id or address.
+        /// Part of the contact's or the partner's name, with or without accents; or an id or
+        /// address.
         #[arg(long, value_name = "TEXT")]
         search: Option<String>,
         /// The partner's id.

@@ -14,9 +14,10 @@ const WORKERS: u8 = 2;
 /// Attack a real Loa, then count at the receivers: nothing lost, nothing twice without a reason.
 ///
 /// Starts workers in processes of their own, and receivers on loopback that count every message and
-/// misbehave. Workers are killed, stopped and terminated under load; connections to broker, database
-/// and receivers are cut or go silent; events come again, out of order. Then all is made well, and
-/// the backlog must reach zero. A seed chooses the faults; the same seed chooses the same.
+/// misbehave. Workers are killed, stopped and terminated under load; connections to broker,
+/// database and receivers are cut or go silent; events come again, out of order. Then all is made
+/// well, and the backlog must reach zero. A seed chooses the faults; the same seed chooses the
+/// same.
 ///
 /// Exit code 1 if a promise was broken; the deliveries are named.
 #[derive(Debug, Args)]

@@ -15,8 +15,8 @@ use crate::config::NamedServer;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  loa health\n  loa health --server http://127.0.0.1:8080")]
 pub(super) struct Health {
-    /// Its address, such as `http://127.0.0.1:8080`; by default `LOA_SERVER`, else the Loa that runs on
-    /// the data folder, else `http.listen` of the settings.
+    /// Its address, such as `http://127.0.0.1:8080`; by default `LOA_SERVER`, else the Loa that
+    /// runs on the data folder, else `http.listen` of the settings.
     #[arg(long, value_name = "URL")]
     server: Option<String>,
     #[command(flatten)]

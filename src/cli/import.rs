@@ -28,8 +28,8 @@ pub(super) struct Import {
     /// Say what is wrong, and change nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Take the other rows if some have faults; by default nothing is taken then. It ends with 1 all the
-    /// same, since not all is done.
+    /// Take the other rows if some have faults; by default nothing is taken then. It ends with 1
+    /// all the same, since not all is done.
     #[arg(long)]
     skip_faults: bool,
     #[command(flatten)]
@@ -78,7 +78,8 @@ impl Import {
         }
         progress.end();
         self.tell(&done, rows.len(), what, is_refused);
-        // Rows that were left out are no success, even if that was agreed to: somebody has to mend them.
+        // Rows that were left out are no success, even if that was agreed to: somebody has to mend
+        // them.
         Ok(if done.faults.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 

@@ -18,9 +18,9 @@ const STYLE: TableStyle = TableStyle::new().header_separator(LineStyle::new('─
 
 /// Prints a line for people; ends the program where nobody takes it.
 ///
-/// What comes from outside does not steer the terminal: only line breaks and tabs are kept of all that
-/// is no letter. Who reads by `| head` has seen enough: that is no fault. Where the output cannot be written, such
-/// as on a full disk, the exit code says so.
+/// What comes from outside does not steer the terminal: only line breaks and tabs are kept of all
+/// that is no letter. Who reads by `| head` has seen enough: that is no fault. Where the output
+/// cannot be written, such as on a full disk, the exit code says so.
 pub(super) fn print(text: &str) {
     put(&inert(text));
 }
@@ -52,7 +52,8 @@ pub(super) fn print_json(value: &Value) {
     put(&escaped(&format!("{value:#}")));
 }
 
-/// JSON in which letters that steer are written as JSON writes them; outside of texts there are none.
+/// JSON in which letters that steer are written as JSON writes them; outside of texts there are
+/// none.
 fn escaped(json: &str) -> String {
     let mut written = String::with_capacity(json.len());
     for letter in json.chars() {
@@ -65,8 +66,9 @@ fn escaped(json: &str) -> String {
     written
 }
 
-/// A table of many columns for people, one line a row, or two where their terminal is too narrow: what
-/// finds no room even then is shortened or left out. Where the output is no terminal, all of it is written.
+/// A table of many columns for people, one line a row, or two where their terminal is too narrow:
+/// what finds no room even then is shortened or left out. Where the output is no terminal, all of
+/// it is written.
 ///
 /// The columns stand with the one that matters most first; that one stays whole.
 pub(super) fn print_rows(titles: &[&str], rows: Vec<Vec<String>>) {

@@ -68,8 +68,8 @@ enum Command {
     Replay {
         /// The rejected event.
         id: String,
-        /// A file with the mended event: the whole of its body as `loa rejected show` prints it, or,
-        /// where that is an envelope, its data alone.
+        /// A file with the mended event: the whole of its body as `loa rejected show` prints it,
+        /// or, where that is an envelope, its data alone.
         #[arg(long, value_name = "FILE")]
         body: Option<String>,
         /// Only say what it would plan.

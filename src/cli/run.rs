@@ -24,8 +24,8 @@ const FOLLOW: Duration = Duration::from_millis(50);
 
 /// Take events in and deliver them, until SIGTERM or Ctrl-C.
 ///
-/// The first such signal finishes what is being sent, up to `send.grace`; a second one does not wait.
-/// SIGHUP reads settings, event types and templates anew; what has a fault changes nothing.
+/// The first such signal finishes what is being sent, up to `send.grace`; a second one does not
+/// wait. SIGHUP reads settings, event types and templates anew; what has a fault changes nothing.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  loa run --config /etc/loa/loa.toml")]
 pub(super) struct Run {
@@ -108,7 +108,8 @@ impl Run {
     /// A link by which whoever started Loa signs in, if it is a person.
     async fn login(&self, app: &App, address: SocketAddr) -> Result<Option<String>, StartError> {
         web::let_somebody_in(&app.store).await?;
-        // What is printed elsewhere is kept and read by others, and the link makes an admin of them.
+        // What is printed elsewhere is kept and read by others, and the link makes an admin of
+        // them.
         let is_for_a_person = self.output == Output::Text && std::io::stdout().is_terminal();
         if is_for_a_person { app.login_link(address).await } else { Ok(None) }
     }

@@ -33,7 +33,8 @@ enum Command {
         #[command(flatten)]
         server: Server,
     },
-    /// Save a segment, over what was there; every filter given must fit, one value of each is enough.
+    /// Save a segment, over what was there; every filter given must fit, one value of each is
+    /// enough.
     #[command(after_help = "Example:\n  loa segments put coffee-vips --tag coffee --tier vip")]
     Put {
         /// The segment's name: small letters, digits, dots, dashes.

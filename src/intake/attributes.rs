@@ -224,7 +224,8 @@ pub(super) fn is_envelope(members: &Map<String, Value>) -> bool {
     members.get("type").is_some_and(Value::is_string) && members.contains_key("data")
 }
 
-/// An envelope that is none of CloudEvents: what it leaves out stands in the properties, or is made up.
+/// An envelope that is none of CloudEvents: what it leaves out stands in the properties, or is made
+/// up.
 fn plain_envelope(
     members: Map<String, Value>,
     properties: &Properties,

@@ -18,11 +18,11 @@ pub struct BatchLimits {
     pub wait: Duration,
 }
 
-/// The next batch: waits for a first arrival, then takes what comes until the batch is full. Where it
-/// would be taken in at once, since nobody `is_busy`, it takes what has come already and goes.
+/// The next batch: waits for a first arrival, then takes what comes until the batch is full. Where
+/// it would be taken in at once, since nobody `is_busy`, it takes what has come already and goes.
 ///
-/// `None` when no more will come. Let it run to its end, which a stop brings about by itself: dropped
-/// half-way it forgets arrivals, and the broker waits for them until the connection ends.
+/// `None` when no more will come. Let it run to its end, which a stop brings about by itself:
+/// dropped half-way it forgets arrivals, and the broker waits for them until the connection ends.
 pub async fn next_batch(
     arrivals: &mut (impl Stream<Item = Delivered> + Unpin),
     limits: BatchLimits,

@@ -150,7 +150,8 @@ fn key(
     Ok((EventKey { source, id }, is_derived))
 }
 
-/// Refuses a text that a store cannot index, or not keep at all: headers may hold what JSON here may not.
+/// Refuses a text that a store cannot index, or not keep at all: headers may hold what JSON here
+/// may not.
 fn bounded(place: impl FnOnce() -> String, text: String) -> Result<String, Box<Rejection>> {
     if text.contains('\0') {
         let message = "holds the character U+0000, which cannot be kept";

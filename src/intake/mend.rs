@@ -8,8 +8,8 @@ use super::json::read;
 
 /// What is to be read in the place of the body that `came`.
 ///
-/// Whoever mends an event may write its data alone where that can mean nothing else: what came was an
-/// envelope that could be read, and what is written now is none.
+/// Whoever mends an event may write its data alone where that can mean nothing else: what came was
+/// an envelope that could be read, and what is written now is none.
 pub fn mended(came: &[u8], written: Bytes) -> Bytes {
     let Some(mut envelope) = object(came).filter(looks_whole) else { return written };
     let Some(data) = object(&written).filter(|data| !looks_whole(data)) else { return written };

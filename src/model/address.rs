@@ -59,8 +59,8 @@ impl FromStr for Channel {
 pub enum Address {
     /// An email address in lower case.
     ///
-    /// RFC 5321 leaves it to the receiver whether the local part distinguishes cases; none of note does,
-    /// and who is suppressed in one spelling must not be written to in another.
+    /// RFC 5321 leaves it to the receiver whether the local part distinguishes cases; none of note
+    /// does, and who is suppressed in one spelling must not be written to in another.
     Email {
         /// `local@domain`.
         email: String,

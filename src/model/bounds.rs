@@ -1,5 +1,5 @@
-//! What a text of the client base must be: short enough that every store can index it, and a language or
-//! a time zone where it names one.
+//! What a text of the client base must be: short enough that every store can index it, and a
+//! language or a time zone where it names one.
 
 use jiff::tz::TimeZone;
 

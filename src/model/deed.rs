@@ -1,4 +1,5 @@
-//! What somebody did to a delivery or a rejected event: kept, since its state shows only the last of it.
+//! What somebody did to a delivery or a rejected event: kept, since its state shows only the last
+//! of it.
 
 use jiff::Timestamp;
 use serde::Serialize;

@@ -78,8 +78,8 @@ pub struct Properties {
     pub exchange: Option<String>,
     /// The routing key it was published with.
     pub routing_key: Option<String>,
-    /// Headers as text, by lower-case name; CloudEvents attributes as `cloudevents:NAME` (AMQP, also
-    /// `cloudevents_NAME`) or `ce-NAME` (HTTP).
+    /// Headers as text, by lower-case name; CloudEvents attributes as `cloudevents:NAME` (AMQP,
+    /// also `cloudevents_NAME`) or `ce-NAME` (HTTP).
     pub headers: BTreeMap<String, String>,
 }
 

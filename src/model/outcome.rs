@@ -187,7 +187,8 @@ impl Answer {
 /// The most of a gateway's own words that a hold's cause repeats, in characters.
 const MAX_QUOTE_CHARS: usize = 160;
 
-/// Why a provider is put on hold that gave this answer: what is wrong, what it said, and what to do.
+/// Why a provider is put on hold that gave this answer: what is wrong, what it said, and what to
+/// do.
 ///
 /// Everybody who looks at the provider reads it, so it names nobody's address.
 pub fn hold_cause(answer: &Answer) -> String {

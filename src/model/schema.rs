@@ -7,8 +7,8 @@ use crate::model::address::Address;
 
 /// Compiles `schema`.
 ///
-/// A date that is none would be found when the message is rendered, when it is too late. What an email
-/// address is, [`Address`] says, here as everywhere.
+/// A date that is none would be found when the message is rendered, when it is too late. What an
+/// email address is, [`Address`] says, here as everywhere.
 ///
 /// # Errors
 /// The fault of a schema that does not compile.

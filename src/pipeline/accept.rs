@@ -138,9 +138,9 @@ impl Acceptor {
 
     /// Decodes `arrivals` and waits for their turn to be planned and committed.
     ///
-    /// What is planned after a change of the directory sees it: batches go side by side, but one with
-    /// a change waits for those before it, and those behind it wait for all of that one. Turns come
-    /// in the order in which callers ask.
+    /// What is planned after a change of the directory sees it: batches go side by side, but one
+    /// with a change waits for those before it, and those behind it wait for all of that one. Turns
+    /// come in the order in which callers ask.
     async fn enter(&self, arrivals: Vec<Arrival>) -> Result<Entered, StoreError> {
         let rulebook = self.rulebook.load_full();
         let decode = AssertUnwindSafe(|| self.decode(arrivals, &rulebook));
@@ -291,7 +291,8 @@ impl Acceptor {
     }
 
     fn count(&self, answers: &[Answer], are_alarms: bool) {
-        // Of an array that is refused nothing is kept: neither what could be planned nor what came before.
+        // Of an array that is refused nothing is kept: neither what could be planned nor what came
+        // before.
         let is_refused = |answer: &Answer| matches!(answer, Answer::Rejected { id: None, .. });
         let is_kept = !answers.iter().any(is_refused);
         for answer in answers {

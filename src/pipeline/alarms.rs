@@ -1,7 +1,8 @@
 //! Loa's own alarms: events like any other, once an hour at most per cause.
 //!
-//! Id, time and data come from cause and hour alone, so that two processes raise one alarm. The cause of a
-//! hold is the provider and why: held for another reason within the hour, it is told of again.
+//! Id, time and data come from cause and hour alone, so that two processes raise one alarm. The
+//! cause of a hold is the provider and why: held for another reason within the hour, it is told of
+//! again.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
@@ -22,7 +23,8 @@ use crate::store::{Backlog, ProviderHold, Store, StoreError};
 
 /// Where alarms come from, as the publisher of any event would say.
 const SOURCE: &str = "loa";
-/// How far back the first look at rejected events goes: a process that was killed had no time for it.
+/// How far back the first look at rejected events goes: a process that was killed had no time for
+/// it.
 const FIRST_LOOK: Duration = Duration::from_hours(1);
 /// How far two looks overlap: longer than it takes to keep a rejected event.
 const OVERLAP: Duration = Duration::from_mins(1);
@@ -95,7 +97,8 @@ impl Alarms {
         self.raise("loa.ledger_open", cause, "", json!({})).await
     }
 
-    /// Raises the alarm of a cause, once an hour; `told_apart` from others of the same name, if need be.
+    /// Raises the alarm of a cause, once an hour; `told_apart` from others of the same name, if
+    /// need be.
     async fn raise(
         &self,
         kind: &str,

@@ -141,8 +141,8 @@ impl Deliverer {
         record::outcome(claimed, tried, &rulebook.catalogue, fastrand::f64())
     }
 
-    /// What a hard stop left: what was begun has an outcome that nobody knows, and the rest is given
-    /// back.
+    /// What a hard stop left: what was begun has an outcome that nobody knows, and the rest is
+    /// given back.
     pub(super) fn cut_off(&self) -> Vec<Finish> {
         let left: Vec<InFlight> = self.inner.in_flight().drain().map(|(_, one)| one).collect();
         left.into_iter().map(|one| self.inner.cut_off(one)).collect()

@@ -75,7 +75,8 @@ impl Station {
         self.wake.notify_one();
     }
 
-    /// Whether a delivery may be sent without being claimed: nothing waits, and nothing forbids a call.
+    /// Whether a delivery may be sent without being claimed: nothing waits, and nothing forbids a
+    /// call.
     pub(crate) fn may_skip_queue(&self) -> bool {
         self.is_drained.load(Ordering::Relaxed)
             && !self.is_held()
@@ -198,10 +199,10 @@ impl Desks {
 
     /// Leases what is due now and finds a seat, so that it goes straight to its sender.
     ///
-    /// Where the line is full it waits a little: it is soon worked off, and what finds no seat must be
-    /// written to what waits and claimed from there. What is not tried again when nobody knows what became of it
-    /// never stands there: of what is leased when a process is killed nobody knows whether its call
-    /// had begun.
+    /// Where the line is full it waits a little: it is soon worked off, and what finds no seat must
+    /// be written to what waits and claimed from there. What is not tried again when nobody knows
+    /// what became of it never stands there: of what is leased when a process is killed nobody
+    /// knows whether its call had begun.
     pub(super) async fn reserve(
         &self,
         batch: &mut [Acceptance],

@@ -62,8 +62,8 @@ impl Dispatcher {
 
     /// Free slots for as many calls as provider, breaker and rate let begin now; maybe none.
     ///
-    /// What is claimed is sent at once: whoever waited with a claim for the rate would send by facts
-    /// of the gate that are no longer so, and keep what is urgent waiting behind it.
+    /// What is claimed is sent at once: whoever waited with a claim for the rate would send by
+    /// facts of the gate that are no longer so, and keep what is urgent waiting behind it.
     async fn gather_slots(&self) -> Vec<Slot> {
         let desk = &self.station.desk;
         let Some(first) = desk.wait_for_slot().await else { return Vec::new() };

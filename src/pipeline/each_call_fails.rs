@@ -1,9 +1,9 @@
 //! Each call of the store and of a provider fails once in turn, in every way in which it can.
 //!
-//! A calm run of a small story counts the calls. Then it is told again and again, each time with one
-//! call that is refused, whose answer is lost after the commit, or at which the process dies and is
-//! started again. Each time the ledger must close and agree with the rows, everything must end as in
-//! the calm run, and a message may arrive twice only with an attempt `unknown`.
+//! A calm run of a small story counts the calls. Then it is told again and again, each time with
+//! one call that is refused, whose answer is lost after the commit, or at which the process dies
+//! and is started again. Each time the ledger must close and agree with the rows, everything must
+//! end as in the calm run, and a message may arrive twice only with an attempt `unknown`.
 
 mod ground;
 mod house;
@@ -17,8 +17,8 @@ use self::receiver::Setback;
 use self::story::Ending;
 use crate::store::faults::Failure;
 
-/// Calls of one method beyond this many find what an earlier one found: on SQLite, and on PostgreSQL,
-/// where each telling takes longer.
+/// Calls of one method beyond this many find what an earlier one found: on SQLite, and on
+/// PostgreSQL, where each telling takes longer.
 const MOST_CALLS: [u32; 2] = [3, 1];
 /// How many stories are told at once.
 const AT_ONCE: usize = 4;

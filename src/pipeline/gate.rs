@@ -1,4 +1,5 @@
-//! Asks whether a claimed delivery may go out now: what stands against it, and the hours of its window.
+//! Asks whether a claimed delivery may go out now: what stands against it, and the hours of its
+//! window.
 
 use jiff::Timestamp;
 

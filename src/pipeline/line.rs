@@ -1,8 +1,8 @@
 //! The line before a desk: deliveries leased while planned that wait a moment for a slot.
 //!
-//! What stands in line never waits in the store: it is neither written there nor claimed. So the line
-//! is only as long as the desk works off within [`IN_LINE`], going by how long its calls took lately,
-//! and nobody stands in it for longer than [`PATIENCE`].
+//! What stands in line never waits in the store: it is neither written there nor claimed. So the
+//! line is only as long as the desk works off within [`IN_LINE`], going by how long its calls took
+//! lately, and nobody stands in it for longer than [`PATIENCE`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -66,8 +66,8 @@ impl Line {
         self.call.store(now.max(1), Ordering::Relaxed);
     }
 
-    /// Waits until so many find a slot or a place, or as many as ever do. Nobody else has a turn until
-    /// what it returns is dropped. The caller bounds how long.
+    /// Waits until so many find a slot or a place, or as many as ever do. Nobody else has a turn
+    /// until what it returns is dropped. The caller bounds how long.
     pub(super) async fn wait_for_room(
         &self,
         wanted: usize,

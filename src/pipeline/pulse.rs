@@ -1,7 +1,7 @@
 //! Says that this process lives, and splits the rates of providers among those that do.
 //!
-//! Beside the sweep and not in it: however long the sweep takes, a process that lives says so in time,
-//! and does so until it has ended.
+//! Beside the sweep and not in it: however long the sweep takes, a process that lives says so in
+//! time, and does so until it has ended.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -24,8 +24,8 @@ pub struct Rehearsal {
     pub channels: BTreeMap<String, u64>,
     /// How many would be skipped, by reason.
     pub skipped: BTreeMap<String, u64>,
-    /// Recipients of audiences that would be planned page by page; counted here alone, since counting
-    /// reads all of them.
+    /// Recipients of audiences that would be planned page by page; counted here alone, since
+    /// counting reads all of them.
     pub paged: u64,
     /// SMS parts that would be paid for.
     pub sms_parts: u64,

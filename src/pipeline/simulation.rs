@@ -2,11 +2,11 @@
 //!
 //! A history is a list of deeds: events come, workers claim, ask the gate, call providers and get
 //! answers or none, leases end, processes die, operators repair. What decides is the real thing:
-//! decoding, planning, the accepting transaction, claims, the gate, windows, settlements, the sweep,
-//! over a SQLite file. Only who does what when is random, and a provider is a number of messages
-//! received. After each deed the promises of `docs/architecture.md` are looked at, and at the end
-//! everything is healed and must come to rest. A history that breaks one is shrunk to the shortest
-//! that does.
+//! decoding, planning, the accepting transaction, claims, the gate, windows, settlements, the
+//! sweep, over a SQLite file. Only who does what when is random, and a provider is a number of
+//! messages received. After each deed the promises of `docs/architecture.md` are looked at, and at
+//! the end everything is healed and must come to rest. A history that breaks one is shrunk to the
+//! shortest that does.
 
 mod catalogue;
 mod deeds;

@@ -43,7 +43,8 @@ pub(super) fn start(pipeline: &Pipeline, parts: &Parts) {
     parts.tasks.spawn(sweep.run());
 }
 
-/// Renews every lease of this process long before it ends, also while a stop waits for what is in flight.
+/// Renews every lease of this process long before it ends, also while a stop waits for what is in
+/// flight.
 async fn renew(store: Store, deliverer: Deliverer, lease: Duration) {
     let tasks = deliverer.tasks().clone();
     loop {

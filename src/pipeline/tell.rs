@@ -49,8 +49,8 @@ impl Teller {
         let mut waits = Waits::default();
         let mut adopts_at = Instant::now();
         let mut idle = GATHER;
-        // Said before anything is published, so that nobody takes this process for dead meanwhile. If it
-        // cannot be said, nothing can be read either; the pulse goes on saying it.
+        // Said before anything is published, so that nobody takes this process for dead meanwhile.
+        // If it cannot be said, nothing can be read either; the pulse goes on saying it.
         self.store.beat().await.ok();
         // This version may read what another could not.
         if let Err(error) = self.store.take_back_unreadable().await {
@@ -89,8 +89,8 @@ impl Teller {
         }
     }
 
-    /// Leaves the outbox alone for so long, or until shortly after something announced itself; returns
-    /// for how long it was meant to be.
+    /// Leaves the outbox alone for so long, or until shortly after something announced itself;
+    /// returns for how long it was meant to be.
     async fn rest(&self, idle: Duration) -> Duration {
         let last = self.tasks.last();
         tokio::select! {

@@ -9,10 +9,11 @@ use crate::clock::Clock;
 /// The end of a lease, counted from before the store was asked for it.
 ///
 /// A worker that stood still wakes without knowing it, and somebody else may have its delivery. The
-/// monotonic clock counts the time in which a process was stopped (SIGSTOP) but, on Linux, not that in
-/// which the machine was suspended; the wall clock counts both but may be set. So the lease is over as
-/// soon as either says so: whoever gives up too early only gives the claim back. On PostgreSQL the wall
-/// clock is the database's, which a machine that was suspended sees at its next look.
+/// monotonic clock counts the time in which a process was stopped (SIGSTOP) but, on Linux, not that
+/// in which the machine was suspended; the wall clock counts both but may be set. So the lease is
+/// over as soon as either says so: whoever gives up too early only gives the claim back. On
+/// PostgreSQL the wall clock is the database's, which a machine that was suspended sees at its next
+/// look.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Term {
     monotonic: Duration,

@@ -38,8 +38,8 @@ struct Choice<'a> {
 /// When a row is due and from when its expiry counts.
 #[derive(Clone, Copy)]
 struct Times<'a> {
-    /// The step's own time; the expiry counts from it, or from the event's time if that is later, and from
-    /// the first time after that at which the step's window is open.
+    /// The step's own time; the expiry counts from it, or from the event's time if that is later,
+    /// and from the first time after that at which the step's window is open.
     starts: Timestamp,
     /// That time; a fallback's is counted from when the channel before it is due.
     due: Timestamp,

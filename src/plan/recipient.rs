@@ -71,7 +71,8 @@ impl<'a> Recipient<'a> {
         }
     }
 
-    /// Why a stranger without any address is reached nowhere: who gives an id alone may mean a contact.
+    /// Why a stranger without any address is reached nowhere: who gives an id alone may mean a
+    /// contact.
     pub(super) fn unreachable(&self) -> Option<String> {
         let id = self.own_id.filter(|_| self.addresses.is_empty())?;
         Some(format!(

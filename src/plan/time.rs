@@ -12,8 +12,8 @@ use crate::model::event::{Event, RejectReason, Rejection};
 
 /// The step's own time, never before the event's `notbefore`.
 ///
-/// An event that is dated later than `now` happened now: a publisher's clock that is fast must delay
-/// nothing.
+/// An event that is dated later than `now` happened now: a publisher's clock that is fast must
+/// delay nothing.
 pub(super) fn due(
     event: &Event,
     step: &Step,

@@ -293,8 +293,8 @@ fn closed(address: IpAddr) -> Option<&'static str> {
     }
 }
 
-/// Whether the address is one of this machine's own: what listens there may trust whoever comes from
-/// the machine itself. The system says so by the address it would call from; nothing is sent.
+/// Whether the address is one of this machine's own: what listens there may trust whoever comes
+/// from the machine itself. The system says so by the address it would call from; nothing is sent.
 fn is_ours(address: IpAddr) -> bool {
     let any: IpAddr = match address {
         IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),

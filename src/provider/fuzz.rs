@@ -41,8 +41,8 @@ pub(crate) fn smtp_answers(bytes: &[u8]) {
     can_be_kept(&smtp::outcome_of(answers, first % 2 == 1));
 }
 
-/// The bytes as an answer: two for the status, one for whose URL it was and whether the body came to its
-/// end, the rest for the body.
+/// The bytes as an answer: two for the status, one for whose URL it was and whether the body came
+/// to its end, the rest for the body.
 pub(crate) fn http_answer(bytes: &[u8]) {
     let Some(([high, low, flags], body)) = bytes.split_first_chunk() else { return };
     let number = u16::from_be_bytes([*high, *low]) % 900 + 100;

@@ -1,7 +1,8 @@
 //! What data that wants to be more than data makes of a request, as a receiver parses it.
 //!
-//! Each field comes back as exactly its value, line breaks as `\n` and other control characters left
-//! out, and nothing beside it: no header, parameter, element or member more than the settings have.
+//! Each field comes back as exactly its value, line breaks as `\n` and other control characters
+//! left out, and nothing beside it: no header, parameter, element or member more than the settings
+//! have.
 
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
 //! Writes outcomes in batches, without a task of its own.
 //!
 //! Whoever has something to record while few enough write becomes a writer. Whoever comes meanwhile
-//! waits; a writer that ends hands all that was queued to the first of those who wait, to be written
-//! as one. So a single outcome is written at once, and under load many share one transaction.
+//! waits; a writer that ends hands all that was queued to the first of those who wait, to be
+//! written as one. So a single outcome is written at once, and under load many share one
+//! transaction.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -169,7 +170,8 @@ impl Recorder {
         })
     }
 
-    /// Writes one outcome without what its provider said; if that does not go either, the lease ends.
+    /// Writes one outcome without what its provider said; if that does not go either, the lease
+    /// ends.
     async fn write_plainly(&self, finish: Finish, why: &str) -> Finished {
         let id = finish.claimed.delivery.id;
         let Settlement { state, reason, .. } = finish.settlement;

@@ -1,10 +1,11 @@
 //! The benchmark: what Loa can do on this machine, a row at a time.
 //!
 //! The first row, *ways*, measures what keeping every state costs, on the same work, turn by turn,
-//! with receivers on loopback: *unstored* (decode, validate, plan, render, send), *accept* (up to the
-//! commit, nothing due) and *durable* (all of it, every state stored). Absolute figures drift from
-//! machine to machine and hour to hour; the ratio of durable to unstored does not. The others each
-//! show one promise: that nothing slows down as tables grow, that urgent ones overtake, and so on.
+//! with receivers on loopback: *unstored* (decode, validate, plan, render, send), *accept* (up to
+//! the commit, nothing due) and *durable* (all of it, every state stored). Absolute figures drift
+//! from machine to machine and hour to hour; the ratio of durable to unstored does not. The others
+//! each show one promise: that nothing slows down as tables grow, that urgent ones overtake, and so
+//! on.
 
 mod apart;
 mod audience;

@@ -1,8 +1,8 @@
 //! The drill: attacks real workers in processes of their own, then counts at the receivers.
 //!
 //! Two phases: faults on, chosen by a seed; then all is well again, and the backlog must reach zero
-//! in a bounded time. What came to the receivers is held against what was accepted and what the store
-//! says: nothing may be lost, and nothing may come twice that was not in flight at a fault.
+//! in a bounded time. What came to the receivers is held against what was accepted and what the
+//! store says: nothing may be lost, and nothing may come twice that was not in flight at a fault.
 
 mod account;
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! What arbitrary bytes do to everything that reads what comes from outside.
 //!
-//! Each target takes any bytes, and panics if a promise about its reader is broken: that it ends, says
-//! where and why it refuses, and lets nothing through that would do harm further on. The programs of
-//! `fuzz/` hand them bytes without end; the tests below hand them the files of `tests/corpus/` and what
-//! small changes make of those.
+//! Each target takes any bytes, and panics if a promise about its reader is broken: that it ends,
+//! says where and why it refuses, and lets nothing through that would do harm further on. The
+//! programs of `fuzz/` hand them bytes without end; the tests below hand them the files of
+//! `tests/corpus/` and what small changes make of those.
 
 mod arrivals;
 mod texts;

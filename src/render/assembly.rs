@@ -113,8 +113,8 @@ pub(super) fn try_partial(frame: &Frame<'_>, name: &str) -> Result<(), PlacedFau
     assembler.write(Source { path: &path, text, first_line: 1 })
 }
 
-/// The fault of partials that include each other, each with the place where that is done; one and the
-/// same wherever the circle is entered.
+/// The fault of partials that include each other, each with the place where that is done; one and
+/// the same wherever the circle is entered.
 fn fault_of_circle(mut circle: Vec<(String, Place)>) -> PlacedFault {
     let least = (0..circle.len()).min_by_key(|index| circle[*index].0.clone()).unwrap_or_default();
     circle.rotate_left(least);

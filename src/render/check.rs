@@ -37,9 +37,9 @@ pub(super) fn path_of(name: &str, locale: &str, channel: Channel) -> String {
 }
 
 impl Templates {
-    /// Checks that the templates that `catalogue` uses are there, and of all there are, used or not,
-    /// that they print nothing that an event may lack and that each renders its sample in every
-    /// language and channel.
+    /// Checks that the templates that `catalogue` uses are there, and of all there are, used or
+    /// not, that they print nothing that an event may lack and that each renders its sample in
+    /// every language and channel.
     ///
     /// One of no event type is tried with its sample alone, if it has one: see
     /// [`Templates::only_read`].

@@ -86,7 +86,8 @@ fn places(sample: &Value) -> Vec<Place> {
     of_data.chain(of_manager).chain(others).collect()
 }
 
-/// The message with `text` at these places; none if it is held, as what a template cannot do with is.
+/// The message with `text` at these places; none if it is held, as what a template cannot do with
+/// is.
 fn made(
     templates: &Templates,
     (name, locale, channel): (&str, &str, Channel),

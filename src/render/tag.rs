@@ -136,8 +136,8 @@ pub(super) fn deeper_than(most: usize, markup: &str) -> Option<usize> {
     None
 }
 
-/// The byte of a `>` in the text between tags that the MJML parser breaks down on: the first of a text, if
-/// the letter before it is not written in one byte.
+/// The byte of a `>` in the text between tags that the MJML parser breaks down on: the first of a
+/// text, if the letter before it is not written in one byte.
 pub(super) fn unreadable_close(markup: &str) -> Option<usize> {
     let mut at = 0;
     loop {

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use crate::config::BreakerSettings;
 use crate::model::outcome::{Obstacle, Verdict};
 
-/// How many times the first pause it stays open at most, however often probes fail: what is new waits no
-/// longer than this after the provider came back. A probe costs one call.
+/// How many times the first pause it stays open at most, however often probes fail: what is new
+/// waits no longer than this after the provider came back. A probe costs one call.
 const LONGEST_PAUSE: u32 = 2;
 
 /// What the breaker thinks of its provider.

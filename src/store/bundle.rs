@@ -1,7 +1,7 @@
 //! Status events as they lie in the outbox: those of one transaction as one text.
 //!
-//! The text is `{"version":1,"events":[…]}`, each event with its id, routing key, correlation id and
-//! body. It is written and read without anything in between.
+//! The text is `{"version":1,"events":[…]}`, each event with its id, routing key, correlation id
+//! and body. It is written and read without anything in between.
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -93,7 +93,8 @@ impl OpenBundles {
         let entry = Entry { id, routing_key, correlation_id, body };
         match serde_json::to_writer(&mut open.text, &entry) {
             Ok(()) => open.count += 1,
-            // Only maps with keys that are no texts, and numbers without a value, cannot be written.
+            // Only maps with keys that are no texts, and numbers without a value, cannot be
+            // written.
             Err(_) => open.text.truncate(before),
         }
     }

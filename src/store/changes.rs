@@ -18,8 +18,8 @@ use crate::store::engine::{Tx, Write};
 use crate::store::outbox::INSERT_BUNDLE;
 use crate::store::{Store, StoreError};
 
-/// How many rows of counters one process writes to, so that its transactions seldom wait: with eight,
-/// of six at once two nearly always met, and one waited for the other's commit.
+/// How many rows of counters one process writes to, so that its transactions seldom wait: with
+/// eight, of six at once two nearly always met, and one waited for the other's commit.
 const SLOTS: u8 = 32;
 
 /// What became of an arrival, as it is counted and told.

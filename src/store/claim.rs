@@ -52,8 +52,8 @@ impl Store {
 
     /// Takes over claims whose lease is over, to record that nobody knows what became of them.
     ///
-    /// All but `ours`, which this process still works on: while the store was away nobody could renew
-    /// them, and their answers are about to be recorded.
+    /// All but `ours`, which this process still works on: while the store was away nobody could
+    /// renew them, and their answers are about to be recorded.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -87,7 +87,8 @@ impl Store {
             let (store, claims) = (store.clone(), Arc::clone(&claims));
             Box::pin(async move {
                 let until = store.lease_clock(tx) + micros(lease);
-                // A finish deletes what it locked in this order; a claim that it ended is not there.
+                // A finish deletes what it locked in this order; a claim that it ended is not
+                // there.
                 let ids = Value::uuids(claims.iter().map(|(id, _)| id.0));
                 tx.query(LOCK_CLAIMS, &[ids]).await?;
                 let renewed = claims

@@ -16,8 +16,8 @@ const AT_ONCE: u64 = 2_000;
 /// How many partners the copies are of.
 pub const PARTNERS: u64 = 150;
 
-/// The recipient's name in a copy, of 2,000 however many copies there are: the original's name and a
-/// number, a third of them of the family Nguyễn; but for the first five copies, whose name nobody
+/// The recipient's name in a copy, of 2,000 however many copies there are: the original's name and
+/// a number, a third of them of the family Nguyễn; but for the first five copies, whose name nobody
 /// else has.
 const NAME: &str = "CASE WHEN n < 5 THEN 'to huu' ELSE \
      CASE WHEN n % 2000 % 3 = 0 THEN 'nguyen ' ELSE '' END || recipient_folded || ' ' || (n % 2000) \
@@ -35,8 +35,8 @@ pub struct Spread {
 impl Store {
     /// Copies an event with its key, deliveries and attempts, each copy with a number of its own.
     ///
-    /// Copies differ in what people look for: ids, business key, partner, recipient, address, times.
-    /// Deliveries that wait stay due when the original is. The ledger counts them all.
+    /// Copies differ in what people look for: ids, business key, partner, recipient, address,
+    /// times. Deliveries that wait stay due when the original is. The ledger counts them all.
     ///
     /// # Errors
     /// When the store does not answer; some of the copies may be made.

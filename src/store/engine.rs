@@ -1,8 +1,8 @@
 //! One small engine with two variants, so that each statement stands once.
 //!
 //! Statements are written with `$1`, `$2` … and a few tokens that the dialects write differently:
-//! `{skip_locked}`, and `{any $1}` for "one of the list in `$1`" (`dialect.rs` lists them). Times are microseconds since
-//! 1970 as `BIGINT`, booleans 0 and 1, JSON is text, ids are UUIDs.
+//! `{skip_locked}`, and `{any $1}` for "one of the list in `$1`" (`dialect.rs` lists them). Times
+//! are microseconds since 1970 as `BIGINT`, booleans 0 and 1, JSON is text, ids are UUIDs.
 
 mod dialect;
 pub(super) mod postgres;
@@ -17,18 +17,6 @@ pub use value::{Row, Value};
 
 /// A statement that finds rows, with its parameters.
 pub type Asked<'a> = (&'a str, Vec<Value>);
-
-/// What was found by those of some statements that were asked, each in its place; no rows for others.
-pub fn place<const N: usize>(
-    is_asked: [bool; N],
-    found: Vec<Vec<Row>>,
-) -> Result<[Vec<Row>; N], StoreError> {
-    if found.len() != is_asked.iter().filter(|is_asked| **is_asked).count() {
-        return Err(StoreError::Broken("some questions have no answer".to_owned()));
-    }
-    let mut found = found.into_iter();
-    Ok(is_asked.map(|is_asked| found.by_ref().take(usize::from(is_asked)).flatten().collect()))
-}
 
 /// A statement that changes rows, with the parameters of each.
 pub struct Write {
@@ -122,9 +110,9 @@ impl Tx<'_> {
         }
     }
 
-    /// Runs an insert that leaves out what is there already, and returns of each row that was written one
-    /// column, which is the parameter of the number given with its name. With it the rows of each statement
-    /// of `asked`, as things are once all is written.
+    /// Runs an insert that leaves out what is there already, and returns of each row that was
+    /// written one column, which is the parameter of the number given with its name. With it the
+    /// rows of each statement of `asked`, as things are once all is written.
     ///
     /// # Errors
     /// As [`Tx::query`].
@@ -176,8 +164,8 @@ impl Tx<'_> {
         }
     }
 
-    /// The same, as the last thing that the transaction does: PostgreSQL gets its commit with them, and
-    /// the answer says whether that was done.
+    /// The same, as the last thing that the transaction does: PostgreSQL gets its commit with them,
+    /// and the answer says whether that was done.
     ///
     /// # Errors
     /// As [`Tx::query`].
@@ -214,10 +202,12 @@ impl Tx<'_> {
         place(is_asked, self.query_all(&asked).await?)
     }
 
-    /// Lets what follows in the transaction read whole tables, or no longer: small ones whose rows come
-    /// and go, where PostgreSQL would walk through all that an index still holds of rows that are gone.
+    /// Lets what follows in the transaction read whole tables, or no longer: small ones whose rows
+    /// come and go, where PostgreSQL would walk through all that an index still holds of rows that
+    /// are gone.
     ///
-    /// A statement that others run too is to be kept out of it: its plan may outlast the transaction.
+    /// A statement that others run too is to be kept out of it: its plan may outlast the
+    /// transaction.
     ///
     /// # Errors
     /// As [`Tx::query`].
@@ -243,6 +233,19 @@ impl Tx<'_> {
     }
 }
 
+/// What was found by those of some statements that were asked, each in its place; no rows for
+/// others.
+pub fn place<const N: usize>(
+    is_asked: [bool; N],
+    found: Vec<Vec<Row>>,
+) -> Result<[Vec<Row>; N], StoreError> {
+    if found.len() != is_asked.iter().filter(|is_asked| **is_asked).count() {
+        return Err(StoreError::Broken("some questions have no answer".to_owned()));
+    }
+    let mut found = found.into_iter();
+    Ok(is_asked.map(|is_asked| found.by_ref().take(usize::from(is_asked)).flatten().collect()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -257,5 +260,7 @@ mod tests {
 
         assert_eq!(numbers(placed), [Some(1), None, Some(2)]);
         assert!(place([true, false, true], vec![rows(1)]).is_err());
+        assert!(place([true, false], vec![rows(1), rows(2)]).is_err());
+        assert_eq!(place([false, false], Vec::new()).unwrap().map(|rows| rows.len()), [0, 0]);
     }
 }

@@ -19,7 +19,8 @@ pub enum StoreError {
     /// Configuration, permissions or schema are not as they must be; trying again does not help.
     #[error("{0}")]
     Wrong(String),
-    /// Somebody else holds what it needs and did not let go of it in time; the same call may be made again.
+    /// Somebody else holds what it needs and did not let go of it in time; the same call may be
+    /// made again.
     #[error("the store waits for somebody else: {0}")]
     Occupied(String),
     /// Two transactions met; the same call may be made again at once.
@@ -125,8 +126,9 @@ impl From<tokio_postgres::Error> for StoreError {
             {
                 Self::Wrong(format!("PostgreSQL refuses: {text}; check store.url"))
             }
-            // Class 08 connection, 53 resources, 55 state, 57 operator intervention; 25006 read-only;
-            // 25P03 and 25P04: a transaction that stood idle, or took, longer than the server allows.
+            // Class 08 connection, 53 resources, 55 state, 57 operator intervention; 25006
+            // read-only; 25P03 and 25P04: a transaction that stood idle, or took, longer than the
+            // server allows.
             code if ["08", "53", "55", "57"].iter().any(|class| code.code().starts_with(class))
                 || ["25006", "25P03", "25P04"].contains(&code.code()) =>
             {

@@ -1,5 +1,5 @@
-//! What stands against sending, as things are now: asked when a delivery is claimed, and when one is
-//! written with its claim.
+//! What stands against sending, as things are now: asked when a delivery is claimed, and when one
+//! is written with its claim.
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,8 +19,8 @@ const SUPPRESSED: &str = "SELECT channel, address FROM suppression WHERE address
 const CONSENTING: &str =
     "SELECT channel, address FROM consent WHERE address {any $1} AND granted = 1";
 
-/// Each delivery of a list with those that it follows, one after the other: the one of the list, which
-/// is the last of its chain, and id and state of each link.
+/// Each delivery of a list with those that it follows, one after the other: the one of the list,
+/// which is the last of its chain, and id and state of each link.
 pub(super) const CHAINS: &str = "WITH RECURSIVE chain (last, id, follows, state) AS (\
     SELECT id, id, follows, state FROM delivery WHERE id {any_uuid $1} \
     UNION ALL SELECT chain.last, delivery.id, delivery.follows, delivery.state \

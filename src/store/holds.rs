@@ -21,8 +21,8 @@ pub struct ProviderHold {
 }
 
 impl Store {
-    /// Puts a provider on hold; says whether it was not before. Of one that is, it says anew why and
-    /// by whom.
+    /// Puts a provider on hold; says whether it was not before. Of one that is, it says anew why
+    /// and by whom.
     ///
     /// # Errors
     /// When the store does not answer.

@@ -115,8 +115,8 @@ async fn accept(
     Ok(answers)
 }
 
-/// What is leased while it is planned: it goes straight to its sender, so what was withdrawn since it
-/// was planned must stop it now; of others the gate says so when they are claimed.
+/// What is leased while it is planned: it goes straight to its sender, so what was withdrawn since
+/// it was planned must stop it now; of others the gate says so when they are claimed.
 fn leased_of(batch: &[Acceptance]) -> Vec<&Delivery> {
     let planned = batch.iter().filter_map(|acceptance| match acceptance {
         Acceptance::Planned(planned) => Some(&planned.deliveries),
@@ -184,8 +184,8 @@ fn reject(event: &RejectedEvent, mode: Mode) -> Accepted {
     Accepted::Rejected { id, rejection: event.rejection.clone() }
 }
 
-/// Whether an event came from outside. Loa's own alarms are raised anew by each process and after each
-/// start, with one id an hour: such a one is none that a publisher sent twice.
+/// Whether an event came from outside. Loa's own alarms are raised anew by each process and after
+/// each start, with one id an hour: such a one is none that a publisher sent twice.
 fn is_published(planned: &PlannedEvent) -> bool {
     planned.event.transport != Transport::Alarm
 }

@@ -16,7 +16,8 @@ pub(super) enum Key {
     Reused,
 }
 
-/// What was asked with the keys; nothing if others were waited for since, so that it must be asked anew.
+/// What was asked with the keys; nothing if others were waited for since, so that it must be asked
+/// anew.
 pub(super) type AskedWithKeys = Option<Vec<Vec<Row>>>;
 
 /// Takes the keys of all planned events of a batch, in order; what is `asked` goes with them.

@@ -1,7 +1,7 @@
 //! Brings the schema up to date: ordered, checksummed, under a lock.
 //!
-//! Old code must run on the new schema for one release, so a migration only adds; an index may go, a
-//! trigger may be written anew. The one exception, `0009_waiting`, came before the first release.
+//! Old code must run on the new schema for one release, so a migration only adds; an index may go,
+//! a trigger may be written anew. The one exception, `0009_waiting`, came before the first release.
 
 use ring::digest::{SHA256, digest};
 
@@ -105,8 +105,8 @@ async fn migrate(
     Ok(done)
 }
 
-/// Whether the schema is there. PostgreSQL refuses to create even a table that exists to whoever may
-/// create none, and who only runs Loa need not.
+/// Whether the schema is there. PostgreSQL refuses to create even a table that exists to whoever
+/// may create none, and who only runs Loa need not.
 async fn has_table(tx: &mut Tx<'_>) -> Result<bool, StoreError> {
     if !tx.is_postgres() {
         return Ok(false);

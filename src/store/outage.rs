@@ -31,8 +31,8 @@ impl Store {
 
     /// Notes how a transaction ended that began when so many had `met` an outage.
     ///
-    /// Only one that began after the last failure shows that the store is back: others may have been
-    /// answered before it went.
+    /// Only one that began after the last failure shows that the store is back: others may have
+    /// been answered before it went.
     pub(super) fn note_outage<T>(&self, done: &Result<T, StoreError>, met: u64) {
         match done {
             Err(error) if error.is_outage() => self.say_away(error),

@@ -1,8 +1,9 @@
-//! Status events on their way to the broker: written with what they tell of, deleted once confirmed.
+//! Status events on their way to the broker: written with what they tell of, deleted once
+//! confirmed.
 //!
-//! Each process publishes what it wrote itself, so that of several each tells its own once. What is left
-//! of a process that is no longer alive is taken over by another. A bundle that cannot be read is set
-//! aside, so that it stops none of the others.
+//! Each process publishes what it wrote itself, so that of several each tells its own once. What is
+//! left of a process that is no longer alive is taken over by another. A bundle that cannot be read
+//! is set aside, so that it stops none of the others.
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -22,7 +23,8 @@ const ADOPTED: usize = 1_000;
 /// less than what makes it count as dead, since too early repeats some status events at worst.
 const SILENT_MICROS: i64 = 15 * 1_000_000;
 
-/// To whom the bundles belong that cannot be read: no process is ever called so, and all are before it.
+/// To whom the bundles belong that cannot be read: no process is ever called so, and all are before
+/// it.
 pub(super) const NOBODY: Uuid = Uuid::max();
 /// How many processes' bundles are taken over at once.
 const MOST_OWNERS: usize = 100;
@@ -51,7 +53,8 @@ pub struct Taken {
 
 impl Store {
     /// The oldest bundles of this process that are not published yet, those behind `after` if it is
-    /// given: up to the one with which they hold `events` status events. What cannot be read is set aside.
+    /// given: up to the one with which they hold `events` status events. What cannot be read is set
+    /// aside.
     ///
     /// # Errors
     /// When the store does not answer.
@@ -156,7 +159,8 @@ impl Store {
         .await
     }
 
-    /// Takes over what processes that are no longer alive have not published; says how many bundles.
+    /// Takes over what processes that are no longer alive have not published; says how many
+    /// bundles.
     ///
     /// On SQLite that is every other process. Of two that take over at once each gets others.
     ///

@@ -20,7 +20,8 @@ use crate::store::{Store, StoreError};
 /// Times of markers by business key and type.
 pub(super) type Markers = HashMap<(String, String), Timestamp>;
 
-/// The most deliveries that one transaction cancels. The markers cancel the others when they come due.
+/// The most deliveries that one transaction cancels. The markers cancel the others when they come
+/// due.
 const MOST_CANCELLED: u64 = 5_000;
 
 /// Leaves the markers of new events and cancels what they make unwanted.
@@ -157,7 +158,8 @@ pub(super) fn read_markers(rows: &[Row]) -> Result<Markers, StoreError> {
     rows.iter().map(|row| Ok(((row.text(0)?, row.text(1)?), row.time(2)?))).collect()
 }
 
-/// Whether an event came that makes a delivery of an event with this business key and time unwanted.
+/// Whether an event came that makes a delivery of an event with this business key and time
+/// unwanted.
 pub(super) fn is_overtaken(
     (business_key, event_time): (Option<&str>, Timestamp),
     unless: &[EventTypeName],

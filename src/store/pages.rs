@@ -16,7 +16,7 @@ use crate::store::engine::{Tx, Write};
 use crate::store::inbox::micros;
 use crate::store::overtake::{about, find_markers, is_overtaken};
 use crate::store::rejected::read_transport;
-use crate::store::rows::{INSERT_DELIVERY_ONCE, delivery_params, read_json};
+use crate::store::rows::{INSERT_DELIVERY_ONCE, delivery_params, no_json, read_json};
 use crate::store::waiting::{INSERT_WAITING, waiting_params};
 use crate::store::{NewDelivery, Store, StoreError};
 
@@ -118,7 +118,7 @@ pub(super) async fn read_event(tx: &mut Tx<'_>, id: EventId) -> Result<Event, St
         correlation_id: row.opt_text(8)?,
         traceparent: row.opt_text(9)?,
         only: row.opt_text(10)?,
-        data: Data::new(read_json(&row.text(11)?)?),
+        data: Data::read(row.text(11)?).map_err(|error| no_json(&error))?,
         // Only an arriving event is compared with what came before.
         digest: Digest([0; 32]),
         transport: read_transport(&row.text(12)?)?,

@@ -12,7 +12,8 @@ use crate::store::engine::{Row, Write};
 use crate::store::rows::{read_json, write_json};
 use crate::store::{Store, StoreError, deeds};
 
-/// The columns of a rejected event as lists show it, in the order in which [`read_line`] reads them.
+/// The columns of a rejected event as lists show it, in the order in which [`read_line`] reads
+/// them.
 pub(super) const LINE: &str = "id, reason, place, message, event_type, source, external_id, \
                                transport, at, CAST(length(bytes) AS BIGINT)";
 
@@ -126,8 +127,8 @@ impl Store {
     /// # Errors
     /// When the store does not answer.
     pub async fn reasons_since(&self, moment: Timestamp) -> Result<Vec<RejectReason>, StoreError> {
-        // By their ids: those tell when it was tried to keep them, `at` when they arrived, which may
-        // be long before if the store was away.
+        // By their ids: those tell when it was tried to keep them, `at` when they arrived, which
+        // may be long before if the store was away.
         let lowest = RejectedId::lowest_at(moment);
         self.read(move |tx| {
             Box::pin(async move {
@@ -148,8 +149,8 @@ impl Store {
         self.dismiss(id, DeedKind::Discarded, (by, None)).await
     }
 
-    /// Forgets a rejected event that was handed in again, and remembers as which event; says whether
-    /// there was one.
+    /// Forgets a rejected event that was handed in again, and remembers as which event; says
+    /// whether there was one.
     ///
     /// # Errors
     /// When the store does not answer.

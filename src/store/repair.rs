@@ -122,8 +122,9 @@ impl Store {
         .await
     }
 
-    /// Cancels the channels before a fallback that is about to be sent: `before`, the one before that,
-    /// and so on. What is being sent is cancelled when its answer comes, unless it was accepted.
+    /// Cancels the channels before a fallback that is about to be sent: `before`, the one before
+    /// that, and so on. What is being sent is cancelled when its answer comes, unless it was
+    /// accepted.
     ///
     /// Nothing is done if one of them was sent meanwhile, or if the claim of the fallback was lost.
     ///

@@ -102,9 +102,12 @@ pub(super) fn read_reason(text: &str) -> Result<Reason, StoreError> {
 }
 
 pub(super) fn read_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|error| {
-        StoreError::Broken(format!("a row holds JSON that does not read: {error}"))
-    })
+    serde_json::from_str(text).map_err(|error| no_json(&error))
+}
+
+/// What is wrong with a row whose JSON does not read.
+pub(super) fn no_json(error: &serde_json::Error) -> StoreError {
+    StoreError::Broken(format!("a row holds JSON that does not read: {error}"))
 }
 
 pub(super) fn write_json(value: &impl serde::Serialize) -> Result<String, StoreError> {
@@ -156,7 +159,7 @@ impl EventFacts {
             received_at: event.received_at,
             correlation_id: event.correlation_id.clone(),
             traceparent: event.traceparent.clone(),
-            data: Arc::clone(event.data.value()),
+            data: event.data.share(),
         }
     }
 }
@@ -219,8 +222,8 @@ macro_rules! insert_delivery {
     };
 }
 
-/// The statement that writes one delivery of a new event, its parameters as [`delivery_params`] makes
-/// them.
+/// The statement that writes one delivery of a new event, its parameters as [`delivery_params`]
+/// makes them.
 pub(super) const INSERT_DELIVERY: &str = insert_delivery!();
 
 /// The same for one that may be there already.

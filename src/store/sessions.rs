@@ -49,8 +49,8 @@ impl Store {
         .await
     }
 
-    /// Uses up a login link and begins a session that lasts for `lasts` at most; says who signed in,
-    /// or nobody if the link is unknown, used or over.
+    /// Uses up a login link and begins a session that lasts for `lasts` at most; says who signed
+    /// in, or nobody if the link is unknown, used or over.
     ///
     /// # Errors
     /// When the store does not answer.

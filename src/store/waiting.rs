@@ -1,8 +1,8 @@
 //! Where deliveries wait and are claimed: narrow rows beside the wide one of the delivery.
 //!
 //! A delivery in the state *waiting* has one row: in `waiting` while nobody holds it, in `claimed`
-//! while a worker does. Whoever moves it locks that row first, then the delivery; so a claim and the
-//! end of one write no index of the delivery.
+//! while a worker does. Whoever moves it locks that row first, then the delivery; so a claim and
+//! the end of one write no index of the delivery.
 
 use std::collections::{HashMap, HashSet};
 
@@ -71,7 +71,8 @@ pub(super) struct Claim {
 /// Claims by their deliveries.
 pub(super) type Claims = HashMap<DeliveryId, Claim>;
 
-/// Locks the claims of these deliveries, in the order of their ids so that nobody waits in a circle.
+/// Locks the claims of these deliveries, in the order of their ids so that nobody waits in a
+/// circle.
 pub(super) const LOCK_CLAIMS: &str = "SELECT delivery, lease_token, intent FROM claimed \
     WHERE delivery {any_uuid $1} ORDER BY delivery {for_update}";
 
@@ -160,8 +161,8 @@ async fn lock(
 }
 
 /// Looks once more for what was found neither waiting nor claimed, now that the delivery is locked:
-/// either it was moved between two looks, or nobody will ever find it by itself. Such a one is as good
-/// as waiting, and whoever locked it moves it on.
+/// either it was moved between two looks, or nobody will ever find it by itself. Such a one is as
+/// good as waiting, and whoever locked it moves it on.
 async fn look_again(tx: &mut Tx<'_>, nowhere: Vec<DeliveryId>) -> Result<(), StoreError> {
     if nowhere.is_empty() {
         return Ok(());

@@ -33,8 +33,9 @@ pub enum LoggingError {
 ///
 /// A single word as `filter`, such as `info`, is Loa's own level; other crates then speak from
 /// `warn`, since some of them log what passes through them; lapin is silent, since it writes whole
-/// returned messages at `warn`, and the broker's own connections tell what matters of it; the drivers of
-/// PostgreSQL are silent too, since the store tells of an outage once, for all connections.
+/// returned messages at `warn`, and the broker's own connections tell what matters of it; the
+/// drivers of PostgreSQL are silent too, since the store tells of an outage once, for all
+/// connections.
 ///
 /// # Errors
 /// When the filter does not parse or logging was set up before.

@@ -20,7 +20,8 @@ use crate::lifecycle::Tasks;
 /// What is not there yet: names, each with a sentence.
 type Missing = Arc<Mutex<Vec<(String, String)>>>;
 
-/// Where Loa listens; until somebody is let in it answers only whether it lives and what it waits for.
+/// Where Loa listens; until somebody is let in it answers only whether it lives and what it waits
+/// for.
 #[derive(Clone)]
 pub struct Door {
     address: SocketAddr,

@@ -85,7 +85,8 @@ impl Rates {
 
     fn rate(&self, now: Timestamp, figure: fn(&Sample) -> i64) -> Rate {
         let samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // What the figure was at a moment: as the last sample before it says, else the first of all.
+        // What the figure was at a moment: as the last sample before it says, else the first of
+        // all.
         let at = |moment: Timestamp| {
             let before = samples.iter().rev().find(|sample| sample.at <= moment);
             before.or(samples.front()).map_or(0, figure)

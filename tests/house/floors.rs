@@ -21,7 +21,8 @@ pub(crate) struct Breach {
 }
 
 impl Floors {
-    /// Reads the map: in `lib.rs` each paragraph of `pub mod …;` lines is a floor, the ground first.
+    /// Reads the map: in `lib.rs` each paragraph of `pub mod …;` lines is a floor, the ground
+    /// first.
     pub(crate) fn parse(lib: &str) -> Self {
         let floor = |paragraph: &str| -> Vec<String> {
             let names = paragraph.lines().filter_map(|line| line.strip_prefix("pub mod "));

@@ -1,4 +1,5 @@
-//! What is unreachable is waited for and said once; what is wrong ends with one sentence and code 2.
+//! What is unreachable is waited for and said once; what is wrong ends with one sentence and code
+//! 2.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};

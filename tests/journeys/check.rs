@@ -51,7 +51,8 @@ fn every_fault_of_every_file_is_told_at_once_with_its_place() {
     insta::assert_snapshot!(told);
 }
 
-/// A folder with one fault of each sort of template that is found by reading, by the schema and by trying.
+/// A folder with one fault of each sort of template that is found by reading, by the schema and by
+/// trying.
 fn faulty_templates() -> TempDir {
     let folder = TempDir::new().unwrap();
     let write = |path: &str, text: &str| {

@@ -31,7 +31,8 @@ fn assert_kept((report, code): &(Value, Option<i32>)) {
     let is_kill = |fault: &Value| fault["kind"].as_str().unwrap().starts_with("kill -9");
     assert!(faults.iter().any(is_kill), "nothing was killed: {faults:?}");
     assert!(report["in_flight"].as_u64() > Some(0), "no fault struck amid work: {faults:?}");
-    // Whatever holds it up, it begins no fault so late that its minute would not be enough for the rest.
+    // Whatever holds it up, it begins no fault so late that its minute would not be enough for the
+    // rest.
     let began = |fault: Option<&Value>| fault.unwrap()["at_seconds"].as_f64().unwrap();
     let span = began(faults.last()) - began(faults.first());
     assert!(span < 42.0, "faults went on for {span} s, seed {}", report["seed"]);
@@ -63,7 +64,8 @@ async fn a_quick_drill_of_two_workers_keeps_every_promise_postgres_rabbitmq_excl
     assert_kept(&found);
 }
 
-/// Takes three deliveries that were sent out of the store of a drill that is under way, behind its back.
+/// Takes three deliveries that were sent out of the store of a drill that is under way, behind its
+/// back.
 async fn steal(store: &Path) -> Vec<String> {
     let take = || {
         let store = Connection::open(store).ok()?;

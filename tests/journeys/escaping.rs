@@ -1,4 +1,5 @@
-//! Nothing that anybody sends, types or puts into a link becomes part of a page: it is shown as text.
+//! Nothing that anybody sends, types or puts into a link becomes part of a page: it is shown as
+//! text.
 
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -122,7 +123,8 @@ async fn escapes_what_is_asked(person: &Person, (rejected, delivery): (&str, &st
     }
 }
 
-/// The page by which people unsubscribe holds who sends and whom it reaches, and whatever its link says.
+/// The page by which people unsubscribe holds who sends and whom it reaches, and whatever its link
+/// says.
 #[tokio::test]
 async fn the_page_to_unsubscribe_escapes_what_it_shows() {
     let sender = format!("[email]\nfrom_name = {}\n", Value::from(NASTY));

@@ -1,4 +1,5 @@
-//! One channel after the other: the next goes out only where none before it has, and takes its place.
+//! One channel after the other: the next goes out only where none before it has, and takes its
+//! place.
 
 use std::time::Duration;
 
@@ -34,7 +35,8 @@ on_both_stores!(
     of_three_channels_the_first_that_works_is_the_only_one,
 );
 
-/// Late orders are told by chat, email and text message, ten minutes apart, to Huệ, who has all three.
+/// Late orders are told by chat, email and text message, ten minutes apart, to Huệ, who has all
+/// three.
 struct Scene {
     loa: Clocked,
     relay: Relay,

@@ -12,8 +12,8 @@ use crate::stage::{Rabbit, Running, company, event, hooked, outside, partner, se
 
 /// How many bad events come.
 const COUNT: usize = 10_000;
-/// What the process may come to hold for them, in MiB: far less than what the events would take all at
-/// once with everything that is made of them.
+/// What the process may come to hold for them, in MiB: far less than what the events would take all
+/// at once with everything that is made of them.
 const MEMORY: u64 = 80;
 
 /// A bad event and why it must be rejected.

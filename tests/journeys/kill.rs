@@ -1,4 +1,5 @@
-//! A process that is killed loses nothing, and a repeat of what was sent before plans nothing twice.
+//! A process that is killed loses nothing, and a repeat of what was sent before plans nothing
+//! twice.
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -64,7 +65,8 @@ async fn what_stood_in_line_at_a_kill_is_sent_once_postgres() {
     kill_with_a_line(&postgres("journey_kill_line").await).await;
 }
 
-/// With one slot, one message is being sent when the process is killed; others stand in line behind it.
+/// With one slot, one message is being sent when the process is killed; others stand in line behind
+/// it.
 async fn kill_with_a_line(store: &str) {
     const BEFORE: usize = 20;
     const IN_ALL: usize = 24;

@@ -1,4 +1,5 @@
-//! More comes from RabbitMQ than a dead or a slow PostgreSQL takes: it stays there, and nothing is lost.
+//! More comes from RabbitMQ than a dead or a slow PostgreSQL takes: it stays there, and nothing is
+//! lost.
 
 use lapin::BasicProperties;
 use loa::rehearsal::proxy::Proxy;
@@ -15,7 +16,8 @@ const FLOOD: usize = 4_000;
 const TEXT: usize = 24 << 10;
 /// How many of them Loa takes from the broker at most without having stored them.
 const PREFETCH: usize = 50;
-/// What the process may come to hold for them, in MiB, with all that is made of those it holds at once.
+/// What the process may come to hold for them, in MiB, with all that is made of those it holds at
+/// once.
 const MEMORY: u64 = 70;
 
 /// A way to a database that can be frozen, and the settings that lead through it.

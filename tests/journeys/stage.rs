@@ -74,8 +74,8 @@ pub(crate) fn outside(relay: &Relay, gateway: &Gateway, (hook, more): (&str, &st
     )
 }
 
-/// Settings with a catalogue of the test's own in `folder`: the usual one, but `edit` changes the file
-/// of each type.
+/// Settings with a catalogue of the test's own in `folder`: the usual one, but `edit` changes the
+/// file of each type.
 pub(crate) fn with_catalogue(
     folder: &TempDir,
     settings: &str,

@@ -135,8 +135,9 @@ async fn outage(store: &str) {
         let key = format!("DH-{number}");
         requests.iter().find(|one| one.business_key() == key).map(|one| one.at)
     };
-    // Probes come first, at the latest when the breaker has been open twice as long; then what has waited
-    // longest, at the rate of the receiver. The rest is for a machine that is busy with other work.
+    // Probes come first, at the latest when the breaker has been open twice as long; then what has
+    // waited longest, at the rate of the receiver. The rest is for a machine that is busy with
+    // other work.
     let bound = 2 * OPEN_FOR + Duration::from_secs((EVENTS / rate + 5) as u64);
     let late = first_of(EVENTS).unwrap().duration_since(back);
     assert!(late < bound, "first told {late:?} after the receiver was back, not within {bound:?}");

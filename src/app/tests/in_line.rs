@@ -121,8 +121,8 @@ async fn what_is_held_if_nobody_knows_of_it_stands_in_no_line() {
     provider.end(2);
 }
 
-/// Accepts what finds no place, does `meanwhile` once somebody waits for one, and says how much of it
-/// waits in the store in the end.
+/// Accepts what finds no place, does `meanwhile` once somebody waits for one, and says how much of
+/// it waits in the store in the end.
 async fn accept_without_room(
     (pipeline, store): (&Pipeline, &Store),
     meanwhile: impl FnOnce(),

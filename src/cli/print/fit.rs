@@ -4,8 +4,8 @@
 const PADDING: usize = 3;
 /// No column is cut to less than this beside a name.
 const LEAST: usize = 12;
-/// Nor to less than this beside an id, which leaves room for little: a moment, a name and the beginning of a
-/// sentence are read.
+/// Nor to less than this beside an id, which leaves room for little: a moment, a name and the
+/// beginning of a sentence are read.
 const LEAST_BESIDE_ID: usize = 26;
 /// What is as long as this in the first column is an id.
 const ID: usize = 30;
@@ -62,7 +62,8 @@ pub(super) enum Arranged<'t> {
     OnTwoLines(OnTwoLines<'t>),
 }
 
-/// The table in `room` letters a line: rows that begin with an id take two lines where one is too short.
+/// The table in `room` letters a line: rows that begin with an id take two lines where one is too
+/// short.
 pub(super) fn arrange<'t>(titles: &[&'t str], rows: Vec<Vec<String>>, room: usize) -> Arranged<'t> {
     let begins_with_id = rows.iter().any(|row| row.first().is_some_and(|cell| letters(cell) >= ID));
     if !begins_with_id {
@@ -75,8 +76,8 @@ pub(super) fn arrange<'t>(titles: &[&'t str], rows: Vec<Vec<String>>, room: usiz
     }
 }
 
-/// A table that finds no room on one line a row, as two lines: the words first, below them the column
-/// that stands whole and whatever else finds room.
+/// A table that finds no room on one line a row, as two lines: the words first, below them the
+/// column that stands whole and whatever else finds room.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct OnTwoLines<'t> {
     pub(super) first: Fitted<'t>,

@@ -36,8 +36,8 @@ impl Http {
         Ok(results)
     }
 
-    /// Adds to the result of a test event how many messages its one address gets (`reached`), and why
-    /// others to it are skipped.
+    /// Adds to the result of a test event how many messages its one address gets (`reached`), and
+    /// why others to it are skipped.
     async fn look_for(&self, only: &str, result: &mut Value) -> Result<(), Failure> {
         let event = result["loa_id"].as_str().unwrap_or_default().to_owned();
         let by = ("by", "state,reason".to_owned());

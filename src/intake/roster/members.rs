@@ -12,7 +12,8 @@ const NEEDED: [&str; 2] = ["id", "name"];
 /// What a moment looks like.
 const MOMENT: &str = "expected a time with its offset, such as 2026-12-24T09:00:00+07:00";
 
-/// Reads a row; of what cannot be read, each member goes to `misfits`, and the row is read without it.
+/// Reads a row; of what cannot be read, each member goes to `misfits`, and the row is read without
+/// it.
 ///
 /// Returns none if what is left is no row either.
 pub(super) fn read<T: DeserializeOwned>(mut row: Value, misfits: &mut Vec<Misfit>) -> Option<T> {

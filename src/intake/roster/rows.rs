@@ -137,7 +137,8 @@ fn table(kind: Kind, bytes: &[u8]) -> Result<Vec<Row>, Misfit> {
     Ok(rows)
 }
 
-/// What stands between the columns where it is no comma, as spreadsheets of many countries save them.
+/// What stands between the columns where it is no comma, as spreadsheets of many countries save
+/// them.
 fn other_separator(kind: Kind, header: &csv::StringRecord) -> Option<&'static str> {
     let mut cells = header.iter();
     let (Some(only), None) = (cells.next(), cells.next()) else { return None };

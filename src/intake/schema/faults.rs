@@ -1,5 +1,5 @@
-//! Where a value does not fit, and what was expected there; of alternatives (`anyOf`, `oneOf`) by the
-//! nearest.
+//! Where a value does not fit, and what was expected there; of alternatives (`anyOf`, `oneOf`) by
+//! the nearest.
 
 use std::cmp::Reverse;
 
@@ -76,7 +76,8 @@ pub(super) fn faults(error: &ValidationError<'_>) -> Vec<Fault> {
     let mut branches: Vec<Vec<&ValidationError<'_>>> =
         context.iter().map(|branch| branch.iter().collect()).collect();
     branches.retain(|branch| !branch.is_empty());
-    // A value of another type, or that says itself to be of another kind, is not meant for a branch.
+    // A value of another type, or that says itself to be of another kind, is not meant for a
+    // branch.
     let place = error.instance_path();
     let is_of_other_type = |error: &ValidationError<'_>| {
         matches!(error.kind(), Kind::Type { .. }) && error.instance_path() == place
@@ -107,7 +108,8 @@ fn keep_meant<E>(branches: &mut Vec<Vec<&E>>, strikes: impl Fn(&E) -> bool) {
     }
 }
 
-/// The faults of the branch that gets furthest; of several that fail at one value, what each expects.
+/// The faults of the branch that gets furthest; of several that fail at one value, what each
+/// expects.
 fn nearest(branches: Vec<Vec<Fault>>) -> Vec<Fault> {
     let reach = |branch: &Vec<Fault>| {
         let weight: usize = branch.iter().map(|fault| fault.weight).sum();

@@ -1,5 +1,5 @@
-//! What is said of data that fits none of several alternatives, by the schemas of the types that come
-//! with Loa.
+//! What is said of data that fits none of several alternatives, by the schemas of the types that
+//! come with Loa.
 
 use serde_json::json;
 

@@ -120,7 +120,8 @@ pub struct GateFacts {
     pub lacks_consent: bool,
     /// An event came that makes the delivery unwanted.
     pub is_overtaken: bool,
-    /// For a fallback: the state of the channel before it, or of one further back that has gone out.
+    /// For a fallback: the state of the channel before it, or of one further back that has gone
+    /// out.
     pub before: Option<State>,
 }
 

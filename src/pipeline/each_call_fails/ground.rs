@@ -1,4 +1,5 @@
-//! What the store of a telling stands on: a SQLite file, or a database on the PostgreSQL of the tests.
+//! What the store of a telling stands on: a SQLite file, or a database on the PostgreSQL of the
+//! tests.
 
 use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};

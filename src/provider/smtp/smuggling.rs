@@ -1,7 +1,7 @@
 //! What hostile data makes of a message, as the bytes that a relay gets.
 //!
-//! Relays differ in what they take for the end of a message: `<LF>.<LF>`, `<CR>.<CR>` and mixtures of
-//! them have each let somebody send a second message in another's name.
+//! Relays differ in what they take for the end of a message: `<LF>.<LF>`, `<CR>.<CR>` and mixtures
+//! of them have each let somebody send a second message in another's name.
 
 use std::sync::Arc;
 

@@ -37,7 +37,8 @@ impl Bench {
         let sinks = Sinks::start(&Clock::system())?;
         let config = self.config(&sinks, &Stage::default())?;
         let mut seed = Seed::open(&config).await?;
-        // Behind all that is accepted here meanwhile, which has other names and partners than copies.
+        // Behind all that is accepted here meanwhile, which has other names and partners than
+        // copies.
         let behind = Cursor { at: seed.clock.now(), id: uuid::Uuid::max() };
         let originals = seed.originals("bench.email", Channel::Email).await?;
         seed.store.change_directory((0..PARTNERS).map(partner).collect()).await?;

@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpListener;
 
-use super::bed::{Bed, PATIENCE, Way};
+use super::bed::{Bed, Way};
 use super::findings::{Figures, Findings, median};
 use super::settings::Stage;
 use super::sink::Sinks;
@@ -21,43 +20,34 @@ use crate::model::address::Channel;
 const HANGING: u64 = 64;
 /// Deliveries that wait for it.
 const WAITING: u64 = 2_000;
-/// How often it is looked whether calls hang, or are over.
-const LOOK: Duration = Duration::from_millis(5);
 const SLOW: &str = "bench.slow";
 
 impl Bench {
     pub(super) async fn slow(&self, mut tell: impl FnMut(&str)) -> Result<Findings, BenchError> {
         let sinks = Sinks::start(&Clock::system())?;
         let silent = Tasks::new();
-        let (hold, held) = watch::channel(true);
-        let stage = stage(&silent, held).await?;
+        let stage = stage(&silent).await?;
         let (app, playground) = self.open(&sinks, &stage).await?;
         let mut bed = Bed::new(&app, &sinks).await?;
         let first = bed.measure(Way::Durable, Channel::Chat, self.extent.warm_up).await?;
         let count = events_for(&first, self.extent);
 
-        let (mut alone, mut beside, mut kept) = (Vec::new(), Vec::new(), Vec::new());
-        for round in (1..).take(self.extent.rounds) {
-            let by_itself = bed.fast(count).await?;
-            hold.send_replace(true);
-            bed.hang(round).await?;
-            let with_slow = bed.fast(count).await?;
-            hold.send_replace(false);
-            bed.unstick().await?;
-            tell(&format!("round {round}: alone {by_itself:.0}/s, beside it {with_slow:.0}/s"));
-            alone.push(by_itself);
-            beside.push(with_slow);
-            kept.push(with_slow / by_itself.max(f64::EPSILON));
-        }
+        let alone = self.fast(&mut bed, count).await?;
+        tell(&format!("the fast one alone: {alone:.0}/s"));
+        let hanging = bed.hang().await?;
+        let beside = self.fast(&mut bed, count).await?;
+        tell(&format!("beside the slow one: {beside:.0}/s"));
         let mut figures = Figures::default();
-        figures.add(("fast one alone, messages/s", "alone_per_second"), median(alone), 0);
-        figures.add(("beside the slow one, messages/s", "beside_per_second"), median(beside), 0);
-        figures.add(("share kept", "share_kept"), median(kept), 3);
-        figures.count(("calls that hang", "hanging"), HANGING);
-        figures.count(("deliveries that wait for the slow one", "waiting"), WAITING - HANGING);
+        figures.add(("fast one alone, messages/s", "alone_per_second"), alone, 0);
+        figures.add(("beside the slow one, messages/s", "beside_per_second"), beside, 0);
+        figures.add(("share kept", "share_kept"), beside / alone.max(f64::EPSILON), 3);
+        figures.count(("calls that hang", "hanging"), hanging);
+        figures.count(("deliveries that wait for the slow one", "waiting"), WAITING - hanging);
         figures.count(("peak memory, MiB", "peak_memory_mib"), usage::peak_memory() >> 20);
         let store = app.store.describe();
         drop(bed);
+        // The calls that hang would hang on.
+        app.tasks.hard().cancel();
         app.stop().await;
         silent.hard().cancel();
         if let Some(playground) = playground {
@@ -65,13 +55,22 @@ impl Bench {
         }
         Ok(figures.findings(&store))
     }
+
+    /// Messages a second of the provider that does not hang: the median of the rounds.
+    async fn fast(&self, bed: &mut Bed<'_>, count: u64) -> Result<f64, BenchError> {
+        let mut speeds = Vec::new();
+        for _ in 0..self.extent.rounds {
+            speeds.push(bed.measure(Way::Durable, Channel::Chat, count).await?.per_second());
+        }
+        Ok(median(speeds))
+    }
 }
 
-/// Settings with a second provider of chats, whose gateway does not answer while it is `held`.
-async fn stage(tasks: &Tasks, held: watch::Receiver<bool>) -> Result<Stage, BenchError> {
+/// Settings with a second provider of chats, whose gateway takes everything and never answers.
+async fn stage(tasks: &Tasks) -> Result<Stage, BenchError> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
-    answer_later(listener, held, tasks);
+    say_nothing(listener, tasks);
     let event_type = work::named_event_type(Channel::Chat, SLOW, "normal")
         .replace("template =", "providers = { chat = \"slow\" }\ntemplate =");
     let providers = format!(
@@ -83,62 +82,29 @@ async fn stage(tasks: &Tasks, held: watch::Receiver<bool>) -> Result<Stage, Benc
 }
 
 impl Bed<'_> {
-    /// Messages a second of the provider that does not hang.
-    async fn fast(&mut self, count: u64) -> Result<f64, BenchError> {
-        Ok(self.measure(Way::Durable, Channel::Chat, count).await?.per_second())
-    }
-
     /// Plans deliveries for the provider that hangs, and returns once all its calls hang.
-    async fn hang(&mut self, round: u64) -> Result<(), BenchError> {
+    async fn hang(&mut self) -> Result<u64, BenchError> {
         let now = self.app.clock.now();
-        let numbers = round * WAITING..(round + 1) * WAITING;
         let events =
-            numbers.map(|number| arrival(work::event(SLOW, Channel::Chat, number, None), now));
+            (0..WAITING).map(|number| arrival(work::event(SLOW, Channel::Chat, number, None), now));
         self.accept(events.collect()).await?;
         while (self.app.pipeline.in_flight() as u64) < HANGING {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.stuck = self.app.pipeline.in_flight();
-        Ok(())
-    }
-
-    /// Returns once all that hung or waited is sent.
-    async fn unstick(&mut self) -> Result<(), BenchError> {
-        self.stuck = 0;
-        let sent = async {
-            loop {
-                let agenda = self.app.store.agenda().await?;
-                if agenda.next_due.is_none() && agenda.claimed == 0 {
-                    return self.settled().await;
-                }
-                tokio::time::sleep(LOOK).await;
-            }
-        };
-        let sent = tokio::time::timeout(PATIENCE, sent).await;
-        sent.map_err(|_| BenchError::Broken("what hung was never sent".to_owned()))?
+        Ok(HANGING)
     }
 }
 
-/// Takes connections and reads what comes; answers once it is not `held`.
-fn answer_later(listener: TcpListener, held: watch::Receiver<bool>, tasks: &Tasks) {
+/// Takes connections and reads what comes; never answers.
+fn say_nothing(listener: TcpListener, tasks: &Tasks) {
     let all = tasks.clone();
     tasks.spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let held = held.clone();
+        while let Ok((mut stream, _)) = listener.accept().await {
             all.spawn(async move {
-                // A connection that ends is one that is made anew.
-                drop(answer(stream, held).await);
+                let mut buffer = [0; 4096];
+                while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
             });
         }
     });
-}
-
-async fn answer(mut stream: TcpStream, mut held: watch::Receiver<bool>) -> std::io::Result<()> {
-    let mut buffer = [0; 4096];
-    if stream.read(&mut buffer).await? > 0 && held.wait_for(|held| !held).await.is_ok() {
-        let text = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
-        stream.write_all(text).await?;
-        stream.shutdown().await?;
-    }
-    Ok(())
 }

@@ -87,8 +87,8 @@ impl Attack<'_> {
             Kind::BrokerCut => cut(broker, lasts).await,
             Kind::BrokerSilent => silence(broker, lasts).await,
             Kind::BrokerRestart => restart(self.controls.broker.as_ref()).await?,
-            // What is in flight is looked at when the fault begins and when it ends: what is claimed
-            // at the beginning and recorded at the end is not repeated.
+            // What is in flight is looked at when the fault begins and when it ends: what is
+            // claimed at the beginning and recorded at the end is not repeated.
             Kind::StoreCut | Kind::StoreSilent | Kind::StoreRestart => {
                 self.look(None, &mut struck).await?;
                 match fault.kind == Kind::StoreRestart {
@@ -151,8 +151,8 @@ impl Attack<'_> {
         self.crew.signal(worker, "CONT").await
     }
 
-    /// Until it has ended it claims and sends, and what it stops waiting for is unknown: it is looked
-    /// at all the time.
+    /// Until it has ended it claims and sends, and what it stops waiting for is unknown: it is
+    /// looked at all the time.
     async fn terminate(&self, worker: usize, struck: &mut Struck) -> Result<(), DrillError> {
         let run = self.crew.door(worker).and_then(|door| door.run);
         self.crew.signal(worker, "TERM").await?;
@@ -193,8 +193,8 @@ impl Attack<'_> {
         Ok(disk.free(worker).await?)
     }
 
-    /// A clock that was behind comes right again. One that was ahead does not: what it has planned is
-    /// due by it, and the others are then found to have been behind.
+    /// A clock that was behind comes right again. One that was ahead does not: what it has planned
+    /// is due by it, and the others are then found to have been behind.
     async fn move_clock(
         &mut self,
         worker: usize,

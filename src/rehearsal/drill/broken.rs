@@ -1,7 +1,7 @@
 //! Workers that are broken on purpose: the drill must catch each of them, and pass one that is not.
 //!
-//! Each test plays both parts. The drill starts this very executable with the test's own name, and by
-//! variables tells it to be the worker.
+//! Each test plays both parts. The drill starts this very executable with the test's own name, and
+//! by variables tells it to be the worker.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,5 @@
-//! A disk that can be full: a small file system where one may be mounted, else a quota of the worker.
+//! A disk that can be full: a small file system where one may be mounted, else a quota of the
+//! worker.
 
 use std::io;
 use std::path::{Path, PathBuf};

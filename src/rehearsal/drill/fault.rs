@@ -92,8 +92,8 @@ impl Kind {
         }
     }
 
-    /// Whether something that was being sent may be sent again by it. What the broker has in flight are
-    /// events, which come again to Loa and are planned once; a clock alone repeats nothing.
+    /// Whether something that was being sent may be sent again by it. What the broker has in flight
+    /// are events, which come again to Loa and are planned once; a clock alone repeats nothing.
     pub(super) fn may_repeat(self) -> bool {
         match self {
             Self::Kill

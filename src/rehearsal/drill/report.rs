@@ -100,8 +100,8 @@ impl Report {
         })
     }
 
-    /// The faults for people, a row a kind: how often, how much was in flight, and how much came twice
-    /// by it; a dash where nothing can.
+    /// The faults for people, a row a kind: how often, how much was in flight, and how much came
+    /// twice by it; a dash where nothing can.
     pub fn rows(&self) -> Vec<Vec<String>> {
         let row = |(kind, (count, in_flight)): (Kind, (u64, u64))| {
             let duplicates = self.account.duplicates.get(kind.as_str()).copied().unwrap_or(0);

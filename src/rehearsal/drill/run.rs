@@ -88,7 +88,8 @@ impl Run<'_> {
         self.drain(events).await
     }
 
-    /// Publishes the rest of a share, and waits until that is being sent: a fault strikes amid work.
+    /// Publishes the rest of a share, and waits until that is being sent: a fault strikes amid
+    /// work.
     async fn press_on(&self, share: u64) {
         let (before, mut noted) = self.attack.receivers.tally.noted();
         self.attack.press.allow(share);

@@ -134,8 +134,8 @@ fn deliver(works: &Works, store: Store) -> BoxFuture<'_, ()> {
     })
 }
 
-/// Late answers step back from whoever moves their deliveries: the recorder hands them in again, as it
-/// does with all that may pass.
+/// Late answers step back from whoever moves their deliveries: the recorder hands them in again, as
+/// it does with all that may pass.
 async fn finish(store: &Store, ends: Vec<Finish>) {
     for _ in 0..MOST_TRIES {
         match store.finish(ends.clone()).await {

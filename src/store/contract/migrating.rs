@@ -1,4 +1,5 @@
-//! A store of an earlier version in full use is brought up to date: nothing is lost, and work goes on.
+//! A store of an earlier version in full use is brought up to date: nothing is lost, and work goes
+//! on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +81,8 @@ async fn insert(stage: &Stage, table: &str, columns: &[(&str, Value)]) {
     assert_eq!(write.await.unwrap(), 1);
 }
 
-/// What the version before has: an event with one delivery of each sort, and status events that wait.
+/// What the version before has: an event with one delivery of each sort, and status events that
+/// wait.
 async fn fill(stage: &Stage, all: &[Left]) -> Vec<DeliveryId> {
     let (event, now) = (stage.event("1"), stage.now());
     let row = [

@@ -158,8 +158,8 @@ async fn a_part_of_a_name_finds_what_looking_at_every_delivery_finds(stage: Stag
     }
 }
 
-/// Whether a step of a plan looks at deliveries other than those that an index leads to, but for the
-/// one that stops at the first name of all.
+/// Whether a step of a plan looks at deliveries other than those that an index leads to, but for
+/// the one that stops at the first name of all.
 fn looks_elsewhere(plan: &str) -> bool {
     let lines: Vec<&str> = plan.lines().collect();
     let is_led = |index: usize| {

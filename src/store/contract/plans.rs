@@ -78,8 +78,9 @@ fn looks_at_every_row(line: &str, sql: &str) -> bool {
     GROWING.contains(&table) && !is_bounded
 }
 
-/// Whether SQLite calls it a search, for the first or last of a column, though no index leads there. One
-/// that goes through an index of other columns first looks the same as one that is led, and is not seen.
+/// Whether SQLite calls it a search, for the first or last of a column, though no index leads
+/// there. One that goes through an index of other columns first looks the same as one that is led,
+/// and is not seen.
 pub(super) fn is_search_of_all(line: &str) -> bool {
     line.contains("SEARCH ") && !line.contains(" INDEX ") && !line.contains('(')
 }

@@ -141,8 +141,8 @@ pub(super) async fn explain(stage: &Stage, sql: String, params: Vec<Value>) -> S
     plan.await.unwrap().join("\n")
 }
 
-/// Whether `plan` goes straight to the rows of `table` instead of looking at each; of partners, who are
-/// few, each may be looked at.
+/// Whether `plan` goes straight to the rows of `table` instead of looking at each; of partners, who
+/// are few, each may be looked at.
 fn is_by_index(plan: &str, table: &str) -> bool {
     let is_sqlite = plan.contains(&format!("SEARCH {table} USING"));
     is_sqlite || (plan.contains("Index Cond") && !plan.contains(&format!("Seq Scan on {table}")))

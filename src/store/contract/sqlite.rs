@@ -61,7 +61,8 @@ async fn mark(stage: &Stage, sql: &'static str) -> Result<u64, StoreError> {
     stage.store.write(move |tx| Box::pin(async move { tx.execute(sql, &[]).await })).await
 }
 
-/// Keeps the writer busy until something is sent, so that what is asked for meanwhile becomes one group.
+/// Keeps the writer busy until something is sent, so that what is asked for meanwhile becomes one
+/// group.
 async fn hold_writer(stage: &Stage) -> (BoxFuture<'_, Result<(), StoreError>>, mpsc::Sender<()>) {
     let ((entered, entry), (open, gate)) = (mpsc::channel(), mpsc::channel::<()>());
     let gate = Arc::new(Mutex::new(gate));
@@ -141,6 +142,8 @@ async fn a_transaction_that_goes_on_after_an_error_is_not_committed() {
     let went_on = stage.store.write(|tx| {
         Box::pin(async move {
             assert!(tx.execute(CLASHES, &[]).await.is_err());
+            let next = "UPDATE migration SET name = 'half' WHERE number = 2";
+            assert!(matches!(tx.execute(next, &[]).await, Err(StoreError::Broken(_))));
             Ok(())
         })
     });

@@ -118,8 +118,8 @@ impl Stage {
         Self::open(place, Some(folder)).await
     }
 
-    /// A database of the shared PostgreSQL that sorts text by the rules of English: `a` before `B`. Its
-    /// owner has made the schema; the store is Loa's, with the rights of docs/security.md.
+    /// A database of the shared PostgreSQL that sorts text by the rules of English: `a` before `B`.
+    /// Its owner has made the schema; the store is Loa's, with the rights of docs/security.md.
     pub(super) async fn postgres(name: &str) -> Self {
         Self::postgres_after(name, "SELECT 1").await
     }
@@ -255,7 +255,8 @@ impl Stage {
         ids
     }
 
-    /// Plans one event whose three deliveries follow one another, each [`LINK`] after the one before.
+    /// Plans one event whose three deliveries follow one another, each [`LINK`] after the one
+    /// before.
     pub(super) async fn plan_chain(&self, id: &str) -> Vec<DeliveryId> {
         let mut planned = self.planned(id, 3);
         let ids: Vec<DeliveryId> = planned.deliveries.iter().map(|new| new.delivery.id).collect();

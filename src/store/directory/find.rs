@@ -12,8 +12,8 @@ use crate::store::{Store, StoreError};
 /// Which contacts are wanted; every field that is given must fit.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContactFilter {
-    /// Part of the contact's or the partner's name, with or without accents; or the contact's id, or
-    /// one of its addresses as it is normalised.
+    /// Part of the contact's or the partner's name, with or without accents; or the contact's id,
+    /// or one of its addresses as it is normalised.
     pub text: Option<String>,
     /// The partner's id.
     pub partner: Option<String>,

@@ -29,7 +29,8 @@ impl Portion {
         }
     }
 
-    /// Cuts what lies behind the beginning: those that are listed, and where it goes on if there are more.
+    /// Cuts what lies behind the beginning: those that are listed, and where it goes on if there
+    /// are more.
     ///
     /// `name` says where a page ends.
     pub(super) fn cut<T>(
@@ -52,8 +53,8 @@ impl Portion {
 /// What is left out of a list of described recipients.
 pub(super) struct Rest(Option<ContactId>);
 
-/// Cuts a list of described recipients, whose pages begin behind so many of them; other questions stay
-/// as they are.
+/// Cuts a list of described recipients, whose pages begin behind so many of them; other questions
+/// stay as they are.
 pub(super) fn cut(query: AudienceQuery, portion: &Portion) -> (AudienceQuery, Option<Rest>) {
     let AudienceQuery::Inline(mut described) = query else { return (query, None) };
     let begin = portion.after().and_then(|after| after.as_str().parse().ok()).unwrap_or(0);
@@ -89,7 +90,8 @@ pub(super) fn count_named(query: &AudienceQuery, limit: u32) -> usize {
     }
 }
 
-/// How many of the first questions, with so many recipients each, are answered at once; one at least.
+/// How many of the first questions, with so many recipients each, are answered at once; one at
+/// least.
 pub(super) fn fitting(counts: impl Iterator<Item = usize>) -> usize {
     let mut total = 0;
     let fits = |count: &usize| {

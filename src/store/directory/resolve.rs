@@ -17,7 +17,8 @@ use super::portion::{self, Portion, Rest, count_named, fitting};
 use super::segment;
 
 impl Store {
-    /// Answers `queries` in their order, the first of them if all together list too many recipients.
+    /// Answers `queries` in their order, the first of them if all together list too many
+    /// recipients.
     ///
     /// A list of more than `limit` is not listed, and of a segment no more is read than tells so.
     ///
@@ -31,8 +32,8 @@ impl Store {
         self.answer(queries, Portion::Whole(limit)).await
     }
 
-    /// Answers `query` with the recipients behind `after`, at most `limit` of them; `next` says whether
-    /// there are more.
+    /// Answers `query` with the recipients behind `after`, at most `limit` of them; `next` says
+    /// whether there are more.
     ///
     /// # Errors
     /// When the store does not answer.

@@ -63,11 +63,11 @@ fn write(sql: &str, dialect: Dialect) -> String {
     }
 }
 
-/// A statement that is not undone by itself when it fails: for one that might be, SQLite copies each
-/// page before it changes it (sqlite.org/tempfiles.html, 2.5). Whoever began the transaction undoes all
-/// of it, as on PostgreSQL, where nothing can follow on an error. The steps of a trigger fail in the same
-/// way, whatever they say of clashes themselves, so none may lean on `OR IGNORE` or `OR REPLACE`. What
-/// stands behind a `WITH` or a `DO` keeps its copies.
+/// A statement that is not undone by itself when it fails: for one that might be, SQLite copies
+/// each page before it changes it (sqlite.org/tempfiles.html, 2.5). Whoever began the transaction
+/// undoes all of it, as on PostgreSQL, where nothing can follow on an error. The steps of a trigger
+/// fail in the same way, whatever they say of clashes themselves, so none may lean on `OR IGNORE`
+/// or `OR REPLACE`. What stands behind a `WITH` or a `DO` keeps its copies.
 fn failing(sql: &str) -> String {
     let sql = sql.replace("INSERT INTO ", "INSERT OR FAIL INTO ");
     match sql.strip_prefix("UPDATE ") {

@@ -41,11 +41,11 @@ const PREPARED: usize = 512;
 /// From how much on it is said that two clocks differ.
 const NOTABLE_JUMP: Duration = Duration::from_secs(2);
 /// What each session is told: nothing waits for ever, and what is committed is on disk, whatever
-/// the database's own settings say. Every statement has an index to go by: the planner takes a table
-/// of what is claimed for small, though it is full of rows that are gone, and would read all of them.
-/// Nor is a statement worth compiling because it has to read a table whole all the same, nor helpers of
-/// its own: with ten million deliveries a page of those that failed took ten milliseconds to begin,
-/// a tenth of one without them.
+/// the database's own settings say. Every statement has an index to go by: the planner takes a
+/// table of what is claimed for small, though it is full of rows that are gone, and would read all
+/// of them. Nor is a statement worth compiling because it has to read a table whole all the same,
+/// nor parallel workers, unless it is one that is run at length: with ten million deliveries they
+/// took ten milliseconds to begin with a page that takes a tenth of one without them.
 const SESSION: &str = "-c statement_timeout=10000 -c lock_timeout=5000 \
                        -c idle_in_transaction_session_timeout=10000 -c synchronous_commit=on \
                        -c enable_seqscan=off -c jit=off -c max_parallel_workers_per_gather=0";
@@ -143,10 +143,11 @@ impl Postgres {
         self.run(work, true).await
     }
 
-    /// Runs `work` as one transaction that may take as long as it needs; nobody else is to wait for it.
+    /// Runs `work` as one transaction that may take as long as it needs; nobody else is to wait for
+    /// it.
     ///
-    /// Its connection is not given back to the pool: if the caller gives up, no other transaction meets
-    /// what the database still does for this one.
+    /// Its connection is not given back to the pool: if the caller gives up, no other transaction
+    /// meets what the database still does for this one.
     pub(in crate::store) async fn run_at_length<T, F>(
         &self,
         work: F,

@@ -37,8 +37,8 @@ const CACHE_KIB: u32 = 8 << 10;
 const LEAST_VERSION: i32 = 3_051_003;
 /// How long a connection waits for another one that is in its way.
 const BUSY: Duration = Duration::from_secs(5);
-/// From how many pages on SQLite moves its write-ahead log into the file with the next commit: 16 MiB.
-/// A page that changes often is moved once for many changes, for a longer pause now and then.
+/// From how many pages on SQLite moves its write-ahead log into the file with the next commit: 16
+/// MiB. A page that changes often is moved once for many changes, for a longer pause now and then.
 const LOG_PAGES: u32 = 4000;
 /// A write-ahead log above this many bytes, which a reader kept from being moved, is moved at once.
 const LARGE_LOG: u64 = 64 << 20;
@@ -150,9 +150,7 @@ where
     });
     match tx {
         // Half of a statement may be done, which PostgreSQL would not commit either.
-        Tx::Sqlite(SqliteTx { has_failed: true, .. }) if result.is_ok() => {
-            Err(StoreError::Broken("a transaction went on after an error".to_owned()))
-        }
+        Tx::Sqlite(tx) if result.is_ok() => tx.refuse_after_an_error().and(result),
         Tx::Sqlite(_) | Tx::Postgres(_) => result,
     }
 }
@@ -257,6 +255,7 @@ pub struct SqliteTx<'c> {
 
 impl SqliteTx<'_> {
     pub(super) fn query(&mut self, sql: &str, params: &[Value]) -> Result<Vec<Row>, StoreError> {
+        self.refuse_after_an_error()?;
         let found = self.rows_of(sql, params);
         self.noted(found)
     }
@@ -298,6 +297,7 @@ impl SqliteTx<'_> {
         sql: &str,
         params: impl Iterator<Item = &'p [Value]>,
     ) -> Result<Vec<u64>, StoreError> {
+        self.refuse_after_an_error()?;
         let run = || {
             let mut statement = self.connection.prepare_cached(&self.statements.written(sql))?;
             let run = |params| Ok(statement.execute(rusqlite::params_from_iter(params))? as u64);
@@ -305,6 +305,14 @@ impl SqliteTx<'_> {
         };
         let counts = run();
         self.noted(counts)
+    }
+
+    /// An error may have ended the transaction; what follows would be committed by itself.
+    fn refuse_after_an_error(&self) -> Result<(), StoreError> {
+        match self.has_failed {
+            true => Err(StoreError::Broken("a transaction went on after an error".to_owned())),
+            false => Ok(()),
+        }
     }
 
     /// Notes whether a statement failed, after which nothing may be committed.
@@ -319,7 +327,9 @@ impl SqliteTx<'_> {
 
     /// Runs statements of a migration.
     pub(in crate::store) fn run_script(&mut self, script: &str) -> Result<(), StoreError> {
-        Ok(self.connection.execute_batch(script)?)
+        self.refuse_after_an_error()?;
+        let done = self.connection.execute_batch(script).map_err(StoreError::from);
+        self.noted(done)
     }
 }
 

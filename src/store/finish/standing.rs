@@ -16,7 +16,8 @@ pub(super) fn is_of(claim: &Claim, finish: &Finish) -> bool {
     claim.token == finish.claimed.token
 }
 
-/// Where a delivery stands while a batch of answers is entered; it meets each as the one before left it.
+/// Where a delivery stands while a batch of answers is entered; it meets each as the one before
+/// left it.
 pub(super) struct Standing<'a> {
     pub(super) delivery: &'a Delivery,
     /// What status events say of its event.

@@ -1,9 +1,9 @@
 //! Finds deliveries by a part of a name, in a time that does not grow with how many there are.
 //!
-//! A part that many names have is soon found in the order of the list, one that few have is not; and
-//! the other way about, all names are soon looked through, but not all deliveries of a common one. So
-//! first a stretch of the list is looked through row by row. What is not found there is rare, and is
-//! looked for name by name, a page of each.
+//! A part that many names have is soon found in the order of the list, one that few have is not;
+//! and the other way about, all names are soon looked through, but not all deliveries of a common
+//! one. So first a stretch of the list is looked through row by row. What is not found there is
+//! rare, and is looked for name by name, a page of each.
 
 use super::source::{Source, Stretch};
 use super::{Cursor, DeliveryFilter};
@@ -14,9 +14,8 @@ use crate::store::engine::{Row, Tx, Value};
 use crate::store::rows::DELIVERY;
 
 /// Every name in an index, one step of the index a name; so a part of a name is looked for among
-/// names, not among deliveries.
-/// SQLite takes the first one from the index only where the statement leaves out those without a name,
-/// as the index does; else it reads the whole table for it.
+/// names, not among deliveries. SQLite takes the first one from the index only where the statement
+/// leaves out those without a name, as the index does; else it reads the whole table for it.
 const NAMES: &str = "names (name) AS (SELECT MIN(recipient_folded) FROM delivery \
      WHERE recipient_folded IS NOT NULL \
      UNION ALL SELECT (SELECT MIN(recipient_folded) FROM delivery \
@@ -93,7 +92,8 @@ pub(in crate::store) fn list_by_name(
 }
 
 impl Conditions {
-    /// Adds that the recipient's or the partner's name fits, for a statement that comes by each row.
+    /// Adds that the recipient's or the partner's name fits, for a statement that comes by each
+    /// row.
     pub(super) fn named_row_by_row(&mut self, filter: &DeliveryFilter) {
         if let Some(name) = &filter.name {
             let part = self.param(fold(name));

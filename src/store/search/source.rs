@@ -98,8 +98,8 @@ impl<'f> Source<'f> {
         (sql, query.params)
     }
 
-    /// The statement that finds where a stretch of `length` behind `after` ends: of the rows that one
-    /// index leads to in the order of a list. Nothing where all that can fit are few.
+    /// The statement that finds where a stretch of `length` behind `after` ends: of the rows that
+    /// one index leads to in the order of a list. Nothing where all that can fit are few.
     pub(super) fn end(
         self,
         filter: &DeliveryFilter,

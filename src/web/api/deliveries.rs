@@ -60,7 +60,8 @@ pub(in crate::web) struct FilterQuery {
 }
 
 impl FilterQuery {
-    /// The filter; texts that are empty filter nothing. National phone numbers are those of `region`.
+    /// The filter; texts that are empty filter nothing. National phone numbers are those of
+    /// `region`.
     pub(in crate::web) fn read(self, region: &str) -> Result<DeliveryFilter, Problem> {
         let mut states = Vec::new();
         for text in said(self.state).iter().flat_map(|text| text.split(',')) {

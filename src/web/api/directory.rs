@@ -53,8 +53,8 @@ pub(in crate::web) struct PartnerQuery {
     after: Option<String>,
 }
 
-/// A text that contacts are looked for by; one that looks like an address in the spelling that it is
-/// kept in.
+/// A text that contacts are looked for by; one that looks like an address in the spelling that it
+/// is kept in.
 pub(in crate::web) fn spelled(text: &str, region: &str) -> String {
     let text = text.trim();
     match text.contains('@') || text.starts_with(['+', '0']) {

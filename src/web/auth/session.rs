@@ -1,9 +1,9 @@
 //! A signed-in person: who it is, and that a change really comes from our own pages.
 //!
 //! A console page asks for [`Signed`] like for any other part of a request. Every form that changes
-//! something carries a hidden field `csrf` with [`Signed::csrf`]; a script sends the same text as the
-//! header `X-CSRF-Token`. Pages that fetch themselves again and again send `X-Loa-Poll: 1`, so that
-//! a screen nobody sits at does not keep its session alive.
+//! something carries a hidden field `csrf` with [`Signed::csrf`]; a script sends the same text as
+//! the header `X-CSRF-Token`. Pages that fetch themselves again and again send `X-Loa-Poll: 1`, so
+//! that a screen nobody sits at does not keep its session alive.
 
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! What Loa must never tell: looked for in everything that each journey hears from it.
 //!
-//! The whole log of each Loa is searched when it ends, at the level `debug`; what one in the test's own
-//! process logs, when its stage ends; `/metrics` and every refusal, whenever one is heard.
+//! The whole log of each Loa is searched when it ends, at the level `debug`; what one in the test's
+//! own process logs, when its stage ends; `/metrics` and every refusal, whenever one is heard.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, Once};
@@ -22,7 +22,8 @@ const WORDS: [&str; 9] = [
 /// The ends of the domains at which the addresses of journeys are.
 const DOMAINS: [&str; 2] = [".test", ".example"];
 
-/// The first thing in `text` that nobody must be told, with its line; `secrets` are those of one Loa.
+/// The first thing in `text` that nobody must be told, with its line; `secrets` are those of one
+/// Loa.
 pub(super) fn find_in(text: &str, secrets: &[String]) -> Option<String> {
     text.lines().find_map(|line| {
         let word = WORDS.iter().copied().chain(secrets.iter().map(String::as_str));

@@ -98,7 +98,8 @@ impl Client {
         self.hear("/v1/events", answer).await.unwrap();
     }
 
-    /// Posts a body of any media type; the answer's status and JSON, `None` if the connection broke.
+    /// Posts a body of any media type; the answer's status and JSON, `None` if the connection
+    /// broke.
     pub(crate) async fn post(
         &self,
         path: &str,

@@ -115,8 +115,8 @@ impl Clocked {
 /// How often dispatchers look for work although nobody wakes them: more often than in real life.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// A dispatcher that gave a claim back, since the clock was moved while it asked, looks again by itself
-/// in real life. On a clock that stands still it would wait for ever.
+/// A dispatcher that gave a claim back, since the clock was moved while it asked, looks again by
+/// itself in real life. On a clock that stands still it would wait for ever.
 fn keep_looking(app: &App, tasks: &Tasks) {
     let (desks, soft) = (Arc::clone(app.pipeline.desks()), tasks.soft().clone());
     tasks.spawn(async move {

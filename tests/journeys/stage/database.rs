@@ -1,7 +1,8 @@
 //! Databases on the shared PostgreSQL, each with the rights that docs/security.md gives.
 //!
-//! Loa runs as the role of the document that may read and write its tables and nothing else. What a test
-//! does besides (it makes the schema, refuses writes, ends connections) it does by connections of its own.
+//! Loa runs as the role of the document that may read and write its tables and nothing else. What a
+//! test does besides (it makes the schema, refuses writes, ends connections) it does by connections
+//! of its own.
 
 use std::process::Command;
 
@@ -26,8 +27,8 @@ pub(crate) async fn own_database(name: &str) -> String {
     app
 }
 
-/// A database of the test's own with nothing in it, as its owner reaches it: who has yet to make the
-/// schema needs that right.
+/// A database of the test's own with nothing in it, as its owner reaches it: who has yet to make
+/// the schema needs that right.
 pub(crate) fn bare_database(name: &str) -> String {
     let [owner, _] = make(name);
     owner

@@ -6,7 +6,8 @@ use lapin::uri::AMQPUri;
 
 use super::{as_loa, service};
 
-/// Passes bytes on between a port of its own and the broker's, until it is dropped; it is Loa's way.
+/// Passes bytes on between a port of its own and the broker's, until it is dropped; it is Loa's
+/// way.
 pub(crate) struct Proxy {
     /// How Loa reaches the broker this way.
     pub(crate) url: String,

@@ -15,8 +15,8 @@ use serde_json::Value;
 
 use super::{PATIENCE, service};
 
-/// A virtual host of the test's own on the shared RabbitMQ, with nothing in it and every right; returns
-/// its URL.
+/// A virtual host of the test's own on the shared RabbitMQ, with nothing in it and every right;
+/// returns its URL.
 pub(crate) fn own_virtual_host(name: &str) -> String {
     // Nobody minds if there was none.
     rabbitmq(&["ctl", "delete_vhost", name]);
@@ -32,8 +32,8 @@ fn rabbitmq(arguments: &[&str]) -> bool {
     Command::new(program).args(arguments).output().unwrap().status.success()
 }
 
-/// The same way to the broker for Loa, which may do there what docs/security.md says and nothing else:
-/// the tests' services make such users.
+/// The same way to the broker for Loa, which may do there what docs/security.md says and nothing
+/// else: the tests' services make such users.
 pub(crate) fn as_loa(url: &str) -> String {
     as_user(url, "loa-tests")
 }
@@ -85,7 +85,8 @@ impl Rabbit {
         )
     }
 
-    /// Publishes CloudEvents until the broker has each of them, however often it goes away meanwhile.
+    /// Publishes CloudEvents until the broker has each of them, however often it goes away
+    /// meanwhile.
     pub(crate) async fn publish_stubbornly(&mut self, events: &[Value]) {
         for event in events {
             let (key, body) = (event["type"].as_str().unwrap(), event.to_string());

@@ -121,7 +121,8 @@ impl Running {
     }
 }
 
-/// How long a Loa that is about to be ended may take to show its figures; one that was stopped does not.
+/// How long a Loa that is about to be ended may take to show its figures; one that was stopped does
+/// not.
 const GLANCE: Duration = Duration::from_secs(2);
 
 impl Running {
@@ -157,7 +158,8 @@ impl Drop for Running {
     }
 }
 
-/// What `/metrics` says beside its values: the digits of a measured time may be those of any number.
+/// What `/metrics` says beside its values: the digits of a measured time may be those of any
+/// number.
 fn names_and_labels(metrics: &str) -> String {
     let named = metrics.lines().map(|line| match line.starts_with('#') {
         true => line,

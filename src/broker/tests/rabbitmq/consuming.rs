@@ -222,7 +222,8 @@ async fn a_topology_that_is_only_checked_may_be_of_any_make() {
 #[tokio::test]
 async fn an_exchange_of_others_is_bound_and_a_missing_one_stops_nothing() {
     let mut stage = Stage::new().await;
-    // Exchanges of others need the right to read them besides: the tests' user has it of such names.
+    // Exchanges of others need the right to read them besides: the tests' user has it of such
+    // names.
     let there = format!("{}.erp.events", stage.settings.exchange);
     let absent = format!("{}.crm.events", stage.settings.exchange);
     stage.declare_exchange(&there).await;

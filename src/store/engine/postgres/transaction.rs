@@ -44,8 +44,8 @@ impl Begin {
 
 /// A transaction on one connection; it is rolled back if it is dropped before its end.
 ///
-/// It begins with its first statement. One that only reads goes with the beginning; no other does: if
-/// the transaction did not begin, it would be committed by itself.
+/// It begins with its first statement. One that only reads goes with the beginning; no other does:
+/// if the transaction did not begin, it would be committed by itself.
 pub struct PostgresTx<'c> {
     line: Line<'c>,
     begin: Begin,
@@ -216,9 +216,9 @@ impl<'c> PostgresTx<'c> {
         self.within(false, run).await
     }
 
-    /// As [`Self::write_all`], and the commit goes with them. If PostgreSQL refuses one of them, it takes
-    /// the commit for the end of a transaction that is rolled back; of one that could not even be sent it
-    /// knows nothing, so that a rollback goes in the commit's place.
+    /// As [`Self::write_all`], and the commit goes with them. If PostgreSQL refuses one of them, it
+    /// takes the commit for the end of a transaction that is rolled back; of one that could not
+    /// even be sent it knows nothing, so that a rollback goes in the commit's place.
     pub(in crate::store::engine) async fn write_last(
         &mut self,
         writes: &[Write],
@@ -281,8 +281,8 @@ impl<'c> PostgresTx<'c> {
     }
 }
 
-/// Whether a statement changes nothing, so that no harm is done if it runs outside its transaction; of
-/// one that locks rows the lock alone is lost.
+/// Whether a statement changes nothing, so that no harm is done if it runs outside its transaction;
+/// of one that locks rows the lock alone is lost.
 fn only_reads(sql: &str) -> bool {
     sql.starts_with("SELECT ")
 }
@@ -336,7 +336,8 @@ impl<'c> Line<'c> {
         Ok(prepared)
     }
 
-    /// The statement of one row and the parameters of each of `write`, or one for all rows where there is one.
+    /// The statement of one row and the parameters of each of `write`, or one for all rows where
+    /// there is one.
     async fn prepare_rows<'w>(
         self,
         sql: &str,

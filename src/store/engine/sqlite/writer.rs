@@ -130,18 +130,20 @@ impl WriterThread {
             {
                 group.push(next);
             }
-            match self.commit_or_undo(&mut group) {
-                // Without room for all of them there may be some for each of them.
-                Err(StoreError::Full) if group.len() > 1 => {
-                    for mut job in group {
+            let committed = self.commit_or_undo(&mut group);
+            let is_full = matches!(committed, Err(StoreError::Full));
+            if is_full {
+                self.move_log();
+            }
+            // Without room for all of them there may be some for each of them.
+            let one_by_one = is_full && group.len() > 1;
+            for mut job in group {
+                match one_by_one {
+                    true => {
                         let committed = self.commit_or_undo(std::slice::from_mut(&mut job));
                         job.reply(&committed);
                     }
-                }
-                committed => {
-                    for job in group {
-                        job.reply(&committed);
-                    }
+                    false => job.reply(&committed),
                 }
             }
             self.shorten_log();
@@ -153,14 +155,11 @@ impl WriterThread {
         if committed.is_err() {
             self.roll_back();
         }
-        if matches!(committed, Err(StoreError::Full)) {
-            self.move_log();
-        }
         committed
     }
 
-    /// Runs a group as one transaction. Nearly always nothing fails; savepoints, for which SQLite copies
-    /// each page that is written, are made only once something has.
+    /// Runs a group as one transaction. Nearly always nothing fails; savepoints, for which SQLite
+    /// copies each page that is written, are made only once something has.
     fn commit(&mut self, group: &mut [Box<dyn Job>]) -> Result<(), StoreError> {
         self.connection.execute_batch("BEGIN IMMEDIATE")?;
         let now = self.clock.now();
@@ -205,7 +204,8 @@ impl WriterThread {
         Ok(())
     }
 
-    /// A full disk ends the whole transaction; what follows would commit by itself.
+    /// A full disk ends the whole transaction, as other errors of the disk do; what follows would
+    /// commit by itself.
     fn expect_transaction(&self) -> Result<(), StoreError> {
         match self.connection.is_autocommit() {
             true => Err(StoreError::Full),
@@ -227,8 +227,8 @@ impl WriterThread {
         }
     }
 
-    /// Moves the log into the file, and gives its room back. A reader may be in the way: it is not waited
-    /// for, the next group tries again.
+    /// Moves the log into the file, and gives its room back. A reader may be in the way: it is not
+    /// waited for, and the log stays until this is asked for again.
     fn move_log(&self) {
         drop(self.connection.busy_timeout(Duration::ZERO));
         drop(self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));

@@ -163,8 +163,8 @@ impl References {
     }
 }
 
-/// What is odd about rows that fit: whom they name may yet come, and what they say of consent may not
-/// hold.
+/// What is odd about rows that fit: whom they name may yet come, and what they say of consent may
+/// not hold.
 pub(super) async fn warnings(
     surroundings: &Surroundings,
     changes: &[Placed],
