@@ -1,5 +1,6 @@
 //! What only a SQLite store does: a disk that is full, and searches beside intake.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
@@ -79,28 +80,38 @@ async fn hold_writer(stage: &Stage) -> (BoxFuture<'_, Result<(), StoreError>>, m
     (held, open)
 }
 
+/// What becomes of three that the writer finds waiting together, and so takes as one group.
+async fn share_a_sync<A, B, C>(
+    stage: &Stage,
+    first: impl Future<Output = A>,
+    second: impl Future<Output = B>,
+    third: impl Future<Output = C>,
+) -> (A, B, C) {
+    let (mut first, mut second, mut third) = (pin!(first), pin!(second), pin!(third));
+    let (held, open) = hold_writer(stage).await;
+    assert!(poll!(&mut first).is_pending());
+    assert!(poll!(&mut second).is_pending());
+    assert!(poll!(&mut third).is_pending());
+    open.send(()).unwrap();
+    held.await.unwrap();
+    (first.await, second.await, third.await)
+}
+
 #[tokio::test]
 async fn of_all_that_share_a_sync_one_that_fails_leaves_nothing_and_the_others_are_done_once() {
     const ADD: &str = "UPDATE migration SET name = name || '+' WHERE number = 1";
     let stage = Stage::sqlite().await;
     let length = "SELECT LENGTH(name) FROM migration WHERE number = 1";
     let before = number(&stage, length).await;
-    let (held, open) = hold_writer(&stage).await;
-    let mut first = Box::pin(mark(&stage, ADD));
-    let mut fails = Box::pin(stage.store.write(|tx| {
+    let fails = stage.store.write(|tx| {
         Box::pin(async move {
             tx.execute(ADD, &[]).await?;
             Err::<(), _>(StoreError::Abandoned)
         })
-    }));
-    let mut last = Box::pin(mark(&stage, ADD));
-    assert!(poll!(&mut first).is_pending());
-    assert!(poll!(&mut fails).is_pending());
-    assert!(poll!(&mut last).is_pending());
+    });
 
-    open.send(()).unwrap();
-    held.await.unwrap();
-    let (first, fails, last) = (first.await, fails.await, last.await);
+    let (first, fails, last) =
+        share_a_sync(&stage, mark(&stage, ADD), fails, mark(&stage, ADD)).await;
 
     assert!(matches!((first, last), (Ok(1), Ok(1))));
     assert!(matches!(fails, Err(StoreError::Abandoned)), "{fails:?}");
@@ -114,20 +125,13 @@ const HALVES: &str = "SELECT COUNT(*) FROM migration WHERE name = 'half'";
 
 #[tokio::test]
 async fn of_a_statement_that_fails_halfway_nothing_stays_and_its_neighbours_are_done_once() {
+    const LATER: &str = "UPDATE migration SET at = at + 1 WHERE number = 1";
     let stage = Stage::sqlite().await;
-    let (held, open) = hold_writer(&stage).await;
-    let mut first = Box::pin(mark(&stage, "UPDATE migration SET at = at + 1 WHERE number = 1"));
-    let mut fails = Box::pin(mark(&stage, CLASHES));
-    let mut last = Box::pin(mark(&stage, "UPDATE migration SET at = at + 1 WHERE number = 1"));
     let at = "SELECT at FROM migration WHERE number = 1";
     let before = number(&stage, at).await;
-    assert!(poll!(&mut first).is_pending());
-    assert!(poll!(&mut fails).is_pending());
-    assert!(poll!(&mut last).is_pending());
+    let marks = || mark(&stage, LATER);
 
-    open.send(()).unwrap();
-    held.await.unwrap();
-    let (first, fails, last) = (first.await, fails.await, last.await);
+    let (first, fails, last) = share_a_sync(&stage, marks(), mark(&stage, CLASHES), marks()).await;
 
     assert!(matches!((first, last), (Ok(1), Ok(1))));
     assert!(fails.is_err(), "{fails:?}");
@@ -157,18 +161,11 @@ async fn beside_a_transaction_that_finds_the_disk_full_those_that_have_room_are_
     let stage = Stage::sqlite().await;
     stage.plan("before", 1).await;
     fill(&stage).await;
-    let (held, open) = hold_writer(&stage).await;
     let big = vec![Acceptance::Planned(Box::new(stage.planned("big", 2000)))];
-    let mut first = Box::pin(mark(&stage, "UPDATE migration SET name = 'first' WHERE number = 1"));
-    let mut full = Box::pin(stage.store.accept(big));
-    let mut last = Box::pin(mark(&stage, "UPDATE migration SET name = 'last' WHERE number = 2"));
-    assert!(poll!(&mut first).is_pending());
-    assert!(poll!(&mut full).is_pending());
-    assert!(poll!(&mut last).is_pending());
+    let first = mark(&stage, "UPDATE migration SET name = 'first' WHERE number = 1");
+    let last = mark(&stage, "UPDATE migration SET name = 'last' WHERE number = 2");
 
-    open.send(()).unwrap();
-    held.await.unwrap();
-    let (first, full, last) = (first.await, full.await, last.await);
+    let (first, full, last) = share_a_sync(&stage, first, stage.store.accept(big), last).await;
 
     assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
     for (told, name) in [(first, "first"), (last, "last")] {
