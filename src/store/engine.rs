@@ -18,6 +18,13 @@ pub use value::{Row, Value};
 /// A statement that finds rows, with its parameters.
 pub type Asked<'a> = (&'a str, Vec<Value>);
 
+/// The question `sql` about a list, if there is anything on it.
+pub fn about(sql: &str, list: Value) -> Option<Asked<'_>> {
+    let is_empty = matches!(&list, Value::Texts(texts) if texts.is_empty())
+        || matches!(&list, Value::Uuids(ids) if ids.is_empty());
+    (!is_empty).then(|| (sql, vec![list]))
+}
+
 /// A statement that changes rows, with the parameters of each.
 pub struct Write {
     sql: &'static str,
@@ -240,7 +247,7 @@ pub fn place<const N: usize>(
     found: Vec<Vec<Row>>,
 ) -> Result<[Vec<Row>; N], StoreError> {
     if found.len() != is_asked.iter().filter(|is_asked| **is_asked).count() {
-        return Err(StoreError::Broken("some questions have no answer".to_owned()));
+        return Err(StoreError::Broken("questions and answers differ in number".to_owned()));
     }
     let mut found = found.into_iter();
     Ok(is_asked.map(|is_asked| found.by_ref().take(usize::from(is_asked)).flatten().collect()))

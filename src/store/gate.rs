@@ -11,11 +11,12 @@ use crate::model::delivery::{Delivery, GateFacts, State};
 use crate::model::id::DeliveryId;
 use crate::store::StoreError;
 use crate::store::claim::{Events, event_ids, read_events, select_events};
-use crate::store::engine::{Asked, Row, Tx, Value, place};
+use crate::store::engine::{Asked, Row, Tx, Value, about, place};
 use crate::store::overtake::{MARKERS, Markers, is_overtaken, read_markers};
 use crate::store::rows::{DeliveryRow, read_state};
 
-const SUPPRESSED: &str = "SELECT channel, address FROM suppression WHERE address {any $1}";
+pub(super) const SUPPRESSED: &str =
+    "SELECT channel, address FROM suppression WHERE address {any $1}";
 const CONSENTING: &str =
     "SELECT channel, address FROM consent WHERE address {any $1} AND granted = 1";
 
@@ -56,20 +57,15 @@ fn whereto(delivery: &Delivery) -> (String, String) {
     (delivery.channel.as_str().to_owned(), address)
 }
 
-/// The lists for [`SUPPRESSED`] and [`CONSENTING`]; none where nobody need be asked for.
-fn addresses<'d>(deliveries: impl Iterator<Item = &'d Delivery> + Clone) -> [Option<Value>; 2] {
+/// The lists for [`SUPPRESSED`] and [`CONSENTING`]; empty where nobody need be asked for.
+fn addresses<'d>(deliveries: impl Iterator<Item = &'d Delivery> + Clone) -> [Value; 2] {
     let list = |wanted: &dyn Fn(&Delivery) -> bool| {
         let wanted = deliveries.clone().filter(|delivery| wanted(delivery));
         let values = wanted.filter_map(|delivery| delivery.address.as_ref().map(Address::value));
         let values: HashSet<String> = values.collect();
-        (!values.is_empty()).then(|| Value::texts(values))
+        Value::texts(values)
     };
     [list(&|_| true), list(&|delivery| delivery.category == Category::Marketing)]
-}
-
-/// The question `sql` about a list, if there is one.
-fn about(sql: &str, list: Option<Value>) -> Option<Asked<'_>> {
-    Some((sql, vec![list?]))
 }
 
 /// The question which of some deliveries suppression or missing consent stops.
@@ -122,11 +118,11 @@ impl Gate {
             rows.iter().filter_map(|row| row.delivery.after.map(|id| id.0)).collect();
         let events = select_events();
         let asked = [
-            about(&events, Some(event_ids(rows))),
+            about(&events, event_ids(rows)),
             about(SUPPRESSED, everyone),
             about(CONSENTING, marketed),
-            about(MARKERS, (!keys.is_empty()).then(|| Value::texts(keys))),
-            about(CHAINS, (!before.is_empty()).then(|| Value::uuids(before))),
+            about(MARKERS, Value::texts(keys)),
+            about(CHAINS, Value::uuids(before)),
         ];
         let [events, suppressed, consenting, markers, before] = tx.query_some(asked).await?;
         let gate = Self {

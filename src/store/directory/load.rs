@@ -7,7 +7,8 @@ use crate::model::address::Address;
 use crate::model::contact::{Consent, Contact, Partner, Tier};
 use crate::model::id::{ContactId, PartnerId};
 use crate::store::StoreError;
-use crate::store::engine::{Asked, Row, Tx, Value};
+use crate::store::engine::{Asked, Row, Tx, Value, about};
+use crate::store::gate::SUPPRESSED;
 use crate::store::rows::{read_address, read_channel, read_json};
 
 /// The columns of a partner, in the order in which [`read_partner`] reads them.
@@ -110,7 +111,7 @@ pub(super) fn asked_partners<'a>(
     ids: impl IntoIterator<Item = &'a PartnerId>,
 ) -> Option<Asked<'static>> {
     let ids: BTreeSet<&str> = ids.into_iter().map(PartnerId::as_str).collect();
-    (!ids.is_empty()).then(|| (PARTNERS.as_str(), vec![Value::texts(ids)]))
+    about(&PARTNERS, Value::texts(ids))
 }
 
 /// The partners that [`asked_partners`] has found.
@@ -131,15 +132,10 @@ impl AddressFacts {
     pub(super) fn asked<'a>(
         addresses: impl IntoIterator<Item = &'a Address>,
     ) -> [Option<Asked<'static>>; 2] {
-        let values: Vec<String> = addresses.into_iter().map(Address::value).collect();
-        if values.is_empty() {
-            return [None, None];
-        }
-        let list = vec![Value::Texts(values)];
-        let suppressed = "SELECT channel, address FROM suppression WHERE address {any $1}";
+        let list = Value::texts(addresses.into_iter().map(Address::value));
         let consents = "SELECT channel, address, granted, at, source FROM consent \
                         WHERE address {any $1}";
-        [Some((suppressed, list.clone())), Some((consents, list))]
+        [about(SUPPRESSED, list.clone()), about(consents, list)]
     }
 
     /// Adds what [`AddressFacts::asked`] has found.

@@ -8,7 +8,7 @@ use crate::model::contact::Partner;
 use crate::model::id::{ContactId, PartnerId, SegmentName, TeamName};
 use crate::model::segment::SegmentFilter;
 use crate::store::StoreError;
-use crate::store::engine::{Asked, Row, Tx, Value};
+use crate::store::engine::{Row, Tx, Value, about};
 use crate::store::rows::read_json;
 
 use super::load::{AddressFacts, asked_partners, read_partners};
@@ -42,9 +42,9 @@ impl Lists {
         let [suppressed, consents] = AddressFacts::asked(wanted.addresses.iter().copied());
         let statements = [
             asked_partners(wanted.partners.iter().copied()),
-            among(STAFF, wanted.staffed.iter().map(|id| id.as_str())),
-            among(TEAMS, wanted.teams.iter().map(|name| name.as_str())),
-            among(OWNERS, values.keys().map(|(value, _)| value.as_str())),
+            about(STAFF, Value::texts(wanted.staffed.iter().map(|id| id.as_str()))),
+            about(TEAMS, Value::texts(wanted.teams.iter().map(|name| name.as_str()))),
+            about(OWNERS, Value::texts(values.keys().map(|(value, _)| value))),
             suppressed,
             consents,
         ];
@@ -168,12 +168,6 @@ impl<'a> Wanted<'a> {
 const STAFF: &str = "SELECT partner, id, duty FROM contact WHERE partner {any $1}";
 const TEAMS: &str = "SELECT team, contact FROM contact_team WHERE team {any $1}";
 const OWNERS: &str = "SELECT address, channel, contact FROM contact_address WHERE address {any $1}";
-
-/// The question `sql` about a list, if there is anything on it.
-fn among<'a>(sql: &'static str, list: impl Iterator<Item = &'a str>) -> Option<Asked<'static>> {
-    let mut list = list.peekable();
-    list.peek().is_some().then(|| (sql, vec![Value::texts(list)]))
-}
 
 /// Contacts of partners with their duties.
 type Staff = HashMap<PartnerId, Vec<(ContactId, Option<String>)>>;
