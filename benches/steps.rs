@@ -1,15 +1,17 @@
-//! Each step alone: `cargo bench`, or `cargo bench -- render` for those with a word in their name.
+//! Each step alone: `cargo bench`, or `cargo bench -- render` for those with a word in their name,
+//! each beside what it took when it ran last.
 //!
 //! What a whole message costs, and how fast it goes, is shown by `loa bench`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may fail by panicking")]
 
 use std::cell::Cell;
+use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use divan::{Bencher, black_box};
+use criterion::{Criterion, criterion_group, criterion_main};
 use jiff::{SignedDuration, Timestamp};
 use loa::app;
 use loa::clock::Clock;
@@ -32,6 +34,7 @@ use loa::store::{
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
 const CHANNELS: [Channel; 3] = [Channel::Email, Channel::Chat, Channel::Sms];
 /// Deliveries of one transaction.
@@ -40,41 +43,67 @@ const LEASE: Duration = Duration::from_mins(10);
 
 static RULEBOOK: LazyLock<Rulebook> = LazyLock::new(rulebook);
 
-fn main() {
-    divan::main();
-}
+criterion_group!(
+    steps,
+    decode_and_validate,
+    plan,
+    render,
+    sms_parts,
+    state_machine,
+    accept,
+    claim,
+    finish,
+    search
+);
+criterion_main!(steps);
 
-#[divan::bench]
-fn decode_and_validate(bencher: Bencher<'_, '_>) {
+fn decode_and_validate(bench: &mut Criterion) {
     let arrival = arrival(Channel::Email, 1);
 
-    bencher.bench(|| RULEBOOK.decoder.decode(black_box(&arrival), now()).unwrap());
-}
-
-#[divan::bench(args = CHANNELS)]
-fn plan(bencher: Bencher<'_, '_>, channel: Channel) {
-    let event = event(channel, 1);
-
-    bencher.bench(|| planned(black_box(&event)));
-}
-
-#[divan::bench(args = CHANNELS)]
-fn render(bencher: Bencher<'_, '_>, channel: Channel) {
-    let event = event(channel, 1);
-    let (facts, delivery) = (EventFacts::of(&event), deliveries(&event).remove(0));
-
-    bencher.bench(|| {
-        RULEBOOK.render(black_box(&delivery), &facts, Dialect::SlackMrkdwn, now()).unwrap()
+    bench.bench_function("decode_and_validate", |bencher| {
+        bencher.iter(|| RULEBOOK.decoder.decode(black_box(&arrival), now()).unwrap());
     });
 }
 
-#[divan::bench(args = ["GSM-7: your order is on its way", "UCS-2: đơn hàng đang trên đường giao"])]
-fn sms_parts(text: &str) -> usize {
-    sms::encode(black_box(&text.repeat(6))).parts as usize
+fn plan(bench: &mut Criterion) {
+    let mut group = bench.benchmark_group("plan");
+    for channel in CHANNELS {
+        let event = event(channel, 1);
+
+        group.bench_function(channel.as_str(), |bencher| {
+            bencher.iter(|| planned(black_box(&event)));
+        });
+    }
 }
 
-#[divan::bench]
-fn state_machine(bencher: Bencher<'_, '_>) {
+fn render(bench: &mut Criterion) {
+    let mut group = bench.benchmark_group("render");
+    for channel in CHANNELS {
+        let event = event(channel, 1);
+        let (facts, delivery) = (EventFacts::of(&event), deliveries(&event).remove(0));
+
+        group.bench_function(channel.as_str(), |bencher| {
+            bencher.iter(|| {
+                RULEBOOK.render(black_box(&delivery), &facts, Dialect::SlackMrkdwn, now()).unwrap()
+            });
+        });
+    }
+}
+
+fn sms_parts(bench: &mut Criterion) {
+    let mut group = bench.benchmark_group("sms_parts");
+    let sentences =
+        [("GSM-7", "Your order is on its way. "), ("UCS-2", "Đơn hàng đang trên đường giao. ")];
+    for (encoding, sentence) in sentences {
+        let text = sentence.repeat(6);
+
+        group.bench_function(encoding, |bencher| {
+            bencher.iter(|| sms::encode(black_box(&text)));
+        });
+    }
+}
+
+fn state_machine(bench: &mut Criterion) {
     let delivery = deliveries(&event(Channel::Email, 1)).remove(0);
     let retry = RetryPolicy {
         first: Duration::from_secs(30),
@@ -84,51 +113,68 @@ fn state_machine(bencher: Bencher<'_, '_>) {
     let policy = Policy { retry, on_unknown: OnUnknown::Hold };
     let verdicts = [Verdict::accepted(), Verdict::later(), Verdict::BadAddress, Verdict::Unknown];
 
-    bencher.bench(|| {
-        verdicts
-            .each_ref()
-            .map(|verdict| settle(black_box(&delivery), 1, verdict, policy, (now(), 0.5)))
+    bench.bench_function("state_machine", |bencher| {
+        bencher.iter(|| {
+            verdicts
+                .each_ref()
+                .map(|verdict| settle(black_box(&delivery), 1, verdict, policy, (now(), 0.5)))
+        });
     });
 }
 
-/// Statements on SQLite, a batch each; a disk's flush is in them.
-mod store {
-    use divan::Bencher;
+fn accept(bench: &mut Criterion) {
+    let batch = async |bed: &Bed| bed.batch();
 
-    use super::{Bed, sent};
+    statement(bench, "accept_500", batch, async |bed, batch| bed.accept(batch).await);
+}
 
-    #[divan::bench(sample_count = 20, sample_size = 1)]
-    fn accept_500(bencher: Bencher<'_, '_>) {
-        let bed = Bed::new();
+fn claim(bench: &mut Criterion) {
+    let accepted = async |bed: &Bed| bed.accept(bed.batch()).await;
 
-        bencher.with_inputs(|| bed.batch()).bench_local_values(|batch| bed.accept(batch));
-    }
+    statement(bench, "claim_500", accepted, async |bed, ()| bed.claim().await);
+}
 
-    #[divan::bench(sample_count = 20, sample_size = 1)]
-    fn claim_500(bencher: Bencher<'_, '_>) {
-        let bed = Bed::new();
+fn finish(bench: &mut Criterion) {
+    let claimed = async |bed: &Bed| {
+        bed.accept(bed.batch()).await;
+        bed.claim().await.iter().map(sent).collect()
+    };
 
-        bencher.with_inputs(|| bed.accept(bed.batch())).bench_local_values(|()| bed.claim());
-    }
+    statement(bench, "finish_500", claimed, async |bed, finishes| bed.finish(finishes).await);
+}
 
-    #[divan::bench(sample_count = 20, sample_size = 1)]
-    fn finish_500(bencher: Bencher<'_, '_>) {
-        let bed = Bed::new();
-        let claimed = || {
-            bed.accept(bed.batch());
-            bed.claim().iter().map(sent).collect()
-        };
+fn search(bench: &mut Criterion) {
+    let bed = Bed::new();
+    bed.runtime.block_on(bed.accept(bed.batch()));
 
-        bencher.with_inputs(claimed).bench_local_values(|finishes| bed.finish(finishes));
-    }
+    bench.bench_function("store/search_by_order", |bencher| {
+        bencher.to_async(&bed.runtime).iter(|| bed.search("bench-7"));
+    });
+}
 
-    #[divan::bench]
-    fn search_by_order(bencher: Bencher<'_, '_>) {
-        let bed = Bed::new();
-        bed.accept(bed.batch());
+/// Times what `step` asks of SQLite with a batch that `prepare` makes, the disk's flush within.
+fn statement<I, O>(
+    bench: &mut Criterion,
+    name: &str,
+    prepare: impl AsyncFn(&Bed) -> I,
+    step: impl AsyncFn(&Bed, I) -> O,
+) {
+    let bed = Bed::new();
+    let mut group = bench.benchmark_group("store");
+    group.sample_size(20);
 
-        bencher.bench_local(|| bed.search("bench-7"));
-    }
+    group.bench_function(name, |bencher| {
+        bencher.to_async(&bed.runtime).iter_custom(async |times| {
+            let mut spent = Duration::ZERO;
+            for _ in 0..times {
+                let batch = prepare(&bed).await;
+                let started = Instant::now();
+                black_box(step(&bed, batch).await);
+                spent += started.elapsed();
+            }
+            spent
+        });
+    });
 }
 
 /// A store in a folder of its own.
@@ -163,27 +209,27 @@ impl Bed {
         numbers.map(|number| Acceptance::Planned(Box::new(planned_event(number)))).collect()
     }
 
-    fn accept(&self, batch: Vec<Acceptance>) {
-        let accepted = self.runtime.block_on(self.store.accept(batch)).unwrap();
+    async fn accept(&self, batch: Vec<Acceptance>) {
+        let accepted = self.store.accept(batch).await.unwrap();
         assert!(accepted.iter().all(|one| matches!(one, Accepted::Planned { .. })));
     }
 
-    fn claim(&self) -> Vec<Arc<Claimed>> {
+    async fn claim(&self) -> Vec<Arc<Claimed>> {
         let provider = ProviderName::from("sandbox");
-        let claimed = self.runtime.block_on(self.store.claim(&provider, BATCH, LEASE)).unwrap();
+        let claimed = self.store.claim(&provider, BATCH, LEASE).await.unwrap();
         assert_eq!(claimed.len(), BATCH);
         claimed
     }
 
-    fn finish(&self, finishes: Vec<Finish>) {
-        let finished = self.runtime.block_on(self.store.finish(finishes)).unwrap();
+    async fn finish(&self, finishes: Vec<Finish>) {
+        let finished = self.store.finish(finishes).await.unwrap();
         assert!(finished.iter().all(|one| one.was_claimed));
     }
 
-    fn search(&self, order: &str) -> usize {
+    async fn search(&self, order: &str) -> usize {
         let filter =
             DeliveryFilter { business_key: Some(order.to_owned()), ..DeliveryFilter::default() };
-        let found = self.runtime.block_on(self.store.deliveries(filter, None, 50)).unwrap();
+        let found = self.store.deliveries(filter, None, 50).await.unwrap();
         assert_eq!(found.len(), 1);
         found.len()
     }
