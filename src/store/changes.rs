@@ -303,7 +303,10 @@ impl Changes {
                        VALUES ($1, $2, $3, $4) \
                        ON CONFLICT (slot, event_type, name) \
                        DO UPDATE SET value = counter.value + excluded.value";
-        [Write::insert(INSERT_BUNDLE, bundles.collect()), Write::insert(counter, counts.collect())]
+        [
+            Write::insert(INSERT_BUNDLE, bundles.collect()).apart(),
+            Write::insert(counter, counts.collect()).apart(),
+        ]
     }
 
     /// Writes them.

@@ -30,6 +30,7 @@ pub struct Write {
     sql: &'static str,
     rows: Vec<Vec<Value>>,
     form: Form,
+    is_apart: bool,
 }
 
 /// What a statement looks like, so that one for a single row can be made one for many.
@@ -43,17 +44,26 @@ enum Form {
 impl Write {
     /// An insert that ends its columns with `VALUES ($1, $2, …)`, each parameter once and in order.
     pub fn insert(sql: &'static str, rows: Vec<Vec<Value>>) -> Self {
-        Self { sql, rows, form: Form::Insert }
+        Self { sql, rows, form: Form::Insert, is_apart: false }
     }
 
     /// An update that ends with `WHERE id = $1`, each row another one of the table.
     pub fn update(sql: &'static str, rows: Vec<Vec<Value>>) -> Self {
-        Self { sql, rows, form: Form::Update }
+        Self { sql, rows, form: Form::Update, is_apart: false }
     }
 
     /// Anything else; run once for each row.
     pub fn each(sql: &'static str, rows: Vec<Vec<Value>>) -> Self {
-        Self { sql, rows, form: Form::Other }
+        Self { sql, rows, form: Form::Other, is_apart: false }
+    }
+
+    /// The same, of which it is known that no other write of its transaction touches its rows.
+    ///
+    /// If that is so of all that are written at once, and they are few, PostgreSQL gets them as a
+    /// single statement.
+    #[must_use]
+    pub fn apart(self) -> Self {
+        Self { is_apart: true, ..self }
     }
 }
 

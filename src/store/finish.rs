@@ -275,13 +275,16 @@ impl Book {
         let hold = "INSERT INTO provider_hold (provider, reason, since, held_by) \
                     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
         let moved: Vec<DeliveryId> = self.moves.iter().map(|(id, _)| *id).collect();
-        let mut writes: Vec<Write> =
-            in_rounds(self.moves).into_iter().map(|moves| Write::update(update, moves)).collect();
+        let mut rounds = in_rounds(self.moves);
+        let mut writes: Vec<Write> = match rounds.len() {
+            1 => vec![Write::update(update, rounds.remove(0)).apart()],
+            _ => rounds.into_iter().map(|moves| Write::update(update, moves)).collect(),
+        };
         writes.extend([
-            end_claims(&moved),
+            end_claims(&moved).apart(),
             leave(&self.left),
             Write::insert(INSERT_WAITING, self.waiting.into_values().collect()),
-            Write::insert(attempt, self.attempts),
+            Write::insert(attempt, self.attempts).apart(),
             Write::insert(captured, self.captured),
             Write::each(suppression, self.suppressed.into_values().collect()),
             Write::each(hold, self.held_providers.into_values().collect()),

@@ -96,9 +96,9 @@ async fn accept(
         }
     }
     let mut writes = vec![
-        Write::insert(INSERT_DELIVERY, deliveries.rows),
-        Write::insert(INSERT_WAITING, deliveries.waiting),
-        Write::insert(INSERT_CLAIMED, deliveries.claimed),
+        Write::insert(INSERT_DELIVERY, deliveries.rows).apart(),
+        Write::insert(INSERT_WAITING, deliveries.waiting).apart(),
+        Write::insert(INSERT_CLAIMED, deliveries.claimed).apart(),
         events,
         pages,
         count_repeats(batch, &answers),
@@ -240,7 +240,7 @@ fn write_events(fresh: &[Fresh<'_>], changes: &mut Changes) -> Write {
                   not_before, business_key, partner, correlation_id, traceparent, only_address, \
                   data, transport, state, deliveries) \
                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
-    Write::insert(insert, params)
+    Write::insert(insert, params).apart()
 }
 
 fn event_params(event: &Event, fate: EventFate, deliveries: usize) -> Vec<Value> {
@@ -314,7 +314,7 @@ async fn write_deliveries(
         }
     }
     let insert = "INSERT INTO page (id, event, step, query) VALUES ($1, $2, $3, $4)";
-    Ok((rows, Write::insert(insert, pages)))
+    Ok((rows, Write::insert(insert, pages).apart()))
 }
 
 /// Adds the row of one new delivery, cancelled if an event came that makes it unwanted.

@@ -1,4 +1,5 @@
-//! What only a PostgreSQL does: an answer to a COMMIT that gets lost, and replicas.
+//! What only a PostgreSQL does: transactions that do not begin, an answer to a COMMIT that gets
+//! lost, and replicas.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,9 +18,14 @@ use crate::model::id::RunId;
 use crate::store::engine::{Value, Write};
 use crate::store::{Acceptance, Accepted, NewPage, Place, Store, StoreError, TakenOver};
 
-/// A way to the PostgreSQL of the tests that can lose the answer to a COMMIT.
+/// What each transaction begins with.
+const BEGINNING: &[u8] = b"START TRANSACTION";
+
+/// A way to the PostgreSQL of the tests that can spoil the beginning of a transaction, or lose the
+/// answer to its COMMIT.
 struct Way {
     store: Store,
+    spoils: Arc<AtomicBool>,
     loses: Arc<AtomicBool>,
     tasks: Tasks,
 }
@@ -41,18 +47,30 @@ impl Way {
         let place = Place::Postgres { url: url.to_string().into(), connections: 4 };
         let run = RunId::new(stage.now());
         let store = Store::open_as_it_is(settings(place), stage.clock.clone(), run).unwrap();
-        let (loses, tasks) = (Arc::new(AtomicBool::new(false)), Tasks::new());
-        let (armed, carriers) = (Arc::clone(&loses), tasks.clone());
+        let (spoils, loses) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
+        let (armed, tasks) = ((Arc::clone(&spoils), Arc::clone(&loses)), Tasks::new());
+        let carriers = tasks.clone();
         tasks.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let (target, armed) = (target.clone(), Arc::clone(&armed));
+                let (target, (spoils, loses)) = (target.clone(), armed.clone());
                 carriers.spawn(async move {
                     // However it ends, both ends see that it is over.
-                    drop(carry(client, &target, &armed).await);
+                    drop(carry(client, &target, (&spoils, &loses)).await);
                 });
             }
         });
-        Self { store, loses, tasks }
+        Self { store, spoils, loses, tasks }
+    }
+
+    /// Makes of the next beginning of a transaction something that PostgreSQL refuses.
+    fn spoil_next_beginning(&self) {
+        self.spoils.store(true, Ordering::SeqCst);
+    }
+
+    fn assert_spoilt<T: std::fmt::Debug>(&self, answer: Result<T, StoreError>) {
+        assert!(!self.spoils.load(Ordering::SeqCst), "no transaction began");
+        let error = answer.unwrap_err();
+        assert!(error.to_string().contains("BEGUN"), "{error}");
     }
 
     /// Loses the answer to the next COMMIT, and the connection with it.
@@ -66,14 +84,23 @@ impl Way {
     }
 }
 
-async fn carry(mut client: TcpStream, target: &str, loses: &AtomicBool) -> std::io::Result<()> {
+async fn carry(
+    mut client: TcpStream,
+    target: &str,
+    (spoils, loses): (&AtomicBool, &AtomicBool),
+) -> std::io::Result<()> {
     let mut server = TcpStream::connect(target).await?;
     let (mut asked, mut answered) = (vec![0; 65536], vec![0; 65536]);
     loop {
         tokio::select! {
             count = client.read(&mut asked) => {
-                let asked = asked.get(..count?).filter(|bytes| !bytes.is_empty());
+                let asked = asked.get_mut(..count?).filter(|bytes| !bytes.is_empty());
                 let Some(asked) = asked else { return Ok(()) };
+                if let Some(at) = asked.windows(BEGINNING.len()).position(|word| word == BEGINNING)
+                    && spoils.swap(false, Ordering::SeqCst)
+                {
+                    asked[at..at + BEGINNING.len()].copy_from_slice(b"BEGUN TRANSACTION");
+                }
                 let is_commit = asked.windows(7).any(|word| word == b"COMMIT\0");
                 server.write_all(asked).await?;
                 if is_commit && loses.swap(false, Ordering::SeqCst) {
@@ -96,6 +123,28 @@ async fn hear_of_commit(server: &mut TcpStream) -> std::io::Result<()> {
         answers.push(server.read_u8().await?);
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn nothing_is_written_if_a_transaction_does_not_begin() {
+    let stage = Stage::postgres("spoilt").await;
+    let way = Way::to(&stage, "spoilt").await;
+    let batch = |id| vec![Acceptance::Planned(Box::new(stage.planned(id, 2)))];
+    // Statements are prepared by then, so that all go out at once.
+    way.store.accept(batch("1")).await.unwrap();
+    let before = stage.store.ledger().await.unwrap();
+
+    way.spoil_next_beginning();
+    way.assert_spoilt(way.store.accept(batch("2")).await);
+    way.spoil_next_beginning();
+    way.assert_spoilt(way.store.claim(&relay(), 1, LEASE).await);
+
+    let ledger = stage.store.ledger().await.unwrap();
+    assert_eq!(format!("{ledger:?}"), format!("{before:?}"));
+    let again = way.store.accept(batch("2")).await.unwrap();
+    assert!(matches!(again[0], Accepted::Planned { planned: 2, .. }), "{again:?}");
+    assert_eq!(way.store.claim(&relay(), 10, LEASE).await.unwrap().len(), 4);
+    stage.assert_closed().await;
 }
 
 #[tokio::test]
@@ -321,6 +370,56 @@ async fn last_writes_that_nobody_waits_for_any_more_are_done_whole_or_not_at_all
     assert!(none > 0 && whole > 0, "{none} times nothing, {whole} times all of it");
     stage.plan("1", 1).await;
     stage.assert_closed().await;
+}
+
+#[tokio::test]
+async fn writes_that_are_apart_go_as_one_statement_and_are_run_in_their_order() {
+    let stage = Stage::postgres("apart").await;
+    let url = admin_url("apart");
+    let note = "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
+                'BEGIN INSERT INTO noted (name) VALUES (TG_TABLE_NAME); RETURN NEW; END'";
+    let before = |table| {
+        format!("CREATE TRIGGER a BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION note()")
+    };
+    let table = "CREATE TABLE noted (number SERIAL, name TEXT, at TIMESTAMPTZ \
+                 DEFAULT statement_timestamp())";
+    on_postgres(&url, &[table, "GRANT SELECT ON noted TO PUBLIC", note]).await;
+    on_postgres(&url, &[&before("marker"), &before("provider_hold"), &before("suppression")]).await;
+    let marker = || {
+        let insert = "INSERT INTO marker (business_key, event_type, time, expires_at) \
+                      VALUES ($1, $2, $3, $4)";
+        let row = |key: &str| vec![key.into(), "x".into(), 0_i64.into(), 0_i64.into()];
+        Write::insert(insert, vec![row("a"), row("b")])
+    };
+    let hold = || {
+        let insert = "INSERT INTO provider_hold (provider, reason, since, held_by) \
+                      VALUES ($1, '', 0, '')";
+        Write::insert(insert, vec![vec!["relay".into()]])
+    };
+    let suppression = || {
+        let insert = "INSERT INTO suppression (address, channel, reason, at) \
+                      VALUES ($1, 'email', 'operator', 0)";
+        Write::insert(insert, vec![vec!["an@example.test".into()]])
+    };
+
+    let written = stage.store.write(move |tx| {
+        let writes = [suppression().apart(), marker().apart(), hold().apart()];
+        Box::pin(async move { tx.write_last(&writes).await })
+    });
+    written.await.unwrap();
+
+    let found = stage.store.read(|tx| {
+        Box::pin(async move {
+            let order = tx.query("SELECT name FROM noted ORDER BY number", &[]).await?;
+            let statements = "SELECT COUNT(DISTINCT at) FROM noted";
+            let names = order.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
+            let statements = tx.query_one(statements, &[]).await?.unwrap();
+            Ok((names, statements.count(0)?))
+        })
+    });
+    let (order, statements) = found.await.unwrap();
+    assert_eq!(order, ["suppression", "marker", "marker", "provider_hold"]);
+    assert_eq!(statements, 1);
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
 //! PostgreSQL: a pool of connections, every wait bounded, conflicts tried again in one place.
 
 mod arrays;
+mod joined;
+mod line;
 mod place;
 mod transaction;
 
@@ -8,7 +10,9 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use deadpool_postgres::{ClientWrapper, ManagerConfig, Pool, PoolError, RecyclingMethod, Timeouts};
+use deadpool_postgres::{
+    ClientWrapper, Hook, HookError, ManagerConfig, Pool, PoolError, RecyclingMethod, Timeouts,
+};
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
@@ -49,6 +53,10 @@ const NOTABLE_JUMP: Duration = Duration::from_secs(2);
 const SESSION: &str = "-c statement_timeout=10000 -c lock_timeout=5000 \
                        -c idle_in_transaction_session_timeout=10000 -c synchronous_commit=on \
                        -c enable_seqscan=off -c jit=off -c max_parallel_workers_per_gather=0";
+/// What each session is told once it is known that its server can write: that it may do so only in
+/// a transaction that says so. A statement behind a beginning that failed would be committed by
+/// itself otherwise.
+const ONLY_READS: &str = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY";
 /// A PostgreSQL database, shared by any number of processes.
 pub(in crate::store) struct Postgres {
     pool: Pool,
@@ -105,6 +113,7 @@ impl Postgres {
             .max_size(connections.max(2))
             .runtime(deadpool_postgres::Runtime::Tokio1)
             .timeouts(timeouts)
+            .post_create(Hook::async_fn(|client, _| Box::pin(only_reads_by_itself(client))))
             .build()
             .map_err(|error| StoreError::Broken(error.to_string()))?;
         let statements = Statements::new(Dialect::Postgres);
@@ -231,16 +240,26 @@ impl Postgres {
     }
 }
 
+async fn only_reads_by_itself(client: &mut ClientWrapper) -> Result<(), HookError> {
+    match tokio::time::timeout(CONNECT, client.batch_execute(ONLY_READS)).await {
+        Ok(told) => told.map_err(HookError::Backend),
+        Err(_) => Err(HookError::message("a new connection does not answer")),
+    }
+}
+
 impl From<PoolError> for StoreError {
     fn from(error: PoolError) -> Self {
         match error {
-            PoolError::Backend(error) => error.into(),
+            PoolError::Backend(error) | PoolError::PostCreateHook(HookError::Backend(error)) => {
+                error.into()
+            }
             PoolError::Timeout(_) => {
                 Self::Unreachable("no connection came free in time".to_owned())
             }
-            PoolError::Closed | PoolError::NoRuntimeSpecified | PoolError::PostCreateHook(_) => {
-                Self::Broken(error.to_string())
+            PoolError::PostCreateHook(HookError::Message(text)) => {
+                Self::Unreachable(text.into_owned())
             }
+            PoolError::Closed | PoolError::NoRuntimeSpecified => Self::Broken(error.to_string()),
         }
     }
 }

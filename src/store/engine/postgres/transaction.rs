@@ -1,19 +1,16 @@
 //! One transaction on one connection, with as few waits for an answer as may be.
 
-use std::pin::Pin;
-
 use deadpool_postgres::ClientWrapper;
 use futures_util::FutureExt;
 use futures_util::future::{join, maybe_done, try_join_all};
 use jiff::Timestamp;
-use tokio_postgres::Statement;
-use tokio_postgres::types::{ToSql, Type};
 
-use super::arrays::{Param, insert_of_arrays, update_of_arrays};
+use super::arrays::Param;
+use super::line::{Line, as_sql, rows};
 use crate::store::StoreError;
 use crate::store::engine::dialect::Statements;
 use crate::store::engine::value::{Row, Value};
-use crate::store::engine::{Asked, Form, Write};
+use crate::store::engine::{Asked, Write};
 
 /// How a transaction begins.
 #[derive(Clone, Copy)]
@@ -44,21 +41,15 @@ impl Begin {
 
 /// A transaction on one connection; it is rolled back if it is dropped before its end.
 ///
-/// It begins with its first statement. One that only reads goes with the beginning; no other does:
-/// if the transaction did not begin, it would be committed by itself.
+/// It begins with its first statements, which are sent behind the beginning without waiting for its
+/// answer. Were it not to begin, nothing would be written: outside its transactions a session may
+/// only read.
 pub struct PostgresTx<'c> {
     line: Line<'c>,
     begin: Begin,
     has_begun: bool,
     is_over: bool,
     now: Timestamp,
-}
-
-/// A connection and the statements that were prepared on it.
-#[derive(Clone, Copy)]
-struct Line<'c> {
-    client: &'c ClientWrapper,
-    statements: &'c Statements,
 }
 
 impl Drop for PostgresTx<'_> {
@@ -95,10 +86,9 @@ impl<'c> PostgresTx<'c> {
         Ok(commit.await?)
     }
 
-    /// Does `work` in the transaction; sends what begins it before, or with it if it only `reads`.
+    /// Does `work` in the transaction; what begins it is sent before.
     async fn within<T>(
         &mut self,
-        reads: bool,
         work: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         if self.is_over {
@@ -111,10 +101,6 @@ impl<'c> PostgresTx<'c> {
         }
         self.has_begun = true;
         let begin = self.line.client.batch_execute(self.begin.sql());
-        if !reads && !self.begin.read_only {
-            begin.await?;
-            return work.await;
-        }
         let (begun, done) = join(begin, work).await;
         begun?;
         done
@@ -126,7 +112,7 @@ impl<'c> PostgresTx<'c> {
         params: &[Value],
     ) -> Result<Vec<Row>, StoreError> {
         let line = self.line;
-        self.within(only_reads(sql), line.query(sql, params)).await
+        self.within(line.query(sql, params)).await
     }
 
     pub(in crate::store::engine) async fn execute(
@@ -139,7 +125,7 @@ impl<'c> PostgresTx<'c> {
             let statement = line.prepare(sql).await?;
             Ok(line.client.execute(&statement, &as_sql(params)).await?)
         };
-        self.within(false, run).await
+        self.within(run).await
     }
 
     pub(in crate::store::engine) async fn query_many(
@@ -156,7 +142,7 @@ impl<'c> PostgresTx<'c> {
             let run = |params| async move { line.query_prepared(statement, params).await };
             try_join_all(params.iter().map(Vec::as_slice).map(run)).await
         };
-        self.within(only_reads(sql), run).await
+        self.within(run).await
     }
 
     pub(in crate::store::engine) async fn insert_new(
@@ -182,7 +168,7 @@ impl<'c> PostgresTx<'c> {
                 join(try_join_all(inserts), try_join_all(line.answers_to(asked))).await;
             Ok((written?.into_iter().flatten().collect(), found?))
         };
-        self.within(false, run).await
+        self.within(run).await
     }
 
     pub(in crate::store::engine) async fn execute_many(
@@ -201,7 +187,7 @@ impl<'c> PostgresTx<'c> {
             });
             try_join_all(runs).await
         };
-        self.within(false, run).await
+        self.within(run).await
     }
 
     pub(in crate::store::engine) async fn write_all(
@@ -213,7 +199,7 @@ impl<'c> PostgresTx<'c> {
             let prepared = line.prepare_all(writes).await?;
             try_join_all(prepared.iter().flat_map(|one| line.runs_of(one))).await.map(|_| ())
         };
-        self.within(false, run).await
+        self.within(run).await
     }
 
     /// As [`Self::write_all`], and the commit goes with them. If PostgreSQL refuses one of them, it
@@ -224,7 +210,7 @@ impl<'c> PostgresTx<'c> {
         writes: &[Write],
     ) -> Result<(), StoreError> {
         let line = self.line;
-        let prepared = self.within(false, line.prepare_all(writes)).await?;
+        let prepared = self.within(line.prepare_all(writes)).await?;
         // Each is sent when it is first looked at: one after the other, the commit behind them all.
         let mut runs: Vec<_> = prepared
             .iter()
@@ -267,7 +253,7 @@ impl<'c> PostgresTx<'c> {
             let prepared = line.prepare_asked(asked).await?;
             try_join_all(line.answers_to(&prepared)).await
         };
-        self.within(asked.iter().all(|(sql, _)| only_reads(sql)), run).await
+        self.within(run).await
     }
 
     pub(in crate::store::engine) fn now(&self) -> Timestamp {
@@ -277,119 +263,6 @@ impl<'c> PostgresTx<'c> {
     /// Runs statements of a migration.
     pub(in crate::store) async fn run_script(&mut self, script: &str) -> Result<(), StoreError> {
         let client = self.line.client;
-        self.within(false, async { Ok(client.batch_execute(script).await?) }).await
+        self.within(async { Ok(client.batch_execute(script).await?) }).await
     }
-}
-
-/// Whether a statement changes nothing, so that no harm is done if it runs outside its transaction;
-/// of one that locks rows the lock alone is lost.
-fn only_reads(sql: &str) -> bool {
-    sql.starts_with("SELECT ")
-}
-
-/// A statement with the parameters of each of its runs.
-type Prepared<'w> = (Statement, Vec<Vec<Param<'w>>>);
-
-impl<'c> Line<'c> {
-    async fn query(self, sql: &str, params: &[Value]) -> Result<Vec<Row>, StoreError> {
-        let statement = self.prepare(sql).await?;
-        self.query_prepared(&statement, params).await
-    }
-
-    async fn query_prepared(
-        self,
-        statement: &Statement,
-        params: &[Value],
-    ) -> Result<Vec<Row>, StoreError> {
-        rows(self.client.query(statement, &as_sql(params)).await?)
-    }
-
-    async fn prepare(self, sql: &str) -> Result<Statement, StoreError> {
-        Ok(self.client.prepare_cached(&self.statements.written(sql)).await?)
-    }
-
-    async fn prepare_asked<'a>(
-        self,
-        asked: &'a [Asked<'_>],
-    ) -> Result<Vec<(Statement, &'a [Value])>, StoreError> {
-        let mut prepared = Vec::with_capacity(asked.len());
-        for (sql, params) in asked {
-            prepared.push((self.prepare(sql).await?, params.as_slice()));
-        }
-        Ok(prepared)
-    }
-
-    /// The rows of each statement; each is sent when it is first looked at.
-    fn answers_to<'a>(
-        self,
-        asked: &'a [(Statement, &'a [Value])],
-    ) -> impl Iterator<Item = impl Future<Output = Result<Vec<Row>, StoreError>> + use<'a, 'c>>
-    {
-        asked.iter().map(move |(statement, params)| self.query_prepared(statement, params))
-    }
-
-    async fn prepare_all(self, writes: &[Write]) -> Result<Vec<Prepared<'_>>, StoreError> {
-        let mut prepared = Vec::with_capacity(writes.len());
-        for write in writes.iter().filter(|one| !one.rows.is_empty()) {
-            prepared.push(self.prepare_rows(write.sql, write).await?);
-        }
-        Ok(prepared)
-    }
-
-    /// The statement of one row and the parameters of each of `write`, or one for all rows where
-    /// there is one.
-    async fn prepare_rows<'w>(
-        self,
-        sql: &str,
-        write: &'w Write,
-    ) -> Result<Prepared<'w>, StoreError> {
-        let one = self.prepare(sql).await?;
-        let kinds: Vec<&str> = one.params().iter().map(Type::name).collect();
-        let all = match write.form {
-            _ if write.rows.len() == 1 => None,
-            Form::Insert => insert_of_arrays(sql, &kinds),
-            Form::Update => update_of_arrays(sql, &kinds),
-            Form::Other => None,
-        };
-        let Some(all) = all else {
-            let runs = write.rows.iter().map(|row| row.iter().map(Param::One).collect());
-            return Ok((one, runs.collect()));
-        };
-        let column = |column: usize| {
-            Param::Column(write.rows.iter().filter_map(|row| row.get(column)).collect())
-        };
-        let columns = (0..kinds.len()).map(column).collect();
-        Ok((self.prepare(&all).await?, vec![columns]))
-    }
-
-    /// The runs of a statement; each is sent when it is first looked at.
-    fn runs_of<'r>(
-        self,
-        (statement, runs): &'r Prepared<'_>,
-    ) -> impl Iterator<Item = Run<'r>> + use<'r, 'c>
-    where
-        'c: 'r,
-    {
-        runs.iter().map(move |params| -> Run<'r> {
-            Box::pin(async move {
-                let params: Vec<&(dyn ToSql + Sync)> = params.iter().map(Param::as_sql).collect();
-                Ok(self.client.execute(statement, &params).await?)
-            })
-        })
-    }
-}
-
-/// One run of a statement: how many rows it changed.
-type Run<'r> = Pin<Box<dyn Future<Output = Result<u64, StoreError>> + Send + 'r>>;
-
-fn as_sql(params: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
-    params.iter().map(|param| param as &(dyn ToSql + Sync)).collect()
-}
-
-fn rows(rows: Vec<tokio_postgres::Row>) -> Result<Vec<Row>, StoreError> {
-    let read = |row: &tokio_postgres::Row| {
-        let columns = 0..row.len();
-        columns.map(|column| Value::from_postgres(row, column)).collect::<Result<_, _>>().map(Row)
-    };
-    Ok(rows.iter().map(read).collect::<Result<_, _>>()?)
 }
