@@ -2,14 +2,15 @@
 //!
 //! Whoever has something to record while few enough write becomes a writer. Whoever comes meanwhile
 //! waits; a writer that ends hands all that was queued to the first of those who wait, to be
-//! written as one. So a single outcome is written at once, and under load many share one
-//! transaction.
+//! written as one. A writer who comes soon after another one began first gathers what comes until
+//! [`PACE`] is over. So a single outcome is written at once, at a steady pace a few share one
+//! transaction, and under load many do.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tracing::error;
 
@@ -23,6 +24,11 @@ use super::late::Late;
 
 /// The most outcomes of one transaction.
 const MAX_BATCH: usize = 500;
+/// How soon after one write the next may begin, unless [`MANY`] wait for it. Nobody waits for what
+/// is recorded but who looks at the ledger: the slot of the call is free by then.
+const PACE: Duration = Duration::from_millis(20);
+/// So many outcomes are not kept waiting.
+const MANY: usize = 64;
 /// The longest wait before a failed write is tried again.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -39,6 +45,10 @@ pub struct Recorder {
 struct Desk {
     waiting: Vec<(Finish, oneshot::Sender<Turn>)>,
     free_pens: usize,
+    /// When the latest write began.
+    began: Option<Instant>,
+    /// The writer who gathers, if there is one, is told by this that many wait.
+    gathers: Option<Arc<Notify>>,
 }
 
 /// What one who waits gets.
@@ -58,12 +68,16 @@ struct Batch {
 }
 
 /// The right to write; dropped, it goes to whoever waits.
-struct Pen(Arc<Mutex<Desk>>);
+struct Pen {
+    desk: Arc<Mutex<Desk>>,
+    /// Whoever holds it gathers what comes until then, or until he is told that many wait.
+    gathers: Option<(Instant, Arc<Notify>)>,
+}
 
 impl Recorder {
     /// A recorder that lets `writers` transactions be under way at once.
     pub fn new(store: Store, metrics: Arc<Metrics>, writers: usize) -> Self {
-        let desk = Desk { waiting: Vec::new(), free_pens: writers };
+        let desk = Desk { waiting: Vec::new(), free_pens: writers, began: None, gathers: None };
         Self { store, metrics, desk: Arc::new(Mutex::new(desk)), late: Late::default() }
     }
 
@@ -90,22 +104,35 @@ impl Recorder {
         match turn {
             Turn::Done(finished) => finished,
             Turn::Write(batch) => {
-                let own = self.write(batch).await;
+                let own = self.write(gathered(batch).await).await;
                 own.unwrap_or(Finished { state, reason, was_claimed: false })
             }
         }
     }
 
-    /// A batch of this outcome alone if there is a pen for it; else its turn comes later.
+    /// A batch of this outcome alone if there is a pen for it, or to gather others with; else its
+    /// turn comes later.
     fn sit_down(&self, finish: Finish) -> Result<Batch, oneshot::Receiver<Turn>> {
         let mut desk = lock(&self.desk);
-        if desk.free_pens > 0 {
+        if desk.free_pens > 0 && desk.gathers.is_none() {
             desk.free_pens -= 1;
-            let pen = Pen(Arc::clone(&self.desk));
+            let now = Instant::now();
+            let mut pen = Pen { desk: Arc::clone(&self.desk), gathers: None };
+            match desk.began.map(|began| began + PACE).filter(|next| *next > now) {
+                Some(next) => {
+                    let told = Arc::new(Notify::new());
+                    desk.gathers = Some(Arc::clone(&told));
+                    pen.gathers = Some((next, told));
+                }
+                None => desk.began = Some(now),
+            }
             return Ok(Batch { finishes: vec![finish], others: Vec::new(), pen });
         }
         let (sender, turn) = oneshot::channel();
         desk.waiting.push((finish, sender));
+        if let Some(gatherer) = desk.gathers.as_ref().filter(|_| desk.waiting.len() >= MANY) {
+            gatherer.notify_one();
+        }
         Err(turn)
     }
 
@@ -198,20 +225,53 @@ fn plain(mut finish: Finish) -> Finish {
     finish
 }
 
+/// A batch with all that comes until it is to be written.
+async fn gathered(mut batch: Batch) -> Batch {
+    let Some((until, told)) = &batch.pen.gathers else { return batch };
+    tokio::select! {
+        () = tokio::time::sleep_until(*until) => {}
+        () = told.notified() => {}
+    }
+    batch.pen.gathers = None;
+    let mut desk = lock(&batch.pen.desk);
+    desk.gathers = None;
+    desk.began = Some(Instant::now());
+    for (finish, other) in desk.take_waiting(MAX_BATCH - batch.finishes.len()) {
+        batch.finishes.push(finish);
+        batch.others.push(other);
+    }
+    drop(desk);
+    batch
+}
+
+impl Desk {
+    /// The first who wait, no more than `most`.
+    fn take_waiting(&mut self, most: usize) -> Vec<(Finish, oneshot::Sender<Turn>)> {
+        let count = self.waiting.len().min(most);
+        self.waiting.drain(..count).collect()
+    }
+}
+
 impl Drop for Pen {
     fn drop(&mut self) {
         let mut batch = {
-            let mut desk = lock(&self.0);
-            let count = desk.waiting.len().min(MAX_BATCH);
-            if count == 0 {
-                desk.free_pens += 1;
+            let mut desk = lock(&self.desk);
+            if self.gathers.is_some() {
+                desk.gathers = None;
             }
-            desk.waiting.drain(..count).collect::<Vec<_>>().into_iter()
+            // Whoever gathers takes them along.
+            let most = if desk.gathers.is_some() { 0 } else { MAX_BATCH };
+            let batch = desk.take_waiting(most);
+            match batch.is_empty() {
+                true => desk.free_pens += 1,
+                false => desk.began = Some(Instant::now()),
+            }
+            batch.into_iter()
         };
         let Some((own, writer)) = batch.next() else { return };
         let (rest, others): (Vec<_>, Vec<_>) = batch.unzip();
         let finishes = std::iter::once(own).chain(rest).collect();
-        let pen = Self(Arc::clone(&self.0));
+        let pen = Self { desk: Arc::clone(&self.desk), gathers: None };
         // If the one who waited is gone, the pen comes back with the batch and goes on from here.
         drop(writer.send(Turn::Write(Batch { finishes, others, pen })));
     }
@@ -284,5 +344,56 @@ mod tests {
 
         assert_eq!(third.await.state, State::Waiting);
         assert_eq!(lock(&recorder.desk).free_pens, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_first_outcome_is_written_at_once_and_those_soon_after_it_together() {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = recorder(&folder).await;
+        let began = Instant::now();
+
+        let first = recorder.sit_down(finish()).ok().unwrap();
+        let second = recorder.sit_down(finish()).ok().unwrap();
+        assert!(recorder.sit_down(finish()).is_err(), "it goes with the second");
+        let (first, second) = (gathered(first).await, gathered(second).await);
+
+        assert_eq!((first.finishes.len(), second.finishes.len()), (1, 2));
+        assert_eq!(began.elapsed(), PACE);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_outcomes_are_not_kept_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = recorder(&folder).await;
+        let began = Instant::now();
+
+        let first = recorder.sit_down(finish()).ok().unwrap();
+        let second = recorder.sit_down(finish()).ok().unwrap();
+        let turns: Vec<_> = (0..MANY).map(|_| recorder.sit_down(finish()).err()).collect();
+        let second = gathered(second).await;
+
+        assert!(turns.iter().all(Option::is_some));
+        assert_eq!(second.finishes.len(), 1 + MANY);
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        drop((first, second));
+        assert_eq!(lock(&recorder.desk).free_pens, 2);
+    }
+
+    #[tokio::test]
+    async fn a_writer_that_is_dropped_while_it_gathers_leaves_what_came_to_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = recorder(&folder).await;
+        let first = recorder.sit_down(finish()).ok().unwrap();
+        let second = recorder.sit_down(finish()).ok().unwrap();
+        let mut third = Box::pin(recorder.record(finish()));
+        assert!((&mut third).now_or_never().is_none(), "it waits");
+        drop(first);
+        assert!((&mut third).now_or_never().is_none(), "it goes with the second");
+
+        drop(second);
+
+        assert_eq!(third.await.state, State::Waiting);
+        assert_eq!(lock(&recorder.desk).free_pens, 2);
+        assert!(lock(&recorder.desk).gathers.is_none());
     }
 }
