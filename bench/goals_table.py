@@ -91,18 +91,20 @@ def urgent(found):
 
 def growth(found):
     goal = "within 1.5 × of the smallest"
-    one = found.get("growth")
-    if not one:
-        yield "growth: claim, record, search", goal, "not measured", None
-        return
-    for size in one["sizes"][1:]:
-        figures = {key: value["times_the_smallest"] for key, value in size.items()
-                   if isinstance(value, dict)}
-        worst = max(figures, key=figures.get)
-        parts = [f"{key.replace('_', ' ')} {figures[key]:.2f}"
-                 for key in dict.fromkeys(["accept", "claim", "record", worst])]
-        what = f"growth: {size['rows']:,} rows against {one['sizes'][0]['rows']:,}"
-        yield what, goal, f"{', '.join(parts)} (the worst)", 1.5 / figures[worst]
+    for key, store in (("growth", "PostgreSQL"), ("growth-sqlite", "SQLite")):
+        one = found.get(key)
+        if not one:
+            yield f"growth on {store}: accept, claim, record, search", goal, "not measured", None
+            continue
+        for size in one["sizes"][1:]:
+            figures = {key: value["times_the_smallest"] for key, value in size.items()
+                       if isinstance(value, dict)}
+            worst = max(figures, key=figures.get)
+            parts = [f"{key.replace('_', ' ')} {figures[key]:.2f}"
+                     for key in dict.fromkeys(["accept", "claim", "record", worst])]
+            what = (f"growth on {store}: {size['rows']:,} rows against "
+                    f"{one['sizes'][0]['rows']:,}")
+            yield what, goal, f"{', '.join(parts)} (the worst)", 1.5 / figures[worst]
 
 
 def slow(found):
@@ -131,10 +133,12 @@ def memory(found):
     for channel in ("chat", "email"):
         one = found.get(f"peers-{channel}", {}).get("channels", {}).get(channel, {}).get("loa")
         peaks += [one["peak_rss_mib"]] if one else []
+    for key, store in (("start", "SQLite"), ("start-postgres", "PostgreSQL + RabbitMQ")):
+        start = found.get(key)
+        rest = start and start["memory_at_rest_mib"]
+        yield (f"memory at rest, {store}", "≤ 40 MiB", f"**{rest}** MiB" if rest else "not measured",
+               rest and 40 / rest)
     start = found.get("start")
-    rest = start and start["memory_at_rest_mib"]
-    yield ("memory at rest", "≤ 40 MiB", f"**{rest}** MiB" if rest else "not measured",
-           rest and 40 / rest)
     peak = max(peaks, default=None)
     yield ("peak memory of the worker beside its peers", "≤ 120 MiB",
            f"**{peak:.0f}** MiB" if peak else "not measured", peak and 120 / peak)

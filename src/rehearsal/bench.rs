@@ -117,14 +117,14 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// Some minutes, for figures to rely on.
+    /// Some minutes, and as long as it takes to fill a store, for figures to rely on.
     pub const FULL: Self = Self {
         warm_up: 1_500,
         rounds: 5,
         round: Duration::from_secs(5),
         paced: Duration::from_secs(20),
     };
-    /// Less than a minute.
+    /// Less than a minute beside what it takes to fill a store.
     pub const QUICK: Self = Self {
         warm_up: 1_500,
         rounds: 2,

@@ -7,11 +7,14 @@ use jiff::SignedDuration;
 
 use super::queue::Queue;
 use super::report::{ChannelReport, Report, Sample};
+use super::settings::Stage;
 use super::sink::Sinks;
 use super::unstored::Unstored;
 use super::work::Work;
-use super::{BenchError, usage};
+use super::{Bench, BenchError, Extent, refuse_store_in_use, usage};
 use crate::app::App;
+use crate::broker::Playground;
+use crate::config::Config;
 use crate::lifecycle::Tasks;
 use crate::model::address::Channel;
 use crate::model::event::Arrival;
@@ -54,6 +57,30 @@ pub(super) struct Bed<'a> {
 struct Mark {
     at: Duration,
     used: Duration,
+}
+
+impl Bench {
+    /// The app on an empty store, and an empty virtual host if events come by a broker.
+    pub(super) async fn open(
+        &self,
+        sinks: &Sinks,
+        stage: &Stage,
+    ) -> Result<(App, Option<Playground>), BenchError> {
+        let config = self.config(sinks, stage)?;
+        refuse_store_in_use(&config).await?;
+        let playground = claim_broker(&config).await?;
+        // One clock for both, or latencies would be off by what lies between two beginnings.
+        let app = App::build(config, sinks.tally.clock(), Tasks::new()).await?;
+        Ok((app, playground))
+    }
+}
+
+/// An empty virtual host, if events come by a broker.
+pub(super) async fn claim_broker(config: &Config) -> Result<Option<Playground>, BenchError> {
+    match &config.rabbitmq {
+        Some(settings) => Ok(Some(Playground::claim(settings).await?)),
+        None => Ok(None),
+    }
 }
 
 impl<'a> Bed<'a> {
@@ -217,4 +244,16 @@ impl<'a> Bed<'a> {
             peak_memory: usage::peak_memory(),
         })
     }
+}
+
+/// As many events as take about a round at the pace of `sample`.
+pub(super) fn events_for(sample: &Sample, extent: Extent) -> u64 {
+    let events = sample.per_second() * extent.round.as_secs_f64();
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "bounded between 0 and 500,000 just before"
+    )]
+    let events = events.clamp(0.0, 500_000.0) as u64;
+    events.max(extent.warm_up)
 }

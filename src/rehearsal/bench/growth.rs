@@ -26,7 +26,7 @@ const BATCH: usize = 200;
 const TIMES: usize = 3;
 /// Rows of a page.
 const PAGE: u32 = 50;
-/// From how many deliveries on a page is full of each partner and of each part of a name.
+/// From so many deliveries on, those of each partner and of each part of a name fill a page.
 const FULL_FROM: u64 = 10_000;
 
 /// What is done, and how long each time took, in milliseconds.

@@ -16,12 +16,12 @@ use crate::model::address::Channel;
 use crate::pipeline::OnReject;
 
 /// Events a second.
-const PACE: u64 = 200;
+pub(super) const PACE: u64 = 200;
 /// The first events are not counted: connections open meanwhile.
 const WARM_UP: u64 = PACE / 2;
 
 impl Bed<'_> {
-    /// Publishes 200 events a second for `lasts` and sees how long each message takes.
+    /// Publishes [`PACE`] events a second for `lasts` and sees how long each message takes.
     pub(super) async fn pace(
         &mut self,
         channel: Channel,
@@ -54,7 +54,7 @@ impl Bed<'_> {
         Ok(PaceReport::new(took.collect(), used.as_secs_f64() * 1_000.0 / as_float(count)))
     }
 
-    /// Hands one event in every 5 ms; when each was.
+    /// Hands events in at [`PACE`]; when each was.
     async fn hand_in(&self, work: Work) -> Result<Vec<Duration>, BenchError> {
         let (acceptor, clock) = (self.app.pipeline.acceptor().clone(), self.app.clock.clone());
         let hand_in = move |index| {
@@ -66,7 +66,7 @@ impl Bed<'_> {
     }
 }
 
-/// Publishes one event every 5 ms, apart from Loa; when each was.
+/// Publishes events at [`PACE`], apart from Loa; when each was.
 async fn publish(queue: Queue, clock: Clock, work: Work) -> Result<Vec<Duration>, BenchError> {
     let apart = queue.clone();
     let publish = async move {
@@ -80,7 +80,7 @@ async fn publish(queue: Queue, clock: Clock, work: Work) -> Result<Vec<Duration>
     published.map_err(|error| BenchError::Broken(error.to_string()))?
 }
 
-/// Begins `one` every 5 ms, and waits for all of them; when each began.
+/// Begins `one` at [`PACE`], and waits for all of them; when each began.
 async fn at_pace<F>(
     clock: &Clock,
     count: u64,
@@ -89,7 +89,7 @@ async fn at_pace<F>(
 where
     F: Future<Output = bool> + Send + 'static,
 {
-    let mut ticks = tokio::time::interval(Duration::from_secs(1) / 200);
+    let mut ticks = tokio::time::interval(Duration::from_secs_f64(1.0 / as_float(PACE)));
     let mut began = Vec::new();
     let (failures, tasks) = (Arc::new(AtomicU64::new(0)), Tasks::new());
     for index in 0..count {

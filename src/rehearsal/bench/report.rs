@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::bed::Way;
 use super::findings::{Findings, as_float, median, percentile, round};
+use super::pace::PACE;
 use crate::model::address::Channel;
 
 /// What one run of the benchmark found.
@@ -130,7 +131,7 @@ impl PaceReport {
 
     fn json(&self) -> Value {
         json!({
-            "per_second": 200, "messages": self.took.len(),
+            "per_second": PACE, "messages": self.took.len(),
             "p50_ms": round(self.percentile(50), 1), "p90_ms": round(self.percentile(90), 1),
             "p99_ms": round(self.percentile(99), 1), "worst_ms": round(self.percentile(100), 1),
             "cpu_seconds_per_1000": round(self.used, 3),
@@ -196,7 +197,7 @@ impl Report {
         for one in &self.channels {
             let Some(pace) = &one.pace else { continue };
             lines.push(format!(
-                "{}: at 200 events a second p50 {:.1} ms, p99 {:.1} ms, worst {:.1} ms; CPU {:.2} s \
+                "{}: at {PACE} events a second p50 {:.1} ms, p99 {:.1} ms, worst {:.1} ms; CPU {:.2} s \
                  per 1,000",
                 one.channel,
                 pace.percentile(50),

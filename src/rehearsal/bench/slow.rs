@@ -5,11 +5,10 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
-use super::bed::{Bed, Way};
+use super::bed::{Bed, Way, events_for};
 use super::findings::{Figures, Findings, median};
 use super::settings::Stage;
 use super::sink::Sinks;
-use super::ways::events_for;
 use super::work::{self, arrival};
 use super::{Bench, BenchError, usage};
 use crate::clock::Clock;
@@ -18,6 +17,9 @@ use crate::model::address::Channel;
 
 /// Calls at once of the provider that hangs.
 const HANGING: u64 = 64;
+/// How long it lets a call hang before it is given up, in seconds; longer than all rounds take: once
+/// some were given up, its breaker would open and nothing hang any more.
+const TIMEOUT: u64 = 120;
 /// Deliveries that wait for it.
 const WAITING: u64 = 2_000;
 const SLOW: &str = "bench.slow";
@@ -34,8 +36,13 @@ impl Bench {
 
         let alone = self.fast(&mut bed, count).await?;
         tell(&format!("the fast one alone: {alone:.0}/s"));
-        let hanging = bed.hang().await?;
+        bed.hang().await?;
         let beside = self.fast(&mut bed, count).await?;
+        let hanging = app.pipeline.in_flight() as u64;
+        if hanging < HANGING {
+            let text = format!("only {hanging} of {HANGING} calls of the slow one hang at the end");
+            return Err(BenchError::Broken(text));
+        }
         tell(&format!("beside the slow one: {beside:.0}/s"));
         let mut figures = Figures::default();
         figures.add(("fast one alone, messages/s", "alone_per_second"), alone, 0);
@@ -75,7 +82,7 @@ async fn stage(tasks: &Tasks) -> Result<Stage, BenchError> {
         .replace("template =", "providers = { chat = \"slow\" }\ntemplate =");
     let providers = format!(
         "[providers.slow]\nkind = \"slack\"\nurl = \"http://127.0.0.1:{port}/\"\n\
-         concurrency = {HANGING}\ntimeout = \"30s\"\n"
+         concurrency = {HANGING}\ntimeout = \"{TIMEOUT}s\"\n"
     );
     let event_types = vec![(SLOW.to_owned(), event_type)];
     Ok(Stage { event_types, providers, ..Stage::default() })
@@ -83,7 +90,7 @@ async fn stage(tasks: &Tasks) -> Result<Stage, BenchError> {
 
 impl Bed<'_> {
     /// Plans deliveries for the provider that hangs, and returns once all its calls hang.
-    async fn hang(&mut self) -> Result<u64, BenchError> {
+    async fn hang(&mut self) -> Result<(), BenchError> {
         let now = self.app.clock.now();
         let events =
             (0..WAITING).map(|number| arrival(work::event(SLOW, Channel::Chat, number, None), now));
@@ -92,7 +99,7 @@ impl Bed<'_> {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.stuck = self.app.pipeline.in_flight();
-        Ok(HANGING)
+        Ok(())
     }
 }
 

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use secrecy::ExposeSecret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
+use super::bed::claim_broker;
 use super::findings::{Figures, Findings, median, millis};
 use super::seed::Seed;
 use super::settings::{Stage, settings};
@@ -21,10 +23,11 @@ use crate::model::address::Channel;
 
 /// How many deliveries the store holds.
 const ROWS: u64 = 1_000_000;
-/// How long a start may take, how often it is looked whether it is ready, and how long it rests
-/// before its memory is read.
+/// How long a start may take.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How often it is looked whether it is ready.
 const LOOK: Duration = Duration::from_millis(1);
+/// How long it rests before its memory is read.
 const REST: Duration = Duration::from_secs(5);
 
 impl Bench {
@@ -32,6 +35,7 @@ impl Bench {
         let clock = Clock::system();
         let sinks = Sinks::start(&clock)?;
         let config = self.config(&sinks, &Stage::default())?;
+        let playground = claim_broker(&config).await?;
         let rows = self.size(ROWS);
         tell(&format!("filling the store with {rows} deliveries"));
         let store = {
@@ -62,6 +66,9 @@ impl Bench {
             }
             end(child).await?;
         }
+        if let Some(playground) = playground {
+            playground.clear().await?;
+        }
         let mut figures = Figures::default();
         figures.count(("deliveries", "rows"), rows);
         let worst = took.iter().copied().fold(0.0, f64::max);
@@ -83,6 +90,10 @@ impl Bench {
         text.push_str("[http]\nlisten = \"127.0.0.1:0\"\n");
         if let Some(url) = &self.store_url {
             text.push_str(&format!("[store]\nurl = {}\n", toml::Value::from(url.as_str())));
+        }
+        if let Some(url) = &self.amqp_url {
+            let url = toml::Value::from(url.expose_secret());
+            text.push_str(&format!("[rabbitmq]\nurl = {url}\n"));
         }
         let file = self.data_dir.join("bench.toml");
         fs::write(&file, text)?;

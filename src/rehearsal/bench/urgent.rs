@@ -21,8 +21,9 @@ const WAITING: u64 = 1_000_000;
 const PACE: u32 = 50;
 /// The number of the first urgent event; the bulk ones carry smaller ones.
 const FIRST: u64 = 1_000_000_000;
-/// How long the last urgent message may take, and how often it is looked for.
+/// How long the last urgent message may take.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How often it is looked for.
 const LOOK: Duration = Duration::from_millis(50);
 const BULK: &str = "bench.bulk";
 const URGENT: &str = "bench.urgent";
