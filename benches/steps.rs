@@ -5,12 +5,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark may fail by panicking")]
 
-use std::cell::Cell;
+use std::cell::{Cell, LazyCell};
 use std::hint::black_box;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use jiff::{SignedDuration, Timestamp};
 use loa::app;
 use loa::clock::Clock;
@@ -148,8 +148,12 @@ fn finish(bench: &mut Criterion) {
 }
 
 fn search(bench: &mut Criterion) {
-    let (bed, mut group) = (Bed::new(), bench.benchmark_group("store"));
-    bed.runtime.block_on(bed.accept(bed.batch()));
+    let mut group = bench.benchmark_group("store");
+    let bed = LazyCell::new(|| {
+        let bed = Bed::new();
+        bed.runtime.block_on(bed.accept(bed.batch()));
+        bed
+    });
 
     group.bench_function("search_by_order", |bencher| {
         bencher.to_async(&bed.runtime).iter(|| bed.search("bench-7"));
@@ -158,7 +162,7 @@ fn search(bench: &mut Criterion) {
 
 /// Times what `step` asks of SQLite with a batch that `prepare` makes, the disk's flush within.
 ///
-/// The store grows by a batch each time, to some ten thousand deliveries; the row *growth* of
+/// The store grows by a batch each time, to some 100,000 deliveries; the row *growth* of
 /// `loa bench` says how little that matters.
 fn time_statement<I, O>(
     bench: &mut Criterion,
@@ -166,9 +170,10 @@ fn time_statement<I, O>(
     prepare: impl AsyncFn(&Bed) -> I,
     step: impl AsyncFn(&Bed, I) -> O,
 ) {
-    let (bed, mut group) = (Bed::new(), bench.benchmark_group("store"));
-    // A batch takes so long that a hundred samples, as is usual, would take minutes.
-    group.sample_size(20);
+    let (bed, mut group) = (LazyCell::new(Bed::new), bench.benchmark_group("store"));
+    // Few, for the store not to grow too much.
+    group.sampling_mode(SamplingMode::Flat).sample_size(20);
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(1));
 
     group.bench_function(name, |bencher| {
         bencher.to_async(&bed.runtime).iter_custom(async |times| {

@@ -40,6 +40,15 @@ impl fmt::Display for StoreInUse {
     }
 }
 
+/// Writes settings, which hold URLs with passwords.
+fn write_privately(path: &std::path::Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut options = std::fs::File::options();
+    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())
+}
+
 /// The store of `config`, if anything is in it.
 ///
 /// Asked before the app is built, which would migrate it, end leases in it, plan and send: a

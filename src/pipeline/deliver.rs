@@ -354,7 +354,7 @@ impl Inner {
         let InFlight { claimed, began_at, .. } = one;
         match began_at {
             Some(began_at) => {
-                let text = "cut off by a stop before the provider answered";
+                let text = "cut off by a stop before its answer was recorded";
                 self.unknown(&claimed, began_at, text)
             }
             None => record::without_try(&claimed, given_back(&claimed.delivery)),

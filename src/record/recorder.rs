@@ -2,8 +2,8 @@
 //!
 //! Whoever has something to record while few enough write becomes a writer. Whoever comes meanwhile
 //! waits; a writer that ends hands all that was queued to the first of those who wait, to be
-//! written as one. A writer who comes soon after another one began first gathers what comes until
-//! [`PACE`] is over. So a single outcome is written at once, at a steady pace a few share one
+//! written as one. A writer who comes soon after another one began first gathers what comes within
+//! [`GATHER`] of that. So a single outcome is written at once, at a steady pace a few share one
 //! transaction, and under load many do.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,9 +24,10 @@ use super::late::Late;
 
 /// The most outcomes of one transaction.
 const MAX_BATCH: usize = 500;
-/// How soon after one write the next may begin, unless [`MANY`] wait for it. Nobody waits for what
-/// is recorded but who looks at the ledger: the slot of the call is free by then.
-const PACE: Duration = Duration::from_millis(20);
+/// For how long after a write began a new writer gathers others, unless [`MANY`] wait for it; a pen
+/// that was waited for writes at once. Nobody waits for what is recorded but who looks at the
+/// ledger: the slot of the call is free by then.
+const GATHER: Duration = Duration::from_millis(20);
 /// So many outcomes are not kept waiting.
 const MANY: usize = 64;
 /// The longest wait before a failed write is tried again.
@@ -118,7 +119,8 @@ impl Recorder {
             desk.free_pens -= 1;
             let now = Instant::now();
             let mut pen = Pen { desk: Arc::clone(&self.desk), gathers: None };
-            match desk.began.map(|began| began + PACE).filter(|next| *next > now) {
+            let next = desk.began.map(|began| began + GATHER).filter(|next| *next > now);
+            match next.filter(|_| desk.waiting.len() < MANY) {
                 Some(next) => {
                     let told = Arc::new(Notify::new());
                     desk.gathers = Some(Arc::clone(&told));
@@ -164,7 +166,7 @@ impl Recorder {
                     return finished;
                 }
                 Err(StoreError::Broken(why) | StoreError::Refused(why)) => {
-                    return self.write_apart(finishes, &why).await;
+                    return self.write_in_halves(finishes, &why).await;
                 }
                 Err(error) => {
                     let what = format!("{} outcomes wait to be recorded", finishes.len());
@@ -177,7 +179,7 @@ impl Recorder {
         }
     }
 
-    fn write_apart<'a>(
+    fn write_in_halves<'a>(
         &'a self,
         mut finishes: Vec<Finish>,
         why: &'a str,
@@ -240,7 +242,12 @@ async fn gathered(mut batch: Batch) -> Batch {
         batch.finishes.push(finish);
         batch.others.push(other);
     }
+    let rest = if desk.waiting.is_empty() { 0 } else { desk.free_pens };
+    desk.free_pens -= rest;
     drop(desk);
+    // Each goes to whoever of the rest waits first, with what else waits, or back.
+    let pen = || Pen { desk: Arc::clone(&batch.pen.desk), gathers: None };
+    drop((0..rest).map(|_| pen()).collect::<Vec<_>>());
     batch
 }
 
@@ -331,12 +338,14 @@ mod tests {
         assert_eq!(lock(&recorder.desk).free_pens, 2);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_writer_that_is_dropped_passes_its_pen_on() {
         let folder = tempfile::tempdir().unwrap();
         let recorder = recorder(&folder).await;
-        let writers: Vec<Batch> = (0..2).filter_map(|_| recorder.sit_down(finish()).ok()).collect();
-        assert_eq!(writers.len(), 2);
+        let first = recorder.sit_down(finish()).ok().unwrap();
+        tokio::time::advance(GATHER).await;
+        let writers = (first, recorder.sit_down(finish()).ok().unwrap());
+        assert!(lock(&recorder.desk).gathers.is_none());
         let mut third = Box::pin(recorder.record(finish()));
         assert!((&mut third).now_or_never().is_none(), "it waits");
 
@@ -358,7 +367,7 @@ mod tests {
         let (first, second) = (gathered(first).await, gathered(second).await);
 
         assert_eq!((first.finishes.len(), second.finishes.len()), (1, 2));
-        assert_eq!(began.elapsed(), PACE);
+        assert_eq!(began.elapsed(), GATHER);
     }
 
     #[tokio::test(start_paused = true)]
@@ -379,7 +388,26 @@ mod tests {
         assert_eq!(lock(&recorder.desk).free_pens, 2);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn more_than_one_batch_that_waits_goes_to_all_pens() {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = recorder(&folder).await;
+        drop(recorder.sit_down(finish()));
+        let gatherer = recorder.sit_down(finish()).ok().unwrap();
+        let mut turns: Vec<_> =
+            (0..MAX_BATCH + 9).map(|_| recorder.sit_down(finish()).err().unwrap()).collect();
+
+        let gathered = gathered(gatherer).await;
+
+        assert_eq!(gathered.finishes.len(), MAX_BATCH);
+        let Ok(Turn::Write(rest)) = turns[MAX_BATCH - 1].try_recv() else { panic!("it waits") };
+        assert_eq!(rest.finishes.len(), 10);
+        assert!(lock(&recorder.desk).waiting.is_empty());
+        drop((gathered, rest));
+        assert_eq!(lock(&recorder.desk).free_pens, 2);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_writer_that_is_dropped_while_it_gathers_leaves_what_came_to_the_next() {
         let folder = tempfile::tempdir().unwrap();
         let recorder = recorder(&folder).await;
@@ -389,6 +417,8 @@ mod tests {
         assert!((&mut third).now_or_never().is_none(), "it waits");
         drop(first);
         assert!((&mut third).now_or_never().is_none(), "it goes with the second");
+        assert_eq!(lock(&recorder.desk).waiting.len(), 1);
+        assert_eq!(lock(&recorder.desk).free_pens, 1);
 
         drop(second);
 

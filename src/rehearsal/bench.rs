@@ -12,6 +12,7 @@ mod audience;
 mod bed;
 mod findings;
 mod growth;
+mod ground;
 mod pace;
 mod queue;
 mod report;
@@ -36,7 +37,6 @@ use secrecy::SecretString;
 
 use crate::app::StartError;
 use crate::broker::Refused;
-use crate::config::Config;
 use crate::store::StoreError;
 
 pub use findings::Findings;
@@ -161,14 +161,6 @@ impl Bench {
     /// How many deliveries the store is to hold.
     fn size(&self, usual: u64) -> u64 {
         self.sizes.first().copied().unwrap_or(usual)
-    }
-}
-
-/// A benchmark begins in a store that holds nothing.
-async fn refuse_store_in_use(config: &Config) -> Result<(), BenchError> {
-    match super::find_store_in_use(config).await? {
-        Some(store) => Err(BenchError::NotEmpty(store)),
-        None => Ok(()),
     }
 }
 

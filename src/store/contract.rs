@@ -32,6 +32,7 @@ mod disturbed;
 mod histories;
 mod late;
 mod locks;
+mod lost;
 mod migrating;
 mod names;
 mod outbox;

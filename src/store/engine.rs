@@ -57,10 +57,11 @@ impl Write {
         Self { sql, rows, form: Form::Other, is_apart: false }
     }
 
-    /// The same, of which it is known that no other write of its transaction touches its rows.
+    /// The same, of which it is known that it neither touches nor reads a row that another write
+    /// marked so touches.
     ///
-    /// If that is so of all that are written at once, and they are few, PostgreSQL gets them as a
-    /// single statement.
+    /// If all that are written at once are marked, and are few rows, PostgreSQL gets them as a single
+    /// statement, in which none sees what the others write.
     #[must_use]
     pub fn apart(self) -> Self {
         Self { is_apart: true, ..self }

@@ -275,11 +275,11 @@ impl Book {
         let hold = "INSERT INTO provider_hold (provider, reason, since, held_by) \
                     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
         let moved: Vec<DeliveryId> = self.moves.iter().map(|(id, _)| *id).collect();
-        let mut rounds = in_rounds(self.moves);
-        let mut writes: Vec<Write> = match rounds.len() {
-            1 => vec![Write::update(update, rounds.remove(0)).apart()],
-            _ => rounds.into_iter().map(|moves| Write::update(update, moves)).collect(),
-        };
+        let rounds = in_rounds(self.moves);
+        let is_one = rounds.len() == 1;
+        let moves = |moves| Write::update(update, moves);
+        let moves = |round| if is_one { moves(round).apart() } else { moves(round) };
+        let mut writes: Vec<Write> = rounds.into_iter().map(moves).collect();
         writes.extend([
             end_claims(&moved).apart(),
             leave(&self.left),
@@ -301,7 +301,8 @@ pub(super) fn call_fallbacks(ended: &[DeliveryId], now: Timestamp) -> [Write; 2]
                     AND EXISTS (SELECT 1 FROM waiting WHERE waiting.delivery = delivery.id)";
     let waiting = "UPDATE waiting SET due_at = $1 WHERE due_at > $1 \
                    AND delivery IN (SELECT id FROM delivery WHERE follows = $2)";
-    // The narrow row first, as everybody locks them.
+    // The narrow row first, as everybody locks them. Neither is apart: what they find may be moved in
+    // the same transaction.
     let rows: Vec<Vec<Value>> = ended.iter().map(|id| vec![now.into(), id.0.into()]).collect();
     [Write::each(waiting, rows.clone()), Write::each(delivery, rows)]
 }

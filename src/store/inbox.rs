@@ -364,6 +364,7 @@ fn count_repeats(batch: &[Acceptance], answers: &[Accepted]) -> Write {
         }
         _ => None,
     });
-    // One by one: the same event may come again several times in one batch.
+    // One by one: the same event may come again several times in one batch. Not apart: its first
+    // one may be of this batch, too.
     Write::each("UPDATE event SET repeats = repeats + 1 WHERE id = $1", repeats.collect())
 }

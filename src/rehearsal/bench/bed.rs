@@ -7,14 +7,11 @@ use jiff::SignedDuration;
 
 use super::queue::Queue;
 use super::report::{ChannelReport, Report, Sample};
-use super::settings::Stage;
 use super::sink::Sinks;
 use super::unstored::Unstored;
 use super::work::Work;
-use super::{Bench, BenchError, Extent, refuse_store_in_use, usage};
+use super::{BenchError, Extent, usage};
 use crate::app::App;
-use crate::broker::Playground;
-use crate::config::Config;
 use crate::lifecycle::Tasks;
 use crate::model::address::Channel;
 use crate::model::event::Arrival;
@@ -57,30 +54,6 @@ pub(super) struct Bed<'a> {
 struct Mark {
     at: Duration,
     used: Duration,
-}
-
-impl Bench {
-    /// The app on an empty store, and an empty virtual host if events come by a broker.
-    pub(super) async fn open(
-        &self,
-        sinks: &Sinks,
-        stage: &Stage,
-    ) -> Result<(App, Option<Playground>), BenchError> {
-        let config = self.config(sinks, stage)?;
-        refuse_store_in_use(&config).await?;
-        let playground = claim_broker(&config).await?;
-        // One clock for both, or latencies would be off by what lies between two beginnings.
-        let app = App::build(config, sinks.tally.clock(), Tasks::new()).await?;
-        Ok((app, playground))
-    }
-}
-
-/// An empty virtual host, if events come by a broker.
-pub(super) async fn claim_broker(config: &Config) -> Result<Option<Playground>, BenchError> {
-    match &config.rabbitmq {
-        Some(settings) => Ok(Some(Playground::claim(settings).await?)),
-        None => Ok(None),
-    }
 }
 
 impl<'a> Bed<'a> {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::BenchError;
+use super::ground::refuse_store_in_use;
 use super::unstored::plan_one;
 use super::work::{self, arrival};
-use super::{BenchError, refuse_store_in_use};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;

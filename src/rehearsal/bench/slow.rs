@@ -1,7 +1,10 @@
 //! The row *slow*: a provider that hangs beside one that does not.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
@@ -27,7 +30,7 @@ const SLOW: &str = "bench.slow";
 impl Bench {
     pub(super) async fn slow(&self, mut tell: impl FnMut(&str)) -> Result<Findings, BenchError> {
         let sinks = Sinks::start(&Clock::system())?;
-        let silent = Tasks::new();
+        let silent = Silent::default();
         let stage = stage(&silent).await?;
         let (app, playground) = self.open(&sinks, &stage).await?;
         let mut bed = Bed::new(&app, &sinks).await?;
@@ -36,9 +39,9 @@ impl Bench {
 
         let alone = self.fast(&mut bed, count).await?;
         tell(&format!("the fast one alone: {alone:.0}/s"));
-        bed.hang().await?;
+        bed.hang(&silent).await?;
         let beside = self.fast(&mut bed, count).await?;
-        let hanging = app.pipeline.in_flight() as u64;
+        let hanging = silent.calls();
         if hanging < HANGING {
             let text = format!("only {hanging} of {HANGING} calls of the slow one hang at the end");
             return Err(BenchError::Broken(text));
@@ -56,7 +59,7 @@ impl Bench {
         // The calls that hang would hang on.
         app.tasks.hard().cancel();
         app.stop().await;
-        silent.hard().cancel();
+        silent.tasks.hard().cancel();
         if let Some(playground) = playground {
             playground.clear().await?;
         }
@@ -74,12 +77,11 @@ impl Bench {
 }
 
 /// Settings with a second provider of chats, whose gateway takes everything and never answers.
-async fn stage(tasks: &Tasks) -> Result<Stage, BenchError> {
+async fn stage(silent: &Silent) -> Result<Stage, BenchError> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
-    say_nothing(listener, tasks);
-    let event_type = work::named_event_type(Channel::Chat, SLOW, "normal")
-        .replace("template =", "providers = { chat = \"slow\" }\ntemplate =");
+    silent.listen(listener);
+    let event_type = work::named_event_type(Channel::Chat, SLOW, "normal");
     let providers = format!(
         "[providers.slow]\nkind = \"slack\"\nurl = \"http://127.0.0.1:{port}/\"\n\
          concurrency = {HANGING}\ntimeout = \"{TIMEOUT}s\"\n"
@@ -88,14 +90,22 @@ async fn stage(tasks: &Tasks) -> Result<Stage, BenchError> {
     Ok(Stage { event_types, providers, ..Stage::default() })
 }
 
+/// An event to somebody whose chat is the provider that hangs.
+fn to_slow(number: u64) -> Bytes {
+    let event = work::event(SLOW, Channel::Chat, number, None);
+    let text = String::from_utf8_lossy(&event);
+    text.replace("\"chat\":\"chat\"", "\"chat\":\"slow\"").into()
+}
+
 impl Bed<'_> {
-    /// Plans deliveries for the provider that hangs, and returns once all its calls hang.
-    async fn hang(&mut self) -> Result<(), BenchError> {
+    /// Plans deliveries for the provider that hangs, and returns once all its calls hang and what
+    /// stood in line behind them waits in the store.
+    async fn hang(&mut self, silent: &Silent) -> Result<(), BenchError> {
         let now = self.app.clock.now();
-        let events =
-            (0..WAITING).map(|number| arrival(work::event(SLOW, Channel::Chat, number, None), now));
+        let events = (0..WAITING).map(|number| arrival(to_slow(number), now));
         self.accept(events.collect()).await?;
-        while (self.app.pipeline.in_flight() as u64) < HANGING {
+        let in_flight = || self.app.pipeline.in_flight() as u64;
+        while silent.calls() < HANGING || in_flight() > HANGING {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         self.stuck = self.app.pipeline.in_flight();
@@ -103,15 +113,34 @@ impl Bed<'_> {
     }
 }
 
-/// Takes connections and reads what comes; never answers.
-fn say_nothing(listener: TcpListener, tasks: &Tasks) {
-    let all = tasks.clone();
-    tasks.spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            all.spawn(async move {
-                let mut buffer = [0; 4096];
-                while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
-            });
-        }
-    });
+/// A gateway that takes connections and reads what comes, and never answers.
+#[derive(Default)]
+struct Silent {
+    tasks: Tasks,
+    calls: Arc<AtomicU64>,
+}
+
+impl Silent {
+    /// How many calls wait for an answer.
+    fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    fn listen(&self, listener: TcpListener) {
+        let (all, calls) = (self.tasks.clone(), Arc::clone(&self.calls));
+        self.tasks.spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let calls = Arc::clone(&calls);
+                all.spawn(async move {
+                    let mut buffer = [0; 4096];
+                    if !matches!(stream.read(&mut buffer).await, Ok(1..)) {
+                        return;
+                    }
+                    calls.fetch_add(1, Ordering::SeqCst);
+                    while matches!(stream.read(&mut buffer).await, Ok(1..)) {}
+                    calls.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+    }
 }

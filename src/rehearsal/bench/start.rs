@@ -10,8 +10,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use super::bed::claim_broker;
 use super::findings::{Figures, Findings, median, millis};
+use super::ground::claim_broker;
 use super::seed::Seed;
 use super::settings::{Stage, settings};
 use super::sink::Sinks;
@@ -20,6 +20,7 @@ use crate::app::server_file;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::address::Channel;
+use crate::rehearsal::write_privately;
 
 /// How many deliveries the store holds.
 const ROWS: u64 = 1_000_000;
@@ -35,7 +36,6 @@ impl Bench {
         let clock = Clock::system();
         let sinks = Sinks::start(&clock)?;
         let config = self.config(&sinks, &Stage::default())?;
-        let playground = claim_broker(&config).await?;
         let rows = self.size(ROWS);
         tell(&format!("filling the store with {rows} deliveries"));
         let store = {
@@ -44,6 +44,7 @@ impl Bench {
             seed.fill(originals, (0, rows)).await?;
             seed.store.describe()
         };
+        let playground = claim_broker(&config).await?;
         let file = self.write_settings(&config, &sinks)?;
         let mut took = Vec::new();
         let mut resident = 0;
@@ -96,7 +97,7 @@ impl Bench {
             text.push_str(&format!("[rabbitmq]\nurl = {url}\n"));
         }
         let file = self.data_dir.join("bench.toml");
-        fs::write(&file, text)?;
+        write_privately(&file, &text)?;
         Ok(file)
     }
 }

@@ -1,7 +1,6 @@
 //! The ground that workers stand on: settings, event types, and the ways to broker and database.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
@@ -12,6 +11,7 @@ use super::receivers::Receivers;
 use super::work::Sort;
 use crate::config::{self, Config, Sources};
 use crate::rehearsal::proxy::Proxy;
+use crate::rehearsal::write_privately;
 
 /// The settings of the workers, as a file, and those of the drill itself.
 pub(super) struct Ground {
@@ -79,15 +79,6 @@ async fn way(
         return Err(no_url("a URL whose host and port cannot be changed"));
     }
     Ok((Some(String::from(url).into()), Some(proxy)))
-}
-
-/// The settings hold URLs with passwords.
-fn write_privately(path: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = fs::File::options();
-    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())
 }
 
 fn text(catalogue: &Path, whereabouts: &Whereabouts, receivers: &Receivers) -> String {

@@ -82,6 +82,9 @@ async fn the_same_event_twice_in_one_batch_is_planned_once(stage: Stage) {
         panic!("{answers:?}")
     };
     assert_eq!(event, first);
+    let events = stage.store.events(Default::default(), None, 10).await.unwrap();
+    let repeated = events.iter().find(|event| event.id == "2").unwrap();
+    assert_eq!(repeated.repeats, 1);
     stage.assert_closed().await;
 }
 

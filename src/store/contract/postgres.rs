@@ -1,241 +1,13 @@
-//! What only a PostgreSQL does: transactions that do not begin, an answer to a COMMIT that gets
-//! lost, and replicas.
+//! What only a PostgreSQL does: what is written last, or as one, transactions that are given up, and
+//! replicas.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use url::Url;
 
-use super::stage::{LEASE, Stage, admin_url, app_url, on_postgres, relay, settings};
-use crate::lifecycle::Tasks;
-use crate::model::audience::AudienceQuery;
-use crate::model::delivery::State;
-use crate::model::id::RunId;
+use super::stage::{LEASE, Stage, admin_url, on_postgres, relay};
+use crate::store::StoreError;
 use crate::store::engine::{Value, Write};
-use crate::store::{Acceptance, Accepted, NewPage, Place, Store, StoreError, TakenOver};
-
-/// What each transaction begins with.
-const BEGINNING: &[u8] = b"START TRANSACTION";
-
-/// A way to the PostgreSQL of the tests that can spoil the beginning of a transaction, or lose the
-/// answer to its COMMIT.
-struct Way {
-    store: Store,
-    spoils: Arc<AtomicBool>,
-    loses: Arc<AtomicBool>,
-    tasks: Tasks,
-}
-
-impl Drop for Way {
-    fn drop(&mut self) {
-        self.tasks.hard().cancel();
-    }
-}
-
-impl Way {
-    /// A store that is reached by this way, on the database that was made for `name`.
-    async fn to(stage: &Stage, name: &str) -> Self {
-        let mut url = Url::parse(&app_url(name)).unwrap();
-        let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        url.set_host(Some("127.0.0.1")).unwrap();
-        url.set_port(Some(listener.local_addr().unwrap().port())).unwrap();
-        let place = Place::Postgres { url: url.to_string().into(), connections: 4 };
-        let run = RunId::new(stage.now());
-        let store = Store::open_as_it_is(settings(place), stage.clock.clone(), run).unwrap();
-        let (spoils, loses) = (Arc::<AtomicBool>::default(), Arc::<AtomicBool>::default());
-        let (armed, tasks) = ((Arc::clone(&spoils), Arc::clone(&loses)), Tasks::new());
-        let carriers = tasks.clone();
-        tasks.spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                let (target, (spoils, loses)) = (target.clone(), armed.clone());
-                carriers.spawn(async move {
-                    // However it ends, both ends see that it is over.
-                    drop(carry(client, &target, (&spoils, &loses)).await);
-                });
-            }
-        });
-        Self { store, spoils, loses, tasks }
-    }
-
-    /// Makes of the next beginning of a transaction something that PostgreSQL refuses.
-    fn spoil_next_beginning(&self) {
-        self.spoils.store(true, Ordering::SeqCst);
-    }
-
-    fn assert_spoilt<T: std::fmt::Debug>(&self, answer: Result<T, StoreError>) {
-        assert!(!self.spoils.load(Ordering::SeqCst), "no transaction began");
-        let error = answer.unwrap_err();
-        assert!(error.to_string().contains("BEGUN"), "{error}");
-    }
-
-    /// Loses the answer to the next COMMIT, and the connection with it.
-    fn lose_next_answer(&self) {
-        self.loses.store(true, Ordering::SeqCst);
-    }
-
-    fn assert_lost<T: std::fmt::Debug>(&self, answer: Result<T, StoreError>) {
-        assert!(!self.loses.load(Ordering::SeqCst), "nothing was committed");
-        assert!(matches!(answer, Err(StoreError::Unreachable(_))), "{answer:?}");
-    }
-}
-
-async fn carry(
-    mut client: TcpStream,
-    target: &str,
-    (spoils, loses): (&AtomicBool, &AtomicBool),
-) -> std::io::Result<()> {
-    let mut server = TcpStream::connect(target).await?;
-    let (mut asked, mut answered) = (vec![0; 65536], vec![0; 65536]);
-    loop {
-        tokio::select! {
-            count = client.read(&mut asked) => {
-                let asked = asked.get_mut(..count?).filter(|bytes| !bytes.is_empty());
-                let Some(asked) = asked else { return Ok(()) };
-                if let Some(at) = asked.windows(BEGINNING.len()).position(|word| word == BEGINNING)
-                    && spoils.swap(false, Ordering::SeqCst)
-                {
-                    asked[at..at + BEGINNING.len()].copy_from_slice(b"BEGUN TRANSACTION");
-                }
-                let is_commit = asked.windows(7).any(|word| word == b"COMMIT\0");
-                server.write_all(asked).await?;
-                if is_commit && loses.swap(false, Ordering::SeqCst) {
-                    return hear_of_commit(&mut server).await;
-                }
-            }
-            count = server.read(&mut answered) => {
-                let answered = answered.get(..count?).filter(|bytes| !bytes.is_empty());
-                let Some(answered) = answered else { return Ok(()) };
-                client.write_all(answered).await?;
-            }
-        }
-    }
-}
-
-/// Reads up to the answer to a COMMIT, which comes once it is done; nobody else hears of it.
-async fn hear_of_commit(server: &mut TcpStream) -> std::io::Result<()> {
-    let mut answers = Vec::new();
-    while !answers.windows(7).any(|word| word == b"COMMIT\0") {
-        answers.push(server.read_u8().await?);
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn nothing_is_written_if_a_transaction_does_not_begin() {
-    let stage = Stage::postgres("spoilt").await;
-    let way = Way::to(&stage, "spoilt").await;
-    let batch = |id| vec![Acceptance::Planned(Box::new(stage.planned(id, 2)))];
-    // Statements are prepared by then, so that all go out at once.
-    way.store.accept(batch("1")).await.unwrap();
-    let before = stage.store.ledger().await.unwrap();
-
-    way.spoil_next_beginning();
-    way.assert_spoilt(way.store.accept(batch("2")).await);
-    way.spoil_next_beginning();
-    way.assert_spoilt(way.store.claim(&relay(), 1, LEASE).await);
-
-    let ledger = stage.store.ledger().await.unwrap();
-    assert_eq!(format!("{ledger:?}"), format!("{before:?}"));
-    let again = way.store.accept(batch("2")).await.unwrap();
-    assert!(matches!(again[0], Accepted::Planned { planned: 2, .. }), "{again:?}");
-    assert_eq!(way.store.claim(&relay(), 10, LEASE).await.unwrap().len(), 4);
-    stage.assert_closed().await;
-}
-
-#[tokio::test]
-async fn an_event_whose_commit_was_not_heard_of_is_a_repeat_when_it_comes_again() {
-    let stage = Stage::postgres("lost_accept").await;
-    let way = Way::to(&stage, "lost_accept").await;
-    // It is decoded anew each time that it comes, and has another id of Loa's own then.
-    let batch = || vec![Acceptance::Planned(Box::new(stage.planned("1", 2)))];
-
-    way.lose_next_answer();
-    way.assert_lost(way.store.accept(batch()).await);
-    let again = way.store.accept(batch()).await.unwrap();
-
-    assert!(matches!(again[0], Accepted::Repeat { .. }), "{again:?}");
-    assert_eq!(stage.store.ledger().await.unwrap().deliveries.planned, 2);
-    stage.assert_closed().await;
-}
-
-#[tokio::test]
-async fn an_outcome_whose_commit_was_not_heard_of_is_recorded_once() {
-    let stage = Stage::postgres("lost_finish").await;
-    let way = Way::to(&stage, "lost_finish").await;
-    let id = stage.plan("1", 1).await.remove(0);
-    let claim = way.store.claim(&relay(), 1, LEASE).await.unwrap().remove(0);
-
-    way.lose_next_answer();
-    way.assert_lost(way.store.finish(vec![stage.sent(&claim)]).await);
-    let again = way.store.finish(vec![stage.sent(&claim)]).await.unwrap();
-
-    assert_eq!(again[0].state, State::Sent);
-    let story = stage.store.find_delivery(id).await.unwrap().unwrap();
-    assert_eq!((story.delivery.state, story.attempts.len()), (State::Sent, 1));
-    assert_eq!(stage.store.ledger().await.unwrap().deliveries.states["sent"], 1);
-    stage.assert_closed().await;
-}
-
-#[tokio::test]
-async fn a_claim_whose_commit_was_not_heard_of_is_taken_over_when_its_lease_ends() {
-    let stage = Stage::postgres("lost_claim").await;
-    let way = Way::to(&stage, "lost_claim").await;
-    let id = stage.plan("1", 1).await.remove(0);
-
-    way.lose_next_answer();
-    way.assert_lost(way.store.claim(&relay(), 1, LEASE).await);
-    let meanwhile = way.store.claim(&relay(), 1, LEASE).await.unwrap();
-    stage.clock.advance(LEASE + Duration::from_secs(1));
-    let taken = way.store.claim_expired(10, LEASE, Vec::new()).await.unwrap();
-
-    assert_eq!(meanwhile.len(), 0, "nobody else may have it while its lease lasts");
-    assert_eq!(taken.iter().map(|claim| claim.delivery.id).collect::<Vec<_>>(), [id]);
-    stage.store.finish(vec![stage.sent(&taken[0])]).await.unwrap();
-    stage.assert_closed().await;
-}
-
-#[tokio::test]
-async fn a_page_whose_commit_was_not_heard_of_is_planned_once() {
-    let stage = Stage::postgres("lost_page").await;
-    let way = Way::to(&stage, "lost_page").await;
-    let mut big = stage.planned("1", 0);
-    let query = AudienceQuery::Segment("everyone".into());
-    big.pages = vec![NewPage { step: "notice".into(), query }];
-    stage.accept(big).await;
-    let page = way.store.claim_page(LEASE).await.unwrap().unwrap();
-    let planned = || (0..3).map(|number| stage.delivery(&page.event, number)).collect();
-
-    way.lose_next_answer();
-    way.assert_lost(way.store.finish_page(page.clone(), planned(), None).await);
-    way.store.finish_page(page.clone(), planned(), None).await.unwrap();
-
-    let ledger = stage.store.ledger().await.unwrap();
-    assert_eq!((ledger.events.planned, ledger.deliveries.planned), (1, 3));
-    stage.assert_closed().await;
-}
-
-#[tokio::test]
-async fn a_fallback_whose_taking_over_was_not_heard_of_takes_over_once() {
-    let stage = Stage::postgres("lost_take_over").await;
-    let way = Way::to(&stage, "lost_take_over").await;
-    let ids = stage.plan_chain("1").await;
-
-    let fallback = stage.claim_fallback(ids[1]).await;
-
-    way.lose_next_answer();
-    way.assert_lost(way.store.take_over_from(ids[0], fallback).await);
-    let again = way.store.take_over_from(ids[0], fallback).await.unwrap();
-
-    assert_eq!(again, TakenOver::Done);
-    assert_eq!(stage.state(ids[0]).await, State::Cancelled);
-    assert_eq!(stage.store.ledger().await.unwrap().deliveries.states["cancelled"], 1);
-    stage.assert_closed().await;
-}
 
 #[tokio::test]
 async fn replicas_that_postgres_waits_for_none_of_are_told() {
@@ -372,54 +144,103 @@ async fn last_writes_that_nobody_waits_for_any_more_are_done_whole_or_not_at_all
     stage.assert_closed().await;
 }
 
-#[tokio::test]
-async fn writes_that_are_apart_go_as_one_statement_and_are_run_in_their_order() {
-    let stage = Stage::postgres("apart").await;
-    let url = admin_url("apart");
-    let note = "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
-                'BEGIN INSERT INTO noted (name) VALUES (TG_TABLE_NAME); RETURN NEW; END'";
-    let before = |table| {
-        format!("CREATE TRIGGER a BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION note()")
-    };
+/// Notes each row that is written to some tables, with the statement that wrote it.
+async fn note_writes(name: &str) {
+    let url = admin_url(name);
     let table = "CREATE TABLE noted (number SERIAL, name TEXT, at TIMESTAMPTZ \
                  DEFAULT statement_timestamp())";
+    let note = "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
+                'BEGIN INSERT INTO noted (name) VALUES (TG_TABLE_NAME); RETURN NEW; END'";
     on_postgres(&url, &[table, "GRANT SELECT ON noted TO PUBLIC", note]).await;
-    on_postgres(&url, &[&before("marker"), &before("provider_hold"), &before("suppression")]).await;
-    let marker = || {
-        let insert = "INSERT INTO marker (business_key, event_type, time, expires_at) \
-                      VALUES ($1, $2, $3, $4)";
-        let row = |key: &str| vec![key.into(), "x".into(), 0_i64.into(), 0_i64.into()];
-        Write::insert(insert, vec![row("a"), row("b")])
-    };
-    let hold = || {
-        let insert = "INSERT INTO provider_hold (provider, reason, since, held_by) \
-                      VALUES ($1, '', 0, '')";
-        Write::insert(insert, vec![vec!["relay".into()]])
-    };
-    let suppression = || {
-        let insert = "INSERT INTO suppression (address, channel, reason, at) \
-                      VALUES ($1, 'email', 'operator', 0)";
-        Write::insert(insert, vec![vec!["an@example.test".into()]])
-    };
+    for table in ["marker", "provider_hold", "suppression"] {
+        let before = format!(
+            "CREATE TRIGGER a BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION note()"
+        );
+        on_postgres(&url, &[&before]).await;
+    }
+}
 
-    let written = stage.store.write(move |tx| {
-        let writes = [suppression().apart(), marker().apart(), hold().apart()];
-        Box::pin(async move { tx.write_last(&writes).await })
-    });
-    written.await.unwrap();
-
+/// The tables that were written to, row by row, and by how many statements.
+async fn noted(stage: &Stage) -> (Vec<String>, u64) {
     let found = stage.store.read(|tx| {
         Box::pin(async move {
             let order = tx.query("SELECT name FROM noted ORDER BY number", &[]).await?;
-            let statements = "SELECT COUNT(DISTINCT at) FROM noted";
             let names = order.iter().map(|row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
+            let statements = "SELECT COUNT(DISTINCT at) FROM noted";
             let statements = tx.query_one(statements, &[]).await?.unwrap();
             Ok((names, statements.count(0)?))
         })
     });
-    let (order, statements) = found.await.unwrap();
+    found.await.unwrap()
+}
+
+/// Writes to three tables, the second one so many rows.
+fn three(rows: i64) -> [Write; 3] {
+    let suppression = "INSERT INTO suppression (address, channel, reason, at) \
+                       VALUES ($1, 'email', 'operator', 0)";
+    let marker = "INSERT INTO marker (business_key, event_type, time, expires_at) \
+                  VALUES ($1, $2, $3, $4)";
+    let hold = "INSERT INTO provider_hold (provider, reason, since, held_by) \
+                VALUES ($1, '', 0, '')";
+    let row =
+        |number: i64| vec!["key".into(), number.to_string().into(), number.into(), 0_i64.into()];
+    [
+        Write::insert(suppression, vec![vec!["an@example.test".into()]]),
+        Write::insert(marker, (0..rows).map(row).collect()),
+        Write::insert(hold, vec![vec!["relay".into()]]),
+    ]
+}
+
+#[tokio::test]
+async fn a_few_writes_that_are_apart_go_as_one_statement_and_are_run_in_their_order() {
+    let stage = Stage::postgres("apart").await;
+    note_writes("apart").await;
+
+    let written = stage.store.write(|tx| {
+        let writes = three(2).map(Write::apart);
+        Box::pin(async move { tx.write_last(&writes).await })
+    });
+    written.await.unwrap();
+
+    let (order, statements) = noted(&stage).await;
     assert_eq!(order, ["suppression", "marker", "marker", "provider_hold"]);
     assert_eq!(statements, 1);
+}
+
+#[tokio::test]
+async fn writes_of_which_one_is_not_apart_or_that_are_many_go_each_by_itself() {
+    for (rows, are_apart) in [(2, false), (31, true)] {
+        let stage = Stage::postgres("not_apart").await;
+        note_writes("not_apart").await;
+
+        let written = stage.store.write(move |tx| {
+            let [first, second, third] = three(rows);
+            let third = if are_apart { third.apart() } else { third };
+            let writes = [first.apart(), second.apart(), third];
+            Box::pin(async move { tx.write_last(&writes).await })
+        });
+        written.await.unwrap();
+
+        assert_eq!(noted(&stage).await.1, 3, "{rows} rows");
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_goes_on_after_an_error_is_not_committed() {
+    let stage = Stage::postgres("went_on").await;
+
+    let done = stage.store.write(|tx| {
+        Box::pin(async move {
+            let hold = "INSERT INTO provider_hold (provider, reason, since, held_by) \
+                        VALUES ('relay', '', 0, '')";
+            tx.execute(hold, &[]).await?;
+            drop(tx.query("SELECT 1 FROM nowhere", &[]).await);
+            Ok(())
+        })
+    });
+
+    assert!(matches!(done.await, Err(StoreError::Broken(_))));
+    assert_eq!(stage.store.provider_holds().await.unwrap().len(), 0);
 }
 
 #[tokio::test]

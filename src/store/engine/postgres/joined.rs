@@ -30,10 +30,15 @@ fn shifted(sql: &str, offset: usize) -> (String, usize) {
     for part in parts {
         let digits = part.bytes().take_while(u8::is_ascii_digit).count();
         let (number, rest) = part.split_at(digits);
-        let number: usize = number.parse().unwrap_or(0);
-        highest = highest.max(number);
         text.push('$');
-        text.push_str(&(number + offset).to_string());
+        match number.parse::<usize>() {
+            Ok(number) => {
+                highest = highest.max(number);
+                text.push_str(&(number + offset).to_string());
+            }
+            // A text in dollars, as it was.
+            Err(_) => text.push_str(number),
+        }
         text.push_str(rest);
     }
     (text, highest)
@@ -48,6 +53,7 @@ mod tests {
         let ten = "UPDATE a SET x = COALESCE($10, $2) WHERE id = $1";
 
         assert_eq!(joined(&[ten]), ten);
+        assert_eq!(shifted("SELECT $$a$$, $2", 3), ("SELECT $$a$$, $5".to_owned(), 2));
         assert_eq!(
             joined(&[ten, "DELETE FROM b WHERE id {any_uuid $1}", "INSERT INTO c VALUES ($1, $2)"]),
             "WITH w1 AS (INSERT INTO c VALUES ($12, $13)), w0 AS (DELETE FROM b WHERE id {any_uuid $11}) \

@@ -28,6 +28,9 @@ pub(super) struct Line<'c> {
 /// The text of a statement with the parameters of each of its runs.
 type Written<'w> = (Cow<'w, str>, Vec<Vec<Param<'w>>>);
 
+/// Turns a statement of one row into one of many.
+type OfArrays = fn(&str, &[&str]) -> Option<String>;
+
 /// A statement with the parameters of each of its runs.
 pub(super) type Prepared<'w> = (Statement, Vec<Vec<Param<'w>>>);
 
@@ -112,18 +115,18 @@ impl<'c> Line<'c> {
         sql: &'w str,
         write: &'w Write,
     ) -> Result<Written<'w>, StoreError> {
-        let all = match write.form {
-            Form::Other => None,
-            _ if write.rows.len() == 1 => None,
-            form @ (Form::Insert | Form::Update) => {
+        let of_arrays = match write.form {
+            Form::Insert if write.rows.len() > 1 => Some(insert_of_arrays as OfArrays),
+            Form::Update if write.rows.len() > 1 => Some(update_of_arrays as OfArrays),
+            Form::Insert | Form::Update | Form::Other => None,
+        };
+        let all = match of_arrays {
+            Some(of_arrays) => {
                 let one = self.prepare(sql).await?;
                 let kinds: Vec<&str> = one.params().iter().map(Type::name).collect();
-                let all = match form {
-                    Form::Update => update_of_arrays(sql, &kinds),
-                    Form::Insert | Form::Other => insert_of_arrays(sql, &kinds),
-                };
-                all.map(|all| (all, kinds.len()))
+                of_arrays(sql, &kinds).map(|all| (all, kinds.len()))
             }
+            None => None,
         };
         let Some((all, columns)) = all else {
             let runs = write.rows.iter().map(|row| row.iter().map(Param::One).collect());

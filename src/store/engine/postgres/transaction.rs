@@ -48,6 +48,8 @@ pub struct PostgresTx<'c> {
     line: Line<'c>,
     begin: Begin,
     has_begun: bool,
+    /// Something in it failed: nothing more is done, and nothing committed.
+    has_failed: bool,
     is_over: bool,
     now: Timestamp,
 }
@@ -68,11 +70,14 @@ impl<'c> PostgresTx<'c> {
         (begin, now): (Begin, Timestamp),
     ) -> Self {
         let line = Line { client, statements };
-        Self { line, begin, has_begun: false, is_over: false, now }
+        Self { line, begin, has_begun: false, has_failed: false, is_over: false, now }
     }
 
     /// Ends it; returns once what it wrote is committed.
     pub(super) async fn end(mut self) -> Result<(), StoreError> {
+        if self.has_failed {
+            return Err(went_on());
+        }
         if !self.has_begun || self.is_over {
             return Ok(());
         }
@@ -96,13 +101,18 @@ impl<'c> PostgresTx<'c> {
                 "a transaction went on after its last write".to_owned(),
             ));
         }
-        if self.has_begun {
-            return work.await;
+        if self.has_failed {
+            return Err(went_on());
         }
-        self.has_begun = true;
-        let begin = self.line.client.batch_execute(self.begin.sql());
-        let (begun, done) = join(begin, work).await;
-        begun?;
+        let done = if self.has_begun {
+            work.await
+        } else {
+            self.has_begun = true;
+            let begin = self.line.client.batch_execute(self.begin.sql());
+            let (begun, done) = join(begin, work).await;
+            begun.map_err(StoreError::from).and(done)
+        };
+        self.has_failed = done.is_err();
         done
     }
 
@@ -265,4 +275,8 @@ impl<'c> PostgresTx<'c> {
         let client = self.line.client;
         self.within(async { Ok(client.batch_execute(script).await?) }).await
     }
+}
+
+fn went_on() -> StoreError {
+    StoreError::Broken("a transaction went on after an error".to_owned())
 }
