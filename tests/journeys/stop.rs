@@ -113,7 +113,7 @@ async fn cut_short(store: &str) {
     let unknown: Vec<_> = classes.iter().filter(|try_| try_["class"] == "unknown").collect();
     assert_eq!(unknown.len(), 2, "{classes:?}");
     for attempt in unknown {
-        assert_eq!(attempt["answer"], json!("cut off by a stop before the provider answered"));
+        assert_eq!(attempt["answer"], json!("cut off by a stop before its answer was recorded"));
     }
     assert_eq!(gateway.requests.count(), 4);
     loa.closes().await;
