@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
-use super::bed::{Bed, Way, events_for};
+use super::bed::{Bed, PATIENCE, Way, events_for};
 use super::findings::{Figures, Findings, median};
 use super::settings::Stage;
 use super::sink::Sinks;
@@ -105,8 +105,15 @@ impl Bed<'_> {
         let events = (0..WAITING).map(|number| arrival(to_slow(number), now));
         self.accept(events.collect()).await?;
         let in_flight = || self.app.pipeline.in_flight() as u64;
-        while silent.calls() < HANGING || in_flight() > HANGING {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        let hang = async {
+            while silent.calls() < HANGING || in_flight() > HANGING {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, hang).await.is_err() {
+            let calls = silent.calls();
+            let text = format!("{calls} calls reached the slow provider instead of {HANGING}");
+            return Err(BenchError::Broken(text));
         }
         self.stuck = self.app.pipeline.in_flight();
         Ok(())
