@@ -251,6 +251,11 @@ impl Tx<'_> {
     }
 }
 
+/// Why nothing more is done in a transaction, and nothing of it committed.
+fn went_on() -> StoreError {
+    StoreError::Broken("a transaction went on after an error".to_owned())
+}
+
 /// What was found by those of some statements that were asked, each in its place; no rows for
 /// others.
 pub fn place<const N: usize>(

@@ -234,7 +234,8 @@ async fn a_transaction_that_goes_on_after_an_error_is_not_committed() {
             let hold = "INSERT INTO provider_hold (provider, reason, since, held_by) \
                         VALUES ('relay', '', 0, '')";
             tx.execute(hold, &[]).await?;
-            drop(tx.query("SELECT 1 FROM nowhere", &[]).await);
+            assert!(tx.query("SELECT 1 FROM nowhere", &[]).await.is_err());
+            assert!(matches!(tx.execute(hold, &[]).await, Err(StoreError::Broken(_))));
             Ok(())
         })
     });

@@ -310,7 +310,7 @@ impl SqliteTx<'_> {
     /// An error may have ended the transaction; what follows would be committed by itself.
     fn refuse_after_an_error(&self) -> Result<(), StoreError> {
         match self.has_failed {
-            true => Err(StoreError::Broken("a transaction went on after an error".to_owned())),
+            true => Err(super::went_on()),
             false => Ok(()),
         }
     }

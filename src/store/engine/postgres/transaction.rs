@@ -10,7 +10,7 @@ use super::line::{Line, as_sql, rows};
 use crate::store::StoreError;
 use crate::store::engine::dialect::Statements;
 use crate::store::engine::value::{Row, Value};
-use crate::store::engine::{Asked, Write};
+use crate::store::engine::{Asked, Write, went_on};
 
 /// How a transaction begins.
 #[derive(Clone, Copy)]
@@ -275,8 +275,4 @@ impl<'c> PostgresTx<'c> {
         let client = self.line.client;
         self.within(async { Ok(client.batch_execute(script).await?) }).await
     }
-}
-
-fn went_on() -> StoreError {
-    StoreError::Broken("a transaction went on after an error".to_owned())
 }
