@@ -58,14 +58,15 @@ impl Tasks {
         let (hard, broken) = (self.hard.clone(), self.broken.clone());
         tracker.spawn(async move {
             tokio::select! {
+                // Once the grace is over nobody takes up what another one was dropped from.
                 biased;
+                () = hard.cancelled() => {}
                 ended = AssertUnwindSafe(task).catch_unwind() => {
                     if ended.is_err() {
                         error!("a part of Loa broke down; Loa stops");
                         broken.cancel();
                     }
                 }
-                () = hard.cancelled() => {}
             }
         });
     }

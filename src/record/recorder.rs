@@ -49,7 +49,7 @@ struct Desk {
     /// When the latest write began.
     began: Option<Instant>,
     /// The writer who gathers, if there is one, is told by this that many wait.
-    gathers: Option<Arc<Notify>>,
+    gatherer: Option<Arc<Notify>>,
 }
 
 /// What one who waits gets.
@@ -72,13 +72,13 @@ struct Batch {
 struct Pen {
     desk: Arc<Mutex<Desk>>,
     /// Whoever holds it gathers what comes until then, or until he is told that many wait.
-    gathers: Option<(Instant, Arc<Notify>)>,
+    gathers_until: Option<(Instant, Arc<Notify>)>,
 }
 
 impl Recorder {
     /// A recorder that lets `writers` transactions be under way at once.
     pub fn new(store: Store, metrics: Arc<Metrics>, writers: usize) -> Self {
-        let desk = Desk { waiting: Vec::new(), free_pens: writers, began: None, gathers: None };
+        let desk = Desk { waiting: Vec::new(), free_pens: writers, began: None, gatherer: None };
         Self { store, metrics, desk: Arc::new(Mutex::new(desk)), late: Late::default() }
     }
 
@@ -98,7 +98,7 @@ impl Recorder {
             Ok(batch) => Turn::Write(batch),
             Err(turn) => match turn.await {
                 Ok(turn) => turn,
-                // The writer was dropped half-way: as with a process that died, the lease ends.
+                // The writer broke down half-way: as with a process that died, the lease ends.
                 Err(_) => return Finished { state, reason, was_claimed: false },
             },
         };
@@ -115,16 +115,16 @@ impl Recorder {
     /// turn comes later.
     fn sit_down(&self, finish: Finish) -> Result<Batch, oneshot::Receiver<Turn>> {
         let mut desk = lock(&self.desk);
-        if desk.free_pens > 0 && desk.gathers.is_none() {
+        if desk.free_pens > 0 && desk.gatherer.is_none() {
             desk.free_pens -= 1;
             let now = Instant::now();
-            let mut pen = Pen { desk: Arc::clone(&self.desk), gathers: None };
+            let mut pen = Pen { desk: Arc::clone(&self.desk), gathers_until: None };
             let next = desk.began.map(|began| began + GATHER).filter(|next| *next > now);
             match next.filter(|_| desk.waiting.len() < MANY) {
                 Some(next) => {
                     let told = Arc::new(Notify::new());
-                    desk.gathers = Some(Arc::clone(&told));
-                    pen.gathers = Some((next, told));
+                    desk.gatherer = Some(Arc::clone(&told));
+                    pen.gathers_until = Some((next, told));
                 }
                 None => desk.began = Some(now),
             }
@@ -132,7 +132,7 @@ impl Recorder {
         }
         let (sender, turn) = oneshot::channel();
         desk.waiting.push((finish, sender));
-        if let Some(gatherer) = desk.gathers.as_ref().filter(|_| desk.waiting.len() >= MANY) {
+        if let Some(gatherer) = desk.gatherer.as_ref().filter(|_| desk.waiting.len() >= MANY) {
             gatherer.notify_one();
         }
         Err(turn)
@@ -229,14 +229,14 @@ fn plain(mut finish: Finish) -> Finish {
 
 /// A batch with all that comes until it is to be written.
 async fn gathered(mut batch: Batch) -> Batch {
-    let Some((until, told)) = &batch.pen.gathers else { return batch };
+    let Some((until, told)) = &batch.pen.gathers_until else { return batch };
     tokio::select! {
         () = tokio::time::sleep_until(*until) => {}
         () = told.notified() => {}
     }
-    batch.pen.gathers = None;
+    batch.pen.gathers_until = None;
     let mut desk = lock(&batch.pen.desk);
-    desk.gathers = None;
+    desk.gatherer = None;
     desk.began = Some(Instant::now());
     for (finish, other) in desk.take_waiting(MAX_BATCH - batch.finishes.len()) {
         batch.finishes.push(finish);
@@ -246,7 +246,7 @@ async fn gathered(mut batch: Batch) -> Batch {
     desk.free_pens -= rest;
     drop(desk);
     // Each goes to whoever of the rest waits first, with what else waits, or back.
-    let pen = || Pen { desk: Arc::clone(&batch.pen.desk), gathers: None };
+    let pen = || Pen { desk: Arc::clone(&batch.pen.desk), gathers_until: None };
     drop((0..rest).map(|_| pen()).collect::<Vec<_>>());
     batch
 }
@@ -263,11 +263,11 @@ impl Drop for Pen {
     fn drop(&mut self) {
         let mut batch = {
             let mut desk = lock(&self.desk);
-            if self.gathers.is_some() {
-                desk.gathers = None;
+            if self.gathers_until.is_some() {
+                desk.gatherer = None;
             }
             // Whoever gathers takes them along.
-            let most = if desk.gathers.is_some() { 0 } else { MAX_BATCH };
+            let most = if desk.gatherer.is_some() { 0 } else { MAX_BATCH };
             let batch = desk.take_waiting(most);
             match batch.is_empty() {
                 true => desk.free_pens += 1,
@@ -278,7 +278,7 @@ impl Drop for Pen {
         let Some((own, writer)) = batch.next() else { return };
         let (rest, others): (Vec<_>, Vec<_>) = batch.unzip();
         let finishes = std::iter::once(own).chain(rest).collect();
-        let pen = Self { desk: Arc::clone(&self.desk), gathers: None };
+        let pen = Self { desk: Arc::clone(&self.desk), gathers_until: None };
         // If the one who waited is gone, the pen comes back with the batch and goes on from here.
         drop(writer.send(Turn::Write(Batch { finishes, others, pen })));
     }
@@ -290,6 +290,8 @@ fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use futures_util::FutureExt;
     use futures_util::future::join_all;
     use jiff::Timestamp;
@@ -297,6 +299,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
+    use crate::lifecycle::Tasks;
     use crate::model::delivery::{Reason, State};
     use crate::model::id::{DeliveryId, RunId};
     use crate::record::tests::claimed;
@@ -345,7 +348,7 @@ mod tests {
         let first = recorder.sit_down(finish()).ok().unwrap();
         tokio::time::advance(GATHER).await;
         let writers = (first, recorder.sit_down(finish()).ok().unwrap());
-        assert!(lock(&recorder.desk).gathers.is_none());
+        assert!(lock(&recorder.desk).gatherer.is_none());
         let mut third = Box::pin(recorder.record(finish()));
         assert!((&mut third).now_or_never().is_none(), "it waits");
 
@@ -407,6 +410,34 @@ mod tests {
         assert_eq!(lock(&recorder.desk).free_pens, 2);
     }
 
+    #[tokio::test]
+    async fn a_hard_stop_leaves_all_who_wait_for_a_writer_to_be_told_as_cut_off() {
+        let folder = tempfile::tempdir().unwrap();
+        let recorder = recorder(&folder).await;
+        let (tasks, ended) = (Tasks::new(), Arc::<AtomicUsize>::default());
+        let writers: Vec<_> = [(), ()].map(|()| recorder.sit_down(finish()).ok().unwrap()).into();
+        tasks.spawn(async move {
+            std::future::pending::<()>().await;
+            drop(writers);
+        });
+        for _ in 0..3 {
+            let (recorder, ended) = (recorder.clone(), Arc::clone(&ended));
+            tasks.spawn(async move {
+                recorder.record(finish()).await;
+                ended.fetch_add(1, Ordering::SeqCst);
+            });
+        }
+        while lock(&recorder.desk).waiting.len() < 3 {
+            tokio::task::yield_now().await;
+        }
+
+        tasks.hard().cancel();
+        tasks.stop(Duration::ZERO).await;
+
+        assert_eq!(ended.load(Ordering::SeqCst), 0);
+        assert_eq!(lock(&recorder.desk).free_pens, 2);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_writer_that_is_dropped_while_it_gathers_leaves_what_came_to_the_next() {
         let folder = tempfile::tempdir().unwrap();
@@ -424,6 +455,6 @@ mod tests {
 
         assert_eq!(third.await.state, State::Waiting);
         assert_eq!(lock(&recorder.desk).free_pens, 2);
-        assert!(lock(&recorder.desk).gathers.is_none());
+        assert!(lock(&recorder.desk).gatherer.is_none());
     }
 }
