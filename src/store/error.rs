@@ -126,11 +126,11 @@ impl From<tokio_postgres::Error> for StoreError {
             {
                 Self::Wrong(format!("PostgreSQL refuses: {text}; check store.url"))
             }
-            // Class 08 connection, 53 resources, 55 state, 57 operator intervention; 25006
-            // read-only; 25P03 and 25P04: a transaction that stood idle, or took, longer than the
-            // server allows.
+            // Class 08 connection, 53 resources, 55 state, 57 operator intervention; 25P03 and
+            // 25P04: a transaction that stood idle, or took, longer than the server allows. Not
+            // 25006: that a session may only read is Loa's own wish.
             code if ["08", "53", "55", "57"].iter().any(|class| code.code().starts_with(class))
-                || ["25006", "25P03", "25P04"].contains(&code.code()) =>
+                || ["25P03", "25P04"].contains(&code.code()) =>
             {
                 Self::Unreachable(text)
             }

@@ -226,6 +226,21 @@ async fn writes_of_which_one_is_not_apart_or_that_are_many_go_each_by_itself() {
 }
 
 #[tokio::test]
+async fn a_read_that_writes_is_a_fault_and_no_outage() {
+    let stage = Stage::postgres("wrote").await;
+
+    let done = stage.store.read(|tx| {
+        Box::pin(async move {
+            let hold = "INSERT INTO provider_hold (provider, reason, since, held_by) \
+                        VALUES ('relay', '', 0, '')";
+            tx.execute(hold, &[]).await
+        })
+    });
+
+    assert!(matches!(done.await, Err(StoreError::Broken(_))));
+}
+
+#[tokio::test]
 async fn a_transaction_that_goes_on_after_an_error_is_not_committed() {
     let stage = Stage::postgres("went_on").await;
 
