@@ -9,9 +9,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use url::Url;
 
-use super::stage::{LEASE, Stage, app_url, relay, settings};
+use super::stage::{LEASE, Stage, app_url, email, relay, settings};
 use crate::lifecycle::Tasks;
 use crate::model::audience::AudienceQuery;
+use crate::model::contact::Suppression;
 use crate::model::delivery::State;
 use crate::model::id::RunId;
 use crate::store::{Acceptance, Accepted, NewPage, Place, Store, StoreError, TakenOver};
@@ -19,23 +20,23 @@ use crate::store::{Acceptance, Accepted, NewPage, Place, Store, StoreError, Take
 /// What each transaction begins with.
 const BEGINNING: &[u8] = b"START TRANSACTION";
 
-/// A way to the PostgreSQL of the tests that can spoil the beginning of a transaction, or lose the
+/// A line to the PostgreSQL of the tests that can spoil the beginning of a transaction, or lose the
 /// answer to its COMMIT.
-struct Way {
+struct BadLine {
     store: Store,
     spoils: Arc<AtomicBool>,
     loses: Arc<AtomicBool>,
     tasks: Tasks,
 }
 
-impl Drop for Way {
+impl Drop for BadLine {
     fn drop(&mut self) {
         self.tasks.hard().cancel();
     }
 }
 
-impl Way {
-    /// A store that is reached by this way, on the database that was made for `name`.
+impl BadLine {
+    /// A store that is reached by this line, on the database that was made for `name`.
     async fn to(stage: &Stage, name: &str) -> Self {
         let mut url = Url::parse(&app_url(name)).unwrap();
         let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
@@ -126,35 +127,39 @@ async fn hear_of_commit(server: &mut TcpStream) -> std::io::Result<()> {
 #[tokio::test]
 async fn nothing_is_written_if_a_transaction_does_not_begin() {
     let stage = Stage::postgres("spoilt").await;
-    let way = Way::to(&stage, "spoilt").await;
+    let line = BadLine::to(&stage, "spoilt").await;
     let batch = |id| vec![Acceptance::Planned(Box::new(stage.planned(id, 2)))];
+    let suppression =
+        |who| Suppression { address: email(who), reason: "operator".to_owned(), at: stage.now() };
     // Statements are prepared by then, so that all go out at once.
-    way.store.accept(batch("1")).await.unwrap();
+    line.store.accept(batch("1")).await.unwrap();
+    line.store.suppress(suppression("nobody")).await.unwrap();
     let before = stage.store.ledger().await.unwrap();
 
-    way.spoil_next_beginning();
-    way.assert_spoilt(way.store.accept(batch("2")).await);
-    way.spoil_next_beginning();
-    way.assert_spoilt(way.store.claim(&relay(), 1, LEASE).await);
+    line.spoil_next_beginning();
+    line.assert_spoilt(line.store.accept(batch("2")).await);
+    line.spoil_next_beginning();
+    line.assert_spoilt(line.store.suppress(suppression("somebody")).await);
 
     let ledger = stage.store.ledger().await.unwrap();
     assert_eq!(format!("{ledger:?}"), format!("{before:?}"));
-    let again = way.store.accept(batch("2")).await.unwrap();
+    assert_eq!(stage.store.suppressions(None, 0, 10).await.unwrap().len(), 1);
+    let again = line.store.accept(batch("2")).await.unwrap();
     assert!(matches!(again[0], Accepted::Planned { planned: 2, .. }), "{again:?}");
-    assert_eq!(way.store.claim(&relay(), 10, LEASE).await.unwrap().len(), 4);
+    assert_eq!(line.store.claim(&relay(), 10, LEASE).await.unwrap().len(), 4);
     stage.assert_closed().await;
 }
 
 #[tokio::test]
 async fn an_event_whose_commit_was_not_heard_of_is_a_repeat_when_it_comes_again() {
     let stage = Stage::postgres("lost_accept").await;
-    let way = Way::to(&stage, "lost_accept").await;
+    let line = BadLine::to(&stage, "lost_accept").await;
     // It is decoded anew each time that it comes, and has another id of Loa's own then.
     let batch = || vec![Acceptance::Planned(Box::new(stage.planned("1", 2)))];
 
-    way.lose_next_answer();
-    way.assert_lost(way.store.accept(batch()).await);
-    let again = way.store.accept(batch()).await.unwrap();
+    line.lose_next_answer();
+    line.assert_lost(line.store.accept(batch()).await);
+    let again = line.store.accept(batch()).await.unwrap();
 
     assert!(matches!(again[0], Accepted::Repeat { .. }), "{again:?}");
     assert_eq!(stage.store.ledger().await.unwrap().deliveries.planned, 2);
@@ -164,13 +169,13 @@ async fn an_event_whose_commit_was_not_heard_of_is_a_repeat_when_it_comes_again(
 #[tokio::test]
 async fn an_outcome_whose_commit_was_not_heard_of_is_recorded_once() {
     let stage = Stage::postgres("lost_finish").await;
-    let way = Way::to(&stage, "lost_finish").await;
+    let line = BadLine::to(&stage, "lost_finish").await;
     let id = stage.plan("1", 1).await.remove(0);
-    let claim = way.store.claim(&relay(), 1, LEASE).await.unwrap().remove(0);
+    let claim = line.store.claim(&relay(), 1, LEASE).await.unwrap().remove(0);
 
-    way.lose_next_answer();
-    way.assert_lost(way.store.finish(vec![stage.sent(&claim)]).await);
-    let again = way.store.finish(vec![stage.sent(&claim)]).await.unwrap();
+    line.lose_next_answer();
+    line.assert_lost(line.store.finish(vec![stage.sent(&claim)]).await);
+    let again = line.store.finish(vec![stage.sent(&claim)]).await.unwrap();
 
     assert_eq!(again[0].state, State::Sent);
     let story = stage.store.find_delivery(id).await.unwrap().unwrap();
@@ -182,14 +187,14 @@ async fn an_outcome_whose_commit_was_not_heard_of_is_recorded_once() {
 #[tokio::test]
 async fn a_claim_whose_commit_was_not_heard_of_is_taken_over_when_its_lease_ends() {
     let stage = Stage::postgres("lost_claim").await;
-    let way = Way::to(&stage, "lost_claim").await;
+    let line = BadLine::to(&stage, "lost_claim").await;
     let id = stage.plan("1", 1).await.remove(0);
 
-    way.lose_next_answer();
-    way.assert_lost(way.store.claim(&relay(), 1, LEASE).await);
-    let meanwhile = way.store.claim(&relay(), 1, LEASE).await.unwrap();
+    line.lose_next_answer();
+    line.assert_lost(line.store.claim(&relay(), 1, LEASE).await);
+    let meanwhile = line.store.claim(&relay(), 1, LEASE).await.unwrap();
     stage.clock.advance(LEASE + Duration::from_secs(1));
-    let taken = way.store.claim_expired(10, LEASE, Vec::new()).await.unwrap();
+    let taken = line.store.claim_expired(10, LEASE, Vec::new()).await.unwrap();
 
     assert_eq!(meanwhile.len(), 0, "nobody else may have it while its lease lasts");
     assert_eq!(taken.iter().map(|claim| claim.delivery.id).collect::<Vec<_>>(), [id]);
@@ -200,17 +205,17 @@ async fn a_claim_whose_commit_was_not_heard_of_is_taken_over_when_its_lease_ends
 #[tokio::test]
 async fn a_page_whose_commit_was_not_heard_of_is_planned_once() {
     let stage = Stage::postgres("lost_page").await;
-    let way = Way::to(&stage, "lost_page").await;
+    let line = BadLine::to(&stage, "lost_page").await;
     let mut big = stage.planned("1", 0);
     let query = AudienceQuery::Segment("everyone".into());
     big.pages = vec![NewPage { step: "notice".into(), query }];
     stage.accept(big).await;
-    let page = way.store.claim_page(LEASE).await.unwrap().unwrap();
+    let page = line.store.claim_page(LEASE).await.unwrap().unwrap();
     let planned = || (0..3).map(|number| stage.delivery(&page.event, number)).collect();
 
-    way.lose_next_answer();
-    way.assert_lost(way.store.finish_page(page.clone(), planned(), None).await);
-    way.store.finish_page(page.clone(), planned(), None).await.unwrap();
+    line.lose_next_answer();
+    line.assert_lost(line.store.finish_page(page.clone(), planned(), None).await);
+    line.store.finish_page(page.clone(), planned(), None).await.unwrap();
 
     let ledger = stage.store.ledger().await.unwrap();
     assert_eq!((ledger.events.planned, ledger.deliveries.planned), (1, 3));
@@ -220,14 +225,14 @@ async fn a_page_whose_commit_was_not_heard_of_is_planned_once() {
 #[tokio::test]
 async fn a_fallback_whose_taking_over_was_not_heard_of_takes_over_once() {
     let stage = Stage::postgres("lost_take_over").await;
-    let way = Way::to(&stage, "lost_take_over").await;
+    let line = BadLine::to(&stage, "lost_take_over").await;
     let ids = stage.plan_chain("1").await;
 
     let fallback = stage.claim_fallback(ids[1]).await;
 
-    way.lose_next_answer();
-    way.assert_lost(way.store.take_over_from(ids[0], fallback).await);
-    let again = way.store.take_over_from(ids[0], fallback).await.unwrap();
+    line.lose_next_answer();
+    line.assert_lost(line.store.take_over_from(ids[0], fallback).await);
+    let again = line.store.take_over_from(ids[0], fallback).await.unwrap();
 
     assert_eq!(again, TakenOver::Done);
     assert_eq!(stage.state(ids[0]).await, State::Cancelled);
