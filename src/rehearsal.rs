@@ -43,9 +43,11 @@ impl fmt::Display for StoreInUse {
 /// Writes settings, which hold URLs with passwords.
 fn write_privately(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
-    use std::os::unix::fs::OpenOptionsExt as _;
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
     let mut options = std::fs::File::options();
     let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(path)?;
+    // One that was there before keeps its mode.
+    file.set_permissions(std::fs::Permissions::from_mode(0o600))?;
     file.write_all(text.as_bytes())
 }
 
@@ -77,12 +79,15 @@ fn number_behind(mark: &str, bytes: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
     use std::path::Path;
 
     use rusqlite::Connection;
 
     use super::bench::{Bench, BenchError, Extent, Row};
     use super::demo::{Demo, DemoError};
+    use super::write_privately;
 
     /// A store of some older version, in which one contact is kept and nothing ever happened.
     fn keep_a_contact(folder: &Path) {
@@ -95,6 +100,19 @@ mod tests {
         let file = Connection::open(folder.join("loa.db")).unwrap();
         let mut asked = file.prepare("SELECT name FROM sqlite_master").unwrap();
         asked.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn settings_are_private_though_everybody_might_read_what_was_there_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("loa.toml");
+        std::fs::write(&file, "before").unwrap();
+        std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+
+        write_privately(&file, "now").unwrap();
+
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "now");
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
 
     #[tokio::test(flavor = "multi_thread")]

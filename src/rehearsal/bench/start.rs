@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use super::findings::{Figures, Findings, median, millis};
-use super::ground::claim_broker;
+use super::ground::{claim_broker, refuse_store_in_use};
 use super::seed::Seed;
 use super::settings::{Stage, settings};
 use super::sink::Sinks;
@@ -37,6 +37,8 @@ impl Bench {
         let sinks = Sinks::start(&clock)?;
         let config = self.config(&sinks, &Stage::default())?;
         let rows = self.size(ROWS);
+        refuse_store_in_use(&config).await?;
+        let playground = claim_broker(&config).await?;
         tell(&format!("filling the store with {rows} deliveries"));
         let store = {
             let mut seed = Seed::open(&config).await?;
@@ -44,7 +46,6 @@ impl Bench {
             seed.fill(originals, (0, rows)).await?;
             seed.store.describe()
         };
-        let playground = claim_broker(&config).await?;
         let file = self.write_settings(&config, &sinks)?;
         let mut took = Vec::new();
         let mut resident = 0;
