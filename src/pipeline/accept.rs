@@ -115,7 +115,7 @@ impl Acceptor {
     ) -> Result<Vec<Answer>, StoreError> {
         let entered = self.enter(arrivals).await?;
         let acceptor = self.clone();
-        self.run_apart(async move { acceptor.accept_all(entered, on_reject).await }).await?
+        self.run_in_own_task(async move { acceptor.accept_all(entered, on_reject).await }).await?
     }
 
     /// Takes in what the store takes, beginning with the first; what cannot be planned is kept as
@@ -133,7 +133,7 @@ impl Acceptor {
             let failure = acceptor.accept_in_groups(entered, &mut answers).await.err();
             (answers.len(), failure)
         };
-        self.run_apart(accept).await.unwrap_or_else(|error| (0, Some(error)))
+        self.run_in_own_task(accept).await.unwrap_or_else(|error| (0, Some(error)))
     }
 
     /// Decodes `arrivals` and waits for their turn to be planned and committed.
@@ -155,7 +155,7 @@ impl Acceptor {
 
     /// Runs `work` in a task of its own, not in the caller's: one that hangs up between the commit
     /// and the senders would take with it what was leased in the commit.
-    async fn run_apart<T: Send + 'static>(
+    async fn run_in_own_task<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> Result<T, StoreError> {

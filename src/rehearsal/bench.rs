@@ -7,7 +7,6 @@
 //! each show one promise: that nothing slows down as tables grow, that urgent ones overtake, and so
 //! on.
 
-mod apart;
 mod audience;
 mod bed;
 mod findings;
@@ -18,6 +17,7 @@ mod queue;
 mod report;
 mod seed;
 mod settings;
+mod side_thread;
 mod sink;
 mod slow;
 mod smtp;

@@ -66,9 +66,9 @@ impl Bed<'_> {
     }
 }
 
-/// Publishes events at [`PACE`], apart from Loa; when each was.
+/// Publishes events at [`PACE`], on a thread beside Loa; when each was.
 async fn publish(queue: Queue, clock: Clock, work: Work) -> Result<Vec<Duration>, BenchError> {
-    let apart = queue.clone();
+    let beside = queue.clone();
     let publish = async move {
         let publish = |index| {
             let queue = queue.clone();
@@ -76,7 +76,7 @@ async fn publish(queue: Queue, clock: Clock, work: Work) -> Result<Vec<Duration>
         };
         at_pace(&clock, work.count, publish).await
     };
-    let published = apart.apart().handle().spawn(publish).await;
+    let published = beside.side().handle().spawn(publish).await;
     published.map_err(|error| BenchError::Broken(error.to_string()))?
 }
 

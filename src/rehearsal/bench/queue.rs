@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::BenchError;
-use super::apart::Apart;
+use super::side_thread::SideThread;
 use super::work::Work;
 use crate::app::App;
 use crate::broker::{self, BrokerState, Consumer, Publication, PublishOutcome, Publisher};
@@ -22,7 +22,7 @@ const AT_ONCE: u64 = 2_000;
 pub(super) struct Queue {
     exchange: String,
     publisher: Publisher,
-    apart: Arc<Apart>,
+    side: Arc<SideThread>,
 }
 
 impl Queue {
@@ -41,19 +41,19 @@ impl Queue {
             let publisher = Publisher::start(&own);
             connected(publisher.state()).await.map(|()| publisher)
         };
-        let (apart, publisher) = Apart::start(publisher).await?;
+        let (side, publisher) = SideThread::start(publisher).await?;
         app.pipeline.tell(Publisher::start(&parts), &app.metrics, &app.tasks);
-        Ok(Some(Self { exchange, publisher: publisher?, apart: Arc::new(apart) }))
+        Ok(Some(Self { exchange, publisher: publisher?, side: Arc::new(side) }))
     }
 
     /// Where it is published from.
-    pub(super) fn apart(&self) -> &Apart {
-        &self.apart
+    pub(super) fn side(&self) -> &SideThread {
+        &self.side
     }
 
     /// Processor time of publishing so far.
     pub(super) fn time(&self) -> Duration {
-        self.apart.time()
+        self.side.time()
     }
 
     /// Publishes all of `work`; every event is in the queue when it returns.

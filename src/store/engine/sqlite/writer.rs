@@ -169,7 +169,7 @@ impl WriterThread {
                 return Ok(());
             }
             self.connection.execute_batch("BEGIN IMMEDIATE")?;
-            self.run_apart(group, now)?;
+            self.run_each_alone(group, now)?;
         }
         Ok(self.connection.execute_batch("COMMIT")?)
     }
@@ -191,7 +191,11 @@ impl WriterThread {
     }
 
     /// Runs each job in a savepoint of its own, so that of one that fails nothing stays.
-    fn run_apart(&mut self, group: &mut [Box<dyn Job>], now: Timestamp) -> Result<(), StoreError> {
+    fn run_each_alone(
+        &mut self,
+        group: &mut [Box<dyn Job>],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         for job in group {
             self.connection.execute_batch("SAVEPOINT job")?;
             let done = job.run(&mut self.connection, &self.statements, now);

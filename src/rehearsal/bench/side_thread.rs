@@ -11,13 +11,13 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::usage;
 
 /// A runtime on a thread of its own, and the threads that were started from it.
-pub(super) struct Apart {
+pub(super) struct SideThread {
     handle: Handle,
     threads: BTreeSet<String>,
     _stop: DropGuard,
 }
 
-impl Apart {
+impl SideThread {
     /// Starts the thread and does `work` on it; the threads that come meanwhile count as its own.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl Apart {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (handle, stop) = (runtime.handle().clone(), CancellationToken::new());
         let stopped = stop.clone();
-        thread::Builder::new().name("apart".to_owned()).spawn(move || {
+        thread::Builder::new().name("side".to_owned()).spawn(move || {
             runtime.block_on(stopped.cancelled());
         })?;
         let done = handle.spawn(work).await.map_err(io::Error::other)?;
