@@ -74,6 +74,24 @@ impl Store {
         .await
     }
 
+    /// How many bytes the server has written to its log (WAL) so far, for all its databases; `None`
+    /// of SQLite, which moves its log into the file and begins it anew.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn logged(&self) -> Result<Option<u64>, StoreError> {
+        self.read(|tx| {
+            Box::pin(async move {
+                if !tx.is_postgres() {
+                    return Ok(None);
+                }
+                let sql = "SELECT CAST(pg_current_wal_insert_lsn() - '0/0' AS BIGINT)";
+                tx.query_one(sql, &[]).await?.map(|row| row.count(0)).transpose()
+            })
+        })
+        .await
+    }
+
     /// Tells the database what its tables hold now, as it finds out by itself in time.
     ///
     /// # Errors

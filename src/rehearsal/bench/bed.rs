@@ -5,6 +5,7 @@ use std::time::Duration;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use jiff::SignedDuration;
 
+use super::findings::median;
 use super::queue::Queue;
 use super::report::{ChannelReport, Report, Sample};
 use super::sink::Sinks;
@@ -43,6 +44,8 @@ pub(super) struct Bed<'a> {
     /// How many deliveries a provider that hangs keeps in flight.
     pub(super) stuck: usize,
     unstored: Unstored,
+    /// How many events a second the queue took, each time that it was filled.
+    filled: Vec<f64>,
     published: u64,
     /// How many deliveries must have been sent by the durable way.
     durable: u64,
@@ -60,7 +63,8 @@ impl<'a> Bed<'a> {
     pub(super) async fn new(app: &'a App, sinks: &'a Sinks) -> Result<Self, BenchError> {
         let queue = Queue::open(app).await?;
         let unstored = Unstored::new(app);
-        Ok(Self { app, sinks, queue, stuck: 0, unstored, published: 0, durable: 0, waiting: 0 })
+        let (filled, stuck, published, durable, waiting) = (Vec::new(), 0, 0, 0, 0);
+        Ok(Self { app, sinks, queue, stuck, unstored, filled, published, durable, waiting })
     }
 
     /// Does `count` messages in one way, as fast as it goes.
@@ -74,7 +78,9 @@ impl<'a> Bed<'a> {
         let run = async {
             match (&self.queue, way) {
                 (Some(queue), Way::Unstored | Way::Durable) => {
+                    let before = self.mark();
                     queue.fill(&work).await?;
+                    self.filled.push(self.since(&before, count).per_second());
                     self.queued(way, count).await
                 }
                 (None | Some(_), _) => self.handed_in(way, &work).await,
@@ -214,6 +220,7 @@ impl<'a> Bed<'a> {
             store: store.describe(),
             intake: if self.queue.is_some() { "RabbitMQ" } else { "handed in" },
             channels,
+            filled: (!self.filled.is_empty()).then(|| median(self.filled.iter().copied())),
             peak_memory: usage::peak_memory(),
         })
     }

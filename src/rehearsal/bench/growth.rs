@@ -53,12 +53,12 @@ impl Bench {
             held = held.max(size);
             tell(&format!("filled in {took:.0} s; measuring"));
             let bytes = seed.store.size().await?;
-            let mut took = Took::new();
+            let (mut took, mut logged) = (Took::new(), Vec::new());
             for _ in 0..TIMES * self.extent.rounds {
-                write(&mut seed, &mut took).await?;
+                logged.extend(write(&mut seed, &mut took).await?);
                 search(&seed, (held, behind), &mut took).await?;
             }
-            found.push(Size { rows: held, bytes, took });
+            found.push(Size { rows: held, bytes, logged, took });
         }
         Ok(findings(&found, empty, &seed.store.describe()))
     }
@@ -70,13 +70,16 @@ struct Size {
     rows: u64,
     /// What the store takes on disk.
     bytes: u64,
+    /// What each batch wrote to PostgreSQL's log.
+    logged: Vec<u64>,
     took: Took,
 }
 
-/// One batch from its acceptance to its record.
-async fn write(seed: &mut Seed, took: &mut Took) -> Result<(), BenchError> {
+/// One batch from its acceptance to its record; how many bytes of log it wrote, if that is known.
+async fn write(seed: &mut Seed, took: &mut Took) -> Result<Option<u64>, BenchError> {
     let batch = seed.batch("bench.email", Channel::Email, BATCH)?;
     let clock = seed.clock.clone();
+    let before = seed.store.logged().await?;
     let began = clock.monotonic();
     seed.store.accept(batch).await?;
     let accepted = clock.monotonic();
@@ -92,7 +95,8 @@ async fn write(seed: &mut Seed, took: &mut Took) -> Result<(), BenchError> {
     note(took, "accept", accepted.saturating_sub(began));
     note(took, "claim", claimed.saturating_sub(accepted));
     note(took, "record", recorded.saturating_sub(composed));
-    Ok(())
+    let after = seed.store.logged().await?;
+    Ok(after.zip(before).map(|(after, before)| after.saturating_sub(before)))
 }
 
 /// One page of each search that operators make.
@@ -165,10 +169,7 @@ fn findings(found: &[Size], empty: u64, store: &str) -> Findings {
     let mut sizes = Vec::new();
     for size in found {
         let each = as_float(size.bytes.saturating_sub(empty)) / as_float(size.rows.max(1));
-        let mut json = serde_json::Map::from_iter([
-            ("rows".to_owned(), json!(size.rows)),
-            ("bytes_a_delivery".to_owned(), json!(round(each, 0))),
-        ]);
+        let mut json = serde_json::Map::from_iter([("rows".to_owned(), json!(size.rows))]);
         for (what, times) in &size.took {
             let time = median(times.iter().copied());
             let first = smallest.and_then(|took| took.get(what));
@@ -179,12 +180,16 @@ fn findings(found: &[Size], empty: u64, store: &str) -> Findings {
             let cells = [size.rows.to_string(), (*what).to_owned()];
             rows.push([cells.to_vec(), vec![format!("{time:.2}"), format!("{times:.2}")]].concat());
         }
-        rows.push(vec![
-            size.rows.to_string(),
-            "bytes a delivery".to_owned(),
-            format!("{each:.0}"),
-            String::new(),
-        ]);
+        let mut bytes = |what: &str, bytes: f64| {
+            let what = format!("bytes {what}");
+            json.insert(what.replace(' ', "_"), json!(round(bytes, 0)));
+            rows.push(vec![size.rows.to_string(), what, format!("{bytes:.0}"), String::new()]);
+        };
+        bytes("a delivery", each);
+        if !size.logged.is_empty() {
+            let logged = median(size.logged.iter().copied().map(as_float));
+            bytes("of log a delivery", logged / as_float(BATCH as u64));
+        }
         sizes.push(Value::Object(json));
     }
     Findings {

@@ -19,6 +19,8 @@ pub(super) struct Report {
     pub(super) intake: &'static str,
     /// The figures of each channel.
     pub(super) channels: Vec<ChannelReport>,
+    /// How many events a second the queue took while it was filled, if there is one.
+    pub(super) filled: Option<f64>,
     /// The most memory that was resident, in bytes, receivers included.
     pub(super) peak_memory: u64,
 }
@@ -160,6 +162,7 @@ impl Report {
             "store": self.store, "intake": self.intake,
             "ratio": by_channel(&|one| json!(round(one.ratio(), 3))),
             "channels": by_channel(&ChannelReport::json),
+            "published_per_second": self.filled.map(|filled| round(filled, 0)),
             "peak_memory_mib": self.peak_memory >> 20,
         })
     }
@@ -206,6 +209,11 @@ impl Report {
                 pace.used
             ));
         }
+        if let Some(filled) = self.filled {
+            lines.push(format!(
+                "the queue took {filled:.0} events a second, each confirmed, before it was emptied"
+            ));
+        }
         lines.push(format!("peak memory {} MiB, receivers included", self.peak_memory >> 20));
         lines.push(format!("{}; events {}; the ledger closes", self.store, self.intake));
         lines
@@ -231,6 +239,7 @@ mod tests {
             store: "SQLite".to_owned(),
             intake: "handed in",
             channels: vec![report],
+            filled: None,
             peak_memory: 5 << 20,
         };
 

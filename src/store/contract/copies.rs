@@ -15,11 +15,15 @@ async fn copies_are_found_like_others_and_the_ledger_closes(stage: Stage) {
     let claim = stage.claim().await.remove(0);
     stage.store.finish(vec![stage.sent(&claim)]).await.unwrap();
 
+    let before = stage.store.logged().await.unwrap();
     let spread = Spread { from: stage.now(), gap: Duration::from_secs(1) };
     stage.store.copy_event(event, 0..7, spread).await.unwrap();
     stage.store.copy_event(event, 7..10, spread).await.unwrap();
     stage.store.analyze().await.unwrap();
     assert!(stage.store.size().await.unwrap() > 10_000);
+    let logged = stage.store.logged().await.unwrap();
+    assert_eq!(logged.is_some(), stage.store.describe().starts_with("PostgreSQL"));
+    assert!(logged.is_none() || logged > before, "{before:?}..{logged:?}");
 
     let filter =
         DeliveryFilter { business_key: Some("copy-8".to_owned()), ..DeliveryFilter::default() };
