@@ -30,12 +30,16 @@ pub(super) struct Bench {
     /// Keep everything in this PostgreSQL database, which must be empty, instead of SQLite.
     #[arg(long, value_name = "URL")]
     store: Option<String>,
-    /// Let events come through this RabbitMQ, in queues that are removed at the end.
+    /// Let events come through this RabbitMQ, in queues that are removed at the end, or by the next
+    /// run if this one is stopped; for ways, slow, audience and start.
     #[arg(long, value_name = "URL")]
     amqp: Option<String>,
-    /// How many deliveries or contacts the store holds, instead of the row's own number; several
-    /// for growth.
-    #[arg(long, value_name = "COUNT", value_delimiter = ',')]
+    /// How many deliveries or contacts the store holds, instead of the row's own number; for growth
+    /// several, from the smallest on.
+    #[arg(
+        long, value_name = "COUNT", value_delimiter = ',',
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
     rows: Vec<u64>,
     /// End within a minute, if the store is not to be filled.
     #[arg(long)]
@@ -90,6 +94,7 @@ impl Bench {
             bench::stand(lines, super::print).await?;
             return Ok(ExitCode::SUCCESS);
         }
+        self.refuse_what_has_no_effect()?;
         let own = match self.data_dir {
             Some(_) => None,
             None => Some(super::scratch_folder()?),
@@ -103,7 +108,15 @@ impl Bench {
             sizes: self.rows,
         };
         let spinner = ProgressBar::new_spinner();
-        let found = bench.run(self.only.into(), |line| spinner.suspend(|| say(line))).await;
+        let found = tokio::select! {
+            found = bench.run(self.only.into(), |line| spinner.suspend(|| say(line))) => {
+                found.map_err(super::Failure::from)
+            }
+            stopped = crate::lifecycle::wait_for_stop_signal() => {
+                stopped?;
+                Err(super::Failure::Failed("stopped; nothing was measured to its end".to_owned()))
+            }
+        };
         spinner.finish_and_clear();
         if let Some(own) = own {
             std::fs::remove_dir_all(own)?;
@@ -119,8 +132,78 @@ impl Bench {
     }
 }
 
+impl Bench {
+    /// What would change nothing is a mistake of whoever says it.
+    fn refuse_what_has_no_effect(&self) -> Result<(), super::Failure> {
+        let wrong = |text: &str| Err(super::Failure::Wrong(text.to_owned()));
+        if matches!(self.only, Row::Ways | Row::Slow | Row::Smtp) && !self.rows.is_empty() {
+            return wrong(
+                "--rows: only urgent, growth, audience and start begin with a filled store",
+            );
+        }
+        if matches!(self.only, Row::Smtp | Row::Urgent | Row::Growth) && self.amqp.is_some() {
+            return wrong("--amqp: smtp, urgent and growth take no events from a broker");
+        }
+        if !matches!(self.only, Row::Growth) && self.rows.len() > 1 {
+            return wrong("--rows: only growth is measured at several sizes");
+        }
+        if !self.rows.is_sorted_by(|one, next| one < next) {
+            return wrong("--rows: name the sizes from the smallest on, each once");
+        }
+        Ok(())
+    }
+}
+
 /// Progress goes beside the result.
 #[expect(clippy::print_stderr, reason = "the command line speaks to people")]
 fn say(line: &str) {
     eprintln!("{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        bench: Bench,
+    }
+
+    /// What is said of these arguments, if they cannot be meant.
+    fn told(arguments: &[&str]) -> Option<String> {
+        let line = match Line::try_parse_from([&["bench"], arguments].concat()) {
+            Ok(line) => line,
+            Err(error) => return Some(error.to_string()),
+        };
+        let super::super::Failure::Wrong(text) = line.bench.refuse_what_has_no_effect().err()?
+        else {
+            panic!("not told as a mistake");
+        };
+        Some(text)
+    }
+
+    #[test]
+    fn what_would_change_nothing_is_told_with_the_option() {
+        for wrong in [
+            &["--rows", "5"][..],
+            &["--only", "smtp", "--rows", "5"],
+            &["--only", "slow", "--rows", "5"],
+            &["--only", "start", "--rows", "5,6"],
+            &["--only", "growth", "--rows", "0"],
+            &["--only", "growth", "--rows", "2000,1000"],
+        ] {
+            let text = told(wrong).unwrap();
+            assert!(text.contains("--rows"), "{wrong:?}: {text}");
+        }
+        for row in ["smtp", "urgent", "growth"] {
+            let text = told(&["--only", row, "--amqp", "amqp://127.0.0.1"]).unwrap();
+            assert!(text.contains("--amqp"), "{row}: {text}");
+        }
+        assert_eq!(told(&["--only", "growth", "--rows", "10,20"]), None);
+        assert_eq!(told(&["--only", "start", "--rows", "10", "--amqp", "amqp://127.0.0.1"]), None);
+        assert_eq!(told(&["--amqp", "amqp://127.0.0.1"]), None);
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::findings::{Figures, Findings, as_float, millis};
+use super::ground::insist_that_it_closes;
 use super::settings::Stage;
 use super::sink::Sinks;
 use super::work::{self, arrival};
@@ -63,14 +64,15 @@ impl Bench {
         }
         figures.count(("peak memory, MiB", "peak_memory_mib"), usage::peak_memory() >> 20);
         check(&app, contacts).await?;
-        let store = app.store.describe();
+        let store = app.store.clone();
         // Nobody wants the rest.
         app.tasks.hard().cancel();
         app.stop().await;
+        insist_that_it_closes(&store).await?;
         if let Some(playground) = playground {
             playground.clear().await?;
         }
-        Ok(figures.findings(&store))
+        Ok(figures.findings(&store.describe()))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::app::App;
 use crate::broker::Playground;
 use crate::config::Config;
 use crate::lifecycle::Tasks;
+use crate::store::Store;
 
 impl Bench {
     /// The app on an empty store, and an empty virtual host if events come by a broker.
@@ -29,6 +30,18 @@ pub(super) async fn claim_broker(config: &Config) -> Result<Option<Playground>, 
     match &config.rabbitmq {
         Some(settings) => Ok(Some(Playground::claim(settings).await?)),
         None => Ok(None),
+    }
+}
+
+/// What was measured counts only if every planned delivery is in exactly one state afterwards.
+pub(super) async fn insist_that_it_closes(store: &Store) -> Result<(), BenchError> {
+    let (ledger, discrepancies) = (store.ledger().await?, store.audit().await?);
+    match ledger.closes && discrepancies.is_empty() {
+        true => Ok(()),
+        false => Err(BenchError::Broken(format!(
+            "the ledger does not close: {} discrepancies",
+            discrepancies.len()
+        ))),
     }
 }
 

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::findings::{Findings, as_float, median, millis, round};
+use super::ground::insist_that_it_closes;
 use super::seed::{LEASE, Seed};
 use super::settings::Stage;
 use super::sink::Sinks;
-use super::{Bench, BenchError};
+use super::{Bench, BenchError, usage};
 use crate::clock::Clock;
 use crate::model::address::Channel;
 use crate::model::contact::{DirectoryChange, Partner};
@@ -60,6 +61,7 @@ impl Bench {
             }
             found.push(Size { rows: held, bytes, logged, took });
         }
+        insist_that_it_closes(&seed.store).await?;
         Ok(findings(&found, empty, &seed.store.describe()))
     }
 }
@@ -192,6 +194,7 @@ fn findings(found: &[Size], empty: u64, store: &str) -> Findings {
         }
         sizes.push(Value::Object(json));
     }
+    let peak = usage::peak_memory() >> 20;
     Findings {
         titles: vec!["deliveries", "what", "ms", "times the smallest"],
         rows,
@@ -201,8 +204,11 @@ fn findings(found: &[Size], empty: u64, store: &str) -> Findings {
                 "searches: a full page of {PAGE} at each size, but for one delivery by order, \
                  recipient and address; as many partners ({PARTNERS}) and names (2,000) at each size"
             ),
+            format!("peak memory {peak} MiB; the ledger closes"),
             store.to_owned(),
         ],
-        json: json!({ "batch": BATCH, "page": PAGE, "sizes": sizes, "store": store }),
+        json: json!({
+            "batch": BATCH, "page": PAGE, "sizes": sizes, "store": store, "peak_memory_mib": peak,
+        }),
     }
 }

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use super::bed::{Bed, PATIENCE, Way, events_for};
 use super::findings::{Figures, Findings, median};
+use super::ground::insist_that_it_closes;
 use super::settings::Stage;
 use super::sink::Sinks;
 use super::work::{self, arrival};
@@ -54,16 +55,17 @@ impl Bench {
         figures.count(("calls that hang", "hanging"), hanging);
         figures.count(("deliveries that wait for the slow one", "waiting"), WAITING - hanging);
         figures.count(("peak memory, MiB", "peak_memory_mib"), usage::peak_memory() >> 20);
-        let store = app.store.describe();
+        let store = app.store.clone();
         drop(bed);
         // The calls that hang would hang on.
         app.tasks.hard().cancel();
         app.stop().await;
         silent.tasks.hard().cancel();
+        insist_that_it_closes(&store).await?;
         if let Some(playground) = playground {
             playground.clear().await?;
         }
-        Ok(figures.findings(&store))
+        Ok(figures.findings(&store.describe()))
     }
 
     /// Messages a second of the provider that does not hang: the median of the rounds.

@@ -50,6 +50,7 @@ impl Bench {
             figures.add((&format!("{what}, mails/s"), per_second), speed, 0);
             figures.add((&format!("{what}, CPU s per 1,000"), cpu), used, 4);
         }
+        figures.count(("peak memory, MiB", "peak_memory_mib"), usage::peak_memory() >> 20);
         Ok(figures.findings("the SMTP provider alone; receivers on loopback"))
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::findings::{Figures, Findings, as_float, percentile};
+use super::ground::insist_that_it_closes;
 use super::seed::Seed;
 use super::settings::Stage;
 use super::sink::Sinks;
@@ -56,15 +57,16 @@ impl Bench {
         let left = left.unwrap_or(0).unsigned_abs();
         figures.count(("bulk deliveries still waiting", "still_waiting"), left);
         figures.count(("peak memory, MiB", "peak_memory_mib"), usage::peak_memory() >> 20);
-        let store = app.store.describe();
+        let store = app.store.clone();
         // Nobody wants the rest.
         app.tasks.hard().cancel();
         app.stop().await;
+        insist_that_it_closes(&store).await?;
         if left == 0 {
             let text = "all bulk deliveries were sent too soon; ask for more with --rows";
             return Err(BenchError::Broken(text.to_owned()));
         }
-        Ok(figures.findings(&store))
+        Ok(figures.findings(&store.describe()))
     }
 
     /// Hands urgent events in at a steady pace, and sees when their messages come.
