@@ -2,7 +2,7 @@
 
 
 def table(found):
-    """A table of Markdown; what was not measured says so."""
+    """A table of Markdown; what was not measured or failed, which is kept as `None`, says so."""
     rows = [row for part in PARTS for row in part(found)]
     lines = ["| what | goal | measured | met |", "|---|---|---|---|"]
     for what, goal, measured, ratio in rows:
@@ -16,7 +16,16 @@ def verdict(ratio):
         return "–"
     if ratio >= 1:
         return "yes"
-    return f"no: {1 / ratio:.1f} times off" if ratio > 0 else "no"
+    if ratio <= 0:
+        return "no"
+    # As many digits as show that it is off at all.
+    digits = next((digits for digits in (1, 2) if round(1 / ratio, digits) > 1), 3)
+    return f"no: {1 / ratio:.{digits}f} times off"
+
+
+def gap(found, key):
+    """What stands where there is no figure."""
+    return "failed" if found.get(key, 0) is None else "not measured"
 
 
 def ways(found):
@@ -26,7 +35,7 @@ def ways(found):
             goal = "≥ 0.65, or storing costs ≤ 0.06 s CPU per 1,000"
             one = found.get(key)
             if not one:
-                yield what, goal, "not measured", None
+                yield what, goal, gap(found, key), None
                 continue
             of = one["channels"][channel]
             cost = of["c"]["cpu_seconds_per_1000"] - of["a"]["cpu_seconds_per_1000"]
@@ -42,7 +51,7 @@ def pace(found):
         goal = "p50 ≤ 4 ms, p99 ≤ 10 ms, CPU ≤ 1.1 s per 1,000"
         one = found.get("ways-postgres")
         if not one:
-            yield what, goal, "not measured", None
+            yield what, goal, gap(found, "ways-postgres"), None
             continue
         of = one["channels"][channel]["paced"]
         cpu = of["cpu_seconds_per_1000"]
@@ -57,7 +66,7 @@ def peers(found):
         ("celery", "chat"): (30, 30), ("celery", "email"): (25, 20),
     }
     for (peer, channel), (cpu_goal, speed_goal) in goals.items():
-        one = found.get(f"peers-{channel}", {}).get("channels", {}).get(channel, {}).get(peer)
+        one = beside_peers(found, channel).get(peer)
         name = peer.title()
         for what, goal, key in (
             (f"worker CPU, {name} ÷ Loa, {channel}", cpu_goal, "uses_more_cpu"),
@@ -66,27 +75,33 @@ def peers(found):
             if one:
                 yield what, f"≥ {goal}", f"**{one[key]:.1f}**", one[key] / goal
             else:
-                yield what, f"≥ {goal}", "not measured", None
+                yield what, f"≥ {goal}", gap(found, f"peers-{channel}"), None
+
+
+def beside_peers(found, channel):
+    return (found.get(f"peers-{channel}") or {}).get("channels", {}).get(channel, {})
 
 
 def alone(found):
     what, goal = "SMTP alone, 16 connections", "≥ 8,000/s"
     one = found.get("smtp")
     if not one:
-        yield what, goal, "not measured", None
+        yield what, goal, gap(found, "smtp"), None
         return
     short, order = one["short_per_second"], one["order_per_second"]
     yield what, goal, f"**{short:,.0f}/s** short mails; {order:,.0f}/s of 24 KiB", short / 8_000
 
 
 def urgent(found):
-    what, goal = "urgent, while a million bulk deliveries wait and send", "p99 ≤ 100 ms"
+    what = "urgent, while bulk deliveries wait and send"
+    goal = "p99 ≤ 100 ms while a million wait"
     one = found.get("urgent")
     if not one:
-        yield what, goal, "not measured", None
+        yield what, goal, gap(found, "urgent"), None
         return
-    bulk = f"{one['bulk_per_second']:,.0f} bulk/s meanwhile"
-    yield what, goal, f"**{one['p99_ms']}** ms (p50 {one['p50_ms']} ms; {bulk})", 100 / one["p99_ms"]
+    bulk = f"{one['bulk_per_second']:,.0f} bulk/s meanwhile, {one['still_waiting']:,} left"
+    measured = f"**{one['p99_ms']}** ms (p50 {one['p50_ms']} ms; {bulk})"
+    yield what, goal, measured, 100 / one["p99_ms"]
 
 
 def growth(found):
@@ -94,16 +109,22 @@ def growth(found):
     for key, store in (("growth", "PostgreSQL"), ("growth-sqlite", "SQLite")):
         one = found.get(key)
         if not one:
-            yield f"growth on {store}: accept, claim, record, search", goal, "not measured", None
+            yield (f"growth on {store}: accept, claim, record, search", goal, gap(found, key),
+                   None)
             continue
-        for size in one["sizes"][1:]:
-            figures = {key: value["times_the_smallest"] for key, value in size.items()
+        first, *others = one["sizes"]
+        basic = ["accept", "claim", "record"]
+        if not others:
+            times = ", ".join(f"{what} {first[what]['ms']} ms" for what in basic)
+            yield (f"growth on {store}: {first['rows']:,} rows", goal,
+                   f"{times}; one size: nothing to compare", None)
+        for size in others:
+            figures = {what: value["times_the_smallest"] for what, value in size.items()
                        if isinstance(value, dict)}
             worst = max(figures, key=figures.get)
-            parts = [f"{key.replace('_', ' ')} {figures[key]:.2f}"
-                     for key in dict.fromkeys(["accept", "claim", "record", worst])]
-            what = (f"growth on {store}: {size['rows']:,} rows against "
-                    f"{one['sizes'][0]['rows']:,}")
+            parts = [f"{what.replace('_', ' ')} {figures[what]:.2f}"
+                     for what in [*(what for what in basic if what != worst), worst]]
+            what = f"growth on {store}: {size['rows']:,} rows against {first['rows']:,}"
             yield what, goal, f"{', '.join(parts)} (the worst)", 1.5 / figures[worst]
 
 
@@ -111,41 +132,65 @@ def slow(found):
     what, goal = "a fast provider beside one that hangs", "keeps ≥ 90 % of its rate"
     one = found.get("slow")
     if not one:
-        yield what, goal, "not measured", None
+        yield what, goal, gap(found, "slow"), None
         return
     yield what, goal, f"**{one['share_kept'] * 100:.0f} %**", one["share_kept"] / 0.9
 
 
 def audience(found):
-    what, goal = "100,000 recipients from one event", "accepted ≤ 50 ms, planned ≤ 12 s"
     one = found.get("audience")
+    recipients = one["recipients"] if one else 100_000
+    what, goal = f"{recipients:,} recipients from one event", "accepted ≤ 50 ms, planned ≤ 12 s"
     if not one:
-        yield what, goal, "not measured", None
+        yield what, goal, gap(found, "audience"), None
         return
-    accepted, planned = one["accepted_in_ms"], one["planned_in_s"]
-    grew = f"memory + {one['memory_grew_by_mib']:.0f} MiB"
-    measured = f"accepted in **{accepted:.0f}** ms, planned in **{planned:.1f}** s; {grew}"
-    yield what, goal, measured, min(50 / accepted, 12 / planned)
+    parts, ratios = [], []
+    for when, key in (("", ""), ("if they are sent meanwhile, ", "_while_sending")):
+        if f"planned_in_s{key}" not in one:
+            continue
+        accepted, planned = one[f"accepted_in_ms{key}"], one[f"planned_in_s{key}"]
+        grew = f"memory + {one[f'memory_grew_by_mib{key}']:.0f} MiB"
+        parts.append(f"{when}accepted in **{accepted:.0f}** ms, "
+                     f"planned in **{planned:.1f}** s, {grew}")
+        ratios += [50 / accepted, 12 / planned]
+    yield what, goal, "; ".join(parts), min(ratios)
 
 
 def memory(found):
-    peaks = []
-    for channel in ("chat", "email"):
-        one = found.get(f"peers-{channel}", {}).get("channels", {}).get(channel, {}).get("loa")
-        peaks += [one["peak_rss_mib"]] if one else []
-    for key, store in (("start", "SQLite"), ("start-postgres", "PostgreSQL + RabbitMQ")):
-        start = found.get(key)
-        rest = start and start["memory_at_rest_mib"]
-        yield (f"memory at rest, {store}", "≤ 40 MiB", f"**{rest}** MiB" if rest else "not measured",
-               rest and 40 / rest)
-    start = found.get("start")
-    peak = max(peaks, default=None)
-    yield ("peak memory of the worker beside its peers", "≤ 120 MiB",
-           f"**{peak:.0f}** MiB" if peak else "not measured", peak and 120 / peak)
-    what = "start to ready on SQLite with a million rows"
-    ready = start and start["ready_ms"]
-    measured = f"**{ready:.0f}** ms" if ready else "not measured"
-    yield what, "≤ 150 ms", measured, ready and 150 / ready
+    for key, store in STARTS.items():
+        one = found.get(key)
+        rest = one and one["memory_at_rest_mib"]
+        yield (f"memory at rest, {store}", "≤ 40 MiB",
+               f"**{rest}** MiB" if rest else gap(found, key), 40 / rest if rest else None)
+    own = {f"peers-{channel}": beside_peers(found, channel).get("loa", {}).get("peak_rss_mib")
+           for channel in ("chat", "email")}
+    own |= {key: (found.get(key) or {}).get("peak_memory_mib") for key in STARTS}
+    shared = {key: (one or {}).get("peak_memory_mib") for key, one in found.items()
+              if key not in own}
+    for what, peaks in (("peak memory of the worker, a process of its own", own),
+                        ("peak memory of benches, receivers and events included", shared)):
+        figures = [f"{key} **{peak:.0f}** MiB" for key, peak in peaks.items() if peak]
+        failed = [f"{key} failed" for key in peaks if gap(found, key) == "failed"]
+        worst = max(filter(None, peaks.values()), default=None)
+        yield (what, "≤ 120 MiB", ", ".join([*figures, *failed]) or "not measured",
+               worst and 120 / worst)
 
 
-PARTS = [ways, peers, alone, pace, urgent, growth, slow, audience, memory]
+def start(found):
+    for (key, store), most in zip(STARTS.items(), (150, None)):
+        one = found.get(key)
+        rows = f"{one['rows']:,}" if one else "1,000,000"
+        what = f"start to ready on {store} with {rows} rows"
+        goal = f"≤ {most} ms" if most else "–"
+        if not one:
+            yield what, goal, gap(found, key), None
+            continue
+        more = [f"{name} {one[figure]:.0f}" for name, figure in
+                (("the slowest", "slowest_ms"), ("the first, not counted,", "first_ms"))
+                if figure in one]
+        yield (what, goal, f"**{one['ready_ms']:.0f}** ms ({', '.join(more)})",
+               most and most / one["ready_ms"])
+
+
+STARTS = {"start": "SQLite", "start-postgres": "PostgreSQL + RabbitMQ"}
+PARTS = [ways, peers, alone, pace, urgent, growth, slow, audience, memory, start]

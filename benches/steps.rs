@@ -173,7 +173,7 @@ fn time_statement<I, O>(
     let (bed, mut group) = (LazyCell::new(Bed::new), bench.benchmark_group("store"));
     // Few, for the store not to grow too much.
     group.sampling_mode(SamplingMode::Flat).sample_size(20);
-    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(1));
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3));
 
     group.bench_function(name, |bencher| {
         bencher.to_async(&bed.runtime).iter_custom(async |times| {
