@@ -1,5 +1,7 @@
 //! The row *ways*: the same work unstored, accepted only, and durable, turn by turn.
 
+use tokio::process::Command;
+
 use super::bed::{Bed, Way, events_for};
 use super::findings::Findings;
 use super::report::ChannelReport;
@@ -46,7 +48,18 @@ impl Bench {
             let rounds = extent.rounds;
             tell(&format!("{channel}: round {round} of {rounds}: {}", report.last_round()));
         }
+        write_back().await?;
         report.pace = Some(bed.pace(channel, extent.paced).await?);
         Ok(report)
+    }
+}
+
+/// Has the system write what the rounds left in its cache. It would do so by itself half a minute
+/// later, all at once, and a commit that then waits for the disk is no matter of the pace.
+async fn write_back() -> Result<(), BenchError> {
+    let status = Command::new("sync").status().await?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(BenchError::Broken(format!("`sync` failed: {status}"))),
     }
 }
