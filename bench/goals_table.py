@@ -32,7 +32,9 @@ def ways(found):
     for key, store in (("ways-sqlite", "SQLite"), ("ways-postgres", "PostgreSQL + RabbitMQ")):
         for channel in ("chat", "email"):
             what = f"durable ÷ unstored, {channel}, {store}"
-            goal = "≥ 0.65, or storing costs ≤ 0.06 s CPU per 1,000"
+            # By email no faster sender has raised what is done unstored.
+            by_cost = channel == "chat"
+            goal = "≥ 0.65" + (", or storing costs ≤ 0.06 s CPU per 1,000" if by_cost else "")
             one = found.get(key)
             if not one:
                 yield what, goal, gap(found, key), None
@@ -40,7 +42,7 @@ def ways(found):
             of = one["channels"][channel]
             cost = of["c"]["cpu_seconds_per_1000"] - of["a"]["cpu_seconds_per_1000"]
             speeds = f"{of['c']['per_second']:,.0f} ÷ {of['a']['per_second']:,.0f}/s"
-            ratio = max(one["ratio"][channel] / 0.65, 0.06 / max(cost, 0.001))
+            ratio = max(one["ratio"][channel] / 0.65, 0.06 / max(cost, 0.001) if by_cost else 0)
             measured = f"**{one['ratio'][channel]:.2f}** ({speeds}); storing costs {cost:.3f} s"
             yield what, goal, measured, ratio
 
@@ -153,7 +155,7 @@ def audience(found):
         parts.append(f"{when}accepted in **{accepted:.0f}** ms, "
                      f"planned in **{planned:.1f}** s, {grew}")
         ratios += [50 / accepted, 12 / planned]
-    yield what, goal, "; ".join(parts), min(ratios)
+    yield what, goal, "; ".join(parts), min(ratios) if recipients >= 100_000 else None
 
 
 def memory(found):
@@ -173,7 +175,7 @@ def memory(found):
         failed = [f"{key} failed" for key in peaks if gap(found, key) == "failed"]
         worst = max(filter(None, peaks.values()), default=None)
         yield (what, "≤ 120 MiB", ", ".join([*figures, *failed]) or "not measured",
-               worst and 120 / worst)
+               120 / worst if worst and not failed else None)
 
 
 def start(found):

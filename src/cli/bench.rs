@@ -118,10 +118,9 @@ impl Bench {
             }
         };
         spinner.finish_and_clear();
-        if let Some(own) = own {
-            std::fs::remove_dir_all(own)?;
-        }
+        let removed = own.map_or(Ok(()), std::fs::remove_dir_all);
         let found = found?;
+        removed?;
         if self.output == super::Output::Json {
             super::print_json(&found.json);
         } else {
@@ -130,9 +129,7 @@ impl Bench {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
 
-impl Bench {
     /// What would change nothing is a mistake of whoever says it.
     fn refuse_what_has_no_effect(&self) -> Result<(), super::Failure> {
         let wrong = |text: &str| Err(super::Failure::Wrong(text.to_owned()));
@@ -143,6 +140,9 @@ impl Bench {
         }
         if matches!(self.only, Row::Smtp | Row::Urgent | Row::Growth) && self.amqp.is_some() {
             return wrong("--amqp: smtp, urgent and growth take no events from a broker");
+        }
+        if matches!(self.only, Row::Smtp) && (self.store.is_some() || self.data_dir.is_some()) {
+            return wrong("--store, --data-dir: smtp keeps nothing");
         }
         if !matches!(self.only, Row::Growth) && self.rows.len() > 1 {
             return wrong("--rows: only growth is measured at several sizes");
@@ -202,6 +202,8 @@ mod tests {
             let text = told(&["--only", row, "--amqp", "amqp://127.0.0.1"]).unwrap();
             assert!(text.contains("--amqp"), "{row}: {text}");
         }
+        let text = told(&["--only", "smtp", "--store", "postgres://127.0.0.1/bench"]).unwrap();
+        assert!(text.contains("--store"), "{text}");
         assert_eq!(told(&["--only", "growth", "--rows", "10,20"]), None);
         assert_eq!(told(&["--only", "start", "--rows", "10", "--amqp", "amqp://127.0.0.1"]), None);
         assert_eq!(told(&["--amqp", "amqp://127.0.0.1"]), None);

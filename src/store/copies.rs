@@ -79,7 +79,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store does not answer.
-    pub async fn logged(&self) -> Result<Option<u64>, StoreError> {
+    pub async fn find_wal_bytes(&self) -> Result<Option<u64>, StoreError> {
         self.read(|tx| {
             Box::pin(async move {
                 if !tx.is_postgres() {

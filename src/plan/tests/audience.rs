@@ -1,4 +1,4 @@
-//! Who an event names, and what is said where nobody can be told so.
+//! Whom an event names, and what is said where nobody can be told so.
 
 use super::*;
 

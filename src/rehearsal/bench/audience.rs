@@ -68,10 +68,10 @@ impl Bench {
         // Nobody wants the rest.
         app.tasks.hard().cancel();
         app.stop().await;
-        insist_that_it_closes(&store).await?;
         if let Some(playground) = playground {
             playground.clear().await?;
         }
+        insist_that_it_closes(&store).await?;
         Ok(figures.findings(&store.describe()))
     }
 }

@@ -54,12 +54,12 @@ impl Bench {
             held = held.max(size);
             tell(&format!("filled in {took:.0} s; measuring"));
             let bytes = seed.store.size().await?;
-            let (mut took, mut logged) = (Took::new(), Vec::new());
+            let (mut took, mut wal) = (Took::new(), Vec::new());
             for _ in 0..TIMES * self.extent.rounds {
-                logged.extend(write(&mut seed, &mut took).await?);
+                wal.extend(write(&mut seed, &mut took).await?);
                 search(&seed, (held, behind), &mut took).await?;
             }
-            found.push(Size { rows: held, bytes, logged, took });
+            found.push(Size { rows: held, bytes, wal, took });
         }
         insist_that_it_closes(&seed.store).await?;
         Ok(findings(&found, empty, &seed.store.describe()))
@@ -72,16 +72,16 @@ struct Size {
     rows: u64,
     /// What the store takes on disk.
     bytes: u64,
-    /// What each batch wrote to PostgreSQL's log.
-    logged: Vec<u64>,
+    /// The bytes of WAL that each batch wrote, on PostgreSQL.
+    wal: Vec<u64>,
     took: Took,
 }
 
-/// One batch from its acceptance to its record; how many bytes of log it wrote, if that is known.
+/// One batch from its acceptance to its record; how many bytes of WAL it wrote, if that is known.
 async fn write(seed: &mut Seed, took: &mut Took) -> Result<Option<u64>, BenchError> {
     let batch = seed.batch("bench.email", Channel::Email, BATCH)?;
     let clock = seed.clock.clone();
-    let before = seed.store.logged().await?;
+    let before = seed.store.find_wal_bytes().await?;
     let began = clock.monotonic();
     seed.store.accept(batch).await?;
     let accepted = clock.monotonic();
@@ -97,7 +97,7 @@ async fn write(seed: &mut Seed, took: &mut Took) -> Result<Option<u64>, BenchErr
     note(took, "accept", accepted.saturating_sub(began));
     note(took, "claim", claimed.saturating_sub(accepted));
     note(took, "record", recorded.saturating_sub(composed));
-    let after = seed.store.logged().await?;
+    let after = seed.store.find_wal_bytes().await?;
     Ok(after.zip(before).map(|(after, before)| after.saturating_sub(before)))
 }
 
@@ -182,15 +182,15 @@ fn findings(found: &[Size], empty: u64, store: &str) -> Findings {
             let cells = [size.rows.to_string(), (*what).to_owned()];
             rows.push([cells.to_vec(), vec![format!("{time:.2}"), format!("{times:.2}")]].concat());
         }
-        let mut bytes = |what: &str, bytes: f64| {
-            let what = format!("bytes {what}");
-            json.insert(what.replace(' ', "_"), json!(round(bytes, 0)));
-            rows.push(vec![size.rows.to_string(), what, format!("{bytes:.0}"), String::new()]);
+        let mut add_bytes = |what: &str, each: f64| {
+            json.insert(what.to_lowercase().replace(' ', "_"), json!(round(each, 0)));
+            let cells = [size.rows.to_string(), what.to_owned(), format!("{each:.0}")];
+            rows.push([cells.to_vec(), vec![String::new()]].concat());
         };
-        bytes("a delivery", each);
-        if !size.logged.is_empty() {
-            let logged = median(size.logged.iter().copied().map(as_float));
-            bytes("of log a delivery", logged / as_float(BATCH as u64));
+        add_bytes("bytes a delivery", each);
+        if !size.wal.is_empty() {
+            let wal = median(size.wal.iter().copied().map(as_float));
+            add_bytes("bytes of WAL a delivery", wal / as_float(BATCH as u64));
         }
         sizes.push(Value::Object(json));
     }

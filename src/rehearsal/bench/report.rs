@@ -20,7 +20,7 @@ pub(super) struct Report {
     /// The figures of each channel.
     pub(super) channels: Vec<ChannelReport>,
     /// How many events a second the queue took while it was filled, if there is one.
-    pub(super) filled: Option<f64>,
+    pub(super) filled_per_second: Option<f64>,
     /// The most memory that was resident, in bytes, receivers included.
     pub(super) peak_memory: u64,
 }
@@ -162,7 +162,7 @@ impl Report {
             "store": self.store, "intake": self.intake,
             "ratio": by_channel(&|one| json!(round(one.ratio(), 3))),
             "channels": by_channel(&ChannelReport::json),
-            "published_per_second": self.filled.map(|filled| round(filled, 0)),
+            "published_per_second": self.filled_per_second.map(|filled| round(filled, 0)),
             "peak_memory_mib": self.peak_memory >> 20,
         })
     }
@@ -209,7 +209,7 @@ impl Report {
                 pace.used
             ));
         }
-        if let Some(filled) = self.filled {
+        if let Some(filled) = self.filled_per_second {
             lines.push(format!(
                 "the queue took {filled:.0} events a second, each confirmed, before it was emptied"
             ));
@@ -239,7 +239,7 @@ mod tests {
             store: "SQLite".to_owned(),
             intake: "handed in",
             channels: vec![report],
-            filled: None,
+            filled_per_second: None,
             peak_memory: 5 << 20,
         };
 

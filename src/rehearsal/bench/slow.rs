@@ -61,10 +61,10 @@ impl Bench {
         app.tasks.hard().cancel();
         app.stop().await;
         silent.tasks.hard().cancel();
-        insist_that_it_closes(&store).await?;
         if let Some(playground) = playground {
             playground.clear().await?;
         }
+        insist_that_it_closes(&store).await?;
         Ok(figures.findings(&store.describe()))
     }
 

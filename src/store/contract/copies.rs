@@ -6,7 +6,10 @@ use super::stage::Stage;
 use crate::model::delivery::State;
 use crate::store::{DeliveryFilter, Spread};
 
-on_both_stores!(copies_are_found_like_others_and_the_ledger_closes);
+on_both_stores!(
+    copies_are_found_like_others_and_the_ledger_closes,
+    bytes_of_wal_are_counted_where_there_are_such,
+);
 
 async fn copies_are_found_like_others_and_the_ledger_closes(stage: Stage) {
     let planned = stage.planned("1", 1);
@@ -15,15 +18,11 @@ async fn copies_are_found_like_others_and_the_ledger_closes(stage: Stage) {
     let claim = stage.claim().await.remove(0);
     stage.store.finish(vec![stage.sent(&claim)]).await.unwrap();
 
-    let before = stage.store.logged().await.unwrap();
     let spread = Spread { from: stage.now(), gap: Duration::from_secs(1) };
     stage.store.copy_event(event, 0..7, spread).await.unwrap();
     stage.store.copy_event(event, 7..10, spread).await.unwrap();
     stage.store.analyze().await.unwrap();
     assert!(stage.store.size().await.unwrap() > 10_000);
-    let logged = stage.store.logged().await.unwrap();
-    assert_eq!(logged.is_some(), stage.store.describe().starts_with("PostgreSQL"));
-    assert!(logged.is_none() || logged > before, "{before:?}..{logged:?}");
 
     let filter =
         DeliveryFilter { business_key: Some("copy-8".to_owned()), ..DeliveryFilter::default() };
@@ -33,4 +32,14 @@ async fn copies_are_found_like_others_and_the_ledger_closes(stage: Stage) {
     assert_eq!((story.event.key.id.as_str(), story.attempts.len()), ("copy-8", 1));
     assert!(stage.claim().await.is_empty(), "what was sent is not sent again");
     stage.assert_closed().await;
+}
+
+async fn bytes_of_wal_are_counted_where_there_are_such(stage: Stage) {
+    let before = stage.store.find_wal_bytes().await.unwrap();
+
+    stage.plan("1", 1).await;
+
+    let after = stage.store.find_wal_bytes().await.unwrap();
+    assert_eq!(after.is_some(), stage.store.describe().starts_with("PostgreSQL"));
+    assert!(after.is_none() || after > before, "{before:?}..{after:?}");
 }
