@@ -225,19 +225,18 @@ async fn writes_of_which_one_is_not_apart_or_that_are_many_go_each_by_itself() {
     }
 }
 
+/// A statement that writes.
+const HOLD: &str = "INSERT INTO provider_hold (provider, reason, since, held_by) \
+                    VALUES ('relay', '', 0, '')";
+
 #[tokio::test]
 async fn a_read_that_writes_is_a_fault_and_no_outage() {
     let stage = Stage::postgres("wrote").await;
 
-    let done = stage.store.read(|tx| {
-        Box::pin(async move {
-            let hold = "INSERT INTO provider_hold (provider, reason, since, held_by) \
-                        VALUES ('relay', '', 0, '')";
-            tx.execute(hold, &[]).await
-        })
-    });
+    let done = stage.store.read(|tx| Box::pin(async move { tx.execute(HOLD, &[]).await }));
 
-    assert!(matches!(done.await, Err(StoreError::Broken(_))));
+    let error = done.await.unwrap_err();
+    assert!(matches!(&error, StoreError::Broken(why) if why.contains("25006")), "{error:?}");
 }
 
 #[tokio::test]
@@ -246,11 +245,9 @@ async fn a_transaction_that_goes_on_after_an_error_is_not_committed() {
 
     let done = stage.store.write(|tx| {
         Box::pin(async move {
-            let hold = "INSERT INTO provider_hold (provider, reason, since, held_by) \
-                        VALUES ('relay', '', 0, '')";
-            tx.execute(hold, &[]).await?;
+            tx.execute(HOLD, &[]).await?;
             assert!(tx.query("SELECT 1 FROM nowhere", &[]).await.is_err());
-            assert!(matches!(tx.execute(hold, &[]).await, Err(StoreError::Broken(_))));
+            assert!(matches!(tx.execute(HOLD, &[]).await, Err(StoreError::Broken(_))));
             Ok(())
         })
     });
