@@ -6,6 +6,7 @@
 
 mod broken;
 mod classes;
+mod encoding;
 mod mail;
 #[cfg(any(test, feature = "fuzz"))]
 mod scripted;

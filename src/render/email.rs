@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::panic::catch_unwind;
 
 use css_inline::CSSInliner;
+use memchr::memmem;
 use mrml::prelude::parser;
 use mrml::prelude::render::RenderOptions;
 use serde::Deserialize;
@@ -167,8 +168,10 @@ fn mjml_fault(assembly: &Assembly, error: &parser::Error) -> PlacedFault {
 /// The first link in the HTML of a message that no mail program should follow.
 pub(super) fn strange_link(html: &str) -> Option<&str> {
     const SCHEMES: [&str; 4] = ["http", "https", "mailto", "tel"];
-    let links = [" href=\"", " src=\""].into_iter().flat_map(|name| html.split(name).skip(1));
-    links.filter_map(|rest| rest.split('"').next()).find(|link| {
+    let ends = [" href=\"", " src=\""]
+        .map(|name| memmem::find_iter(html.as_bytes(), name).map(move |at| at + name.len()));
+    let mut links = ends.into_iter().flatten().filter_map(|at| html.get(at..)?.split('"').next());
+    links.find(|link| {
         // Browsers ignore control characters and spaces before and within the scheme.
         let scheme = link.split_once(':').map(|(scheme, _)| scheme);
         let scheme = scheme.filter(|scheme| !scheme.contains(['/', '?', '#']));

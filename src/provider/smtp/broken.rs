@@ -71,7 +71,10 @@ impl Broken {
         let text = innermost(error);
         let cause = match error.status() {
             Some(code) => Cause::Answer(u16::from(code), text),
-            None if is_tls(error) => Cause::Untrusted(text),
+            // Afterwards it is a break like any other: the relay may have the message.
+            None if matches!(step, Step::Open | Step::Trust) && is_tls(error) => {
+                Cause::Untrusted(text)
+            }
             // No STARTTLS, or no common way to sign in.
             None if step == Step::Trust && error.is_client() => Cause::Untrusted(text),
             None => Cause::Lost(text),

@@ -1,17 +1,19 @@
-//! An email as bytes.
+//! An email as the text that goes to a relay.
 
 use std::time::{Duration, SystemTime};
 
-use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, MultiPart};
 
+use super::encoding::{body_of, to_wire};
 use crate::model::message::{EmailMessage, Envelope};
 
 /// A message and its way.
 pub(super) struct Mail {
     pub(super) from: lettre::Address,
     pub(super) to: lettre::Address,
-    pub(super) bytes: Vec<u8>,
+    /// The message with its end, as it is written.
+    pub(super) wire: String,
 }
 
 /// Composes the message; a fault never names an address.
@@ -36,9 +38,13 @@ pub(super) fn compose(email: &EmailMessage, to: &str, envelope: &Envelope) -> Re
             .raw_header(header("List-Unsubscribe", &format!("<{url}>")))
             .raw_header(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"));
     }
-    let parts = MultiPart::alternative_plain_html(lines(&email.text), lines(&email.html));
+    let parts = MultiPart::alternative()
+        .singlepart(body_of(ContentType::TEXT_PLAIN, &email.text))
+        .singlepart(body_of(ContentType::TEXT_HTML, &email.html));
     let message = builder.multipart(parts).map_err(|error| format!("no message: {error}"))?;
-    Ok(Mail { from, to, bytes: message.formatted() })
+    let text = String::from_utf8(message.formatted());
+    let text = text.map_err(|error| format!("no message: {error}"))?;
+    Ok(Mail { from, to, wire: to_wire(text) })
 }
 
 /// An email address whose domain is spelled in ASCII, as relays and DNS take it.
@@ -72,12 +78,6 @@ fn unquoted(text: &str) -> String {
         letter => Some(letter),
     };
     std::iter::from_fn(next).collect()
-}
-
-/// The text with every line break as SMTP wants it: a lone CR or LF is no line break to some
-/// relays and one to others, by which messages are smuggled.
-fn lines(text: &str) -> String {
-    text.replace("\r\n", "\n").replace('\r', "\n").replace('\n', "\r\n")
 }
 
 /// The longest name or subject, in letters: lettre folds no long word, and a line has 998 bytes.
@@ -123,10 +123,5 @@ mod tests {
         assert_eq!(quoted.name.as_deref(), Some("An \"Boss\" Lê"));
         assert_eq!(mailbox("an@x.test").unwrap().name, None);
         assert!(mailbox("An <an>").is_none());
-    }
-
-    #[test]
-    fn every_line_break_becomes_the_one_of_smtp() {
-        assert_eq!(lines("a\rb\nc\r\nd\n\re"), "a\r\nb\r\nc\r\nd\r\n\r\ne");
     }
 }

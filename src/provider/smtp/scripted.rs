@@ -13,6 +13,7 @@ use lettre::transport::smtp::extension::ClientId;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::broken::{Broken, Cause, Step};
+use super::encoding::to_wire;
 use super::mail::Mail;
 use super::session::Session;
 use super::{Relay, Smtp, Tls, wire};
@@ -44,7 +45,7 @@ async fn hand_over(smtp: &Smtp, answers: Vec<u8>) -> Result<Answer, Broken> {
     let lost = || Broken::at(Step::Open, Cause::Lost("no address".to_owned()));
     let address = |text: &str| text.parse().map_err(|_| lost());
     let (from, to) = (address("loa@sender.test")?, address("an@receiver.test")?);
-    let mail = Mail { from, to, bytes: b"Subject: a\r\n\r\n.b\r\n".to_vec() };
+    let mail = Mail { from, to, wire: to_wire("Subject: a\r\n\r\n.b\r\n".to_owned()) };
     let hello = ClientId::Domain("loa.test".to_owned());
     let greeted = wire::greet(Box::new(Script { answers, said: 0 }), &hello).await?;
     let session = Session::begin(greeted, &smtp.relay, hello).await?;

@@ -1,7 +1,9 @@
 //! One connection to a relay, kept over many messages, every wait bounded.
 
 use std::fmt::Display;
+use std::future::poll_fn;
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use lettre::transport::smtp::Error;
@@ -10,11 +12,11 @@ use lettre::transport::smtp::client::AsyncSmtpConnection;
 use lettre::transport::smtp::commands::{Data, Ehlo, Mail as MailCommand, Rcpt, Rset};
 use lettre::transport::smtp::extension::{ClientId, Extension, MailParameter};
 use lettre::transport::smtp::response::Response;
-use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::broken::{Broken, Cause, Step};
 use super::mail::Mail;
+use super::wire::{Greeted, Written};
 use super::{Relay, Tls, wire};
 use crate::model::outcome::Answer;
 
@@ -22,12 +24,11 @@ use crate::model::outcome::Answer;
 const IDLE: Duration = Duration::from_secs(30);
 /// How many messages go over one session.
 const MESSAGES: u32 = 200;
-/// How much of a message is written at once, in bytes.
-const PIECE: usize = 64 << 10;
 
 /// A connection to a relay.
 pub(super) struct Session {
     connection: AsyncSmtpConnection,
+    written: Written,
     pipelines: bool,
     messages: u32,
     idle_since: Instant,
@@ -42,16 +43,17 @@ impl Session {
 
     async fn open_unbounded(relay: &Relay) -> Result<Self, Broken> {
         let hello = ClientId::default();
-        let connection = wire::connect(relay, &hello).await?;
-        Self::begin(connection, relay, hello).await
+        let greeted = wire::connect(relay, &hello).await?;
+        Self::begin(greeted, relay, hello).await
     }
 
     /// Makes itself known on a connection that was greeted.
     pub(super) async fn begin(
-        mut connection: AsyncSmtpConnection,
+        greeted: Greeted,
         relay: &Relay,
         hello: ClientId,
     ) -> Result<Self, Broken> {
+        let Greeted { mut connection, written } = greeted;
         let trust = |error: Error| Broken::of(Step::Trust, &error);
         if let Tls::Upgraded(parameters) = &relay.tls {
             let begun = connection.starttls(parameters.clone(), &hello);
@@ -67,7 +69,7 @@ impl Session {
             Err(error) if error.status().is_some() => false,
             Err(error) => return Err(Broken::of(Step::Open, &error)),
         };
-        Ok(Self { connection, pipelines, messages: 0, idle_since: Instant::now() })
+        Ok(Self { connection, written, pipelines, messages: 0, idle_since: Instant::now() })
     }
 
     /// Whether it was idle so long that the relay may have closed it.
@@ -100,7 +102,7 @@ impl Session {
             self.envelope_step(Step::Receiver, &receiver, (deadline, relay)).await?;
             self.envelope_step(Step::Data, &Data, (deadline, relay)).await?;
         }
-        self.hand_over(&mail.bytes, relay).await
+        self.hand_over(&mail.wire, relay).await
     }
 
     /// What the sender's command says besides: SMTPUTF8 (RFC 6531), if an address needs it.
@@ -117,22 +119,18 @@ impl Session {
     }
 
     /// Writes the message, then waits for the answer to its end; each has its own time.
-    async fn hand_over(&mut self, bytes: &[u8], relay: &Relay) -> Result<Answer, Broken> {
-        let (ends, mut ended) = oneshot::channel();
-        let pieces = Pieces { pieces: bytes.chunks(PIECE), ends: Some(ends) };
-        let mut exchange = pin!(self.connection.message_iter(pieces));
-        let written = async {
-            tokio::select! {
-                biased;
-                answer = &mut exchange => Some(answer),
-                _ = &mut ended => None,
-            }
-        };
-        let (step, answer) = match timeout(relay.data_timeout, written).await {
+    async fn hand_over(&mut self, message: &str, relay: &Relay) -> Result<Answer, Broken> {
+        self.written.forget();
+        let all_written = || self.written.is_all();
+        let mut exchange = pin!(self.connection.command(message));
+        let handed_over = poll_fn(|context| match exchange.as_mut().poll(context) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending if all_written() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        let (step, answer) = match timeout(relay.data_timeout, handed_over).await {
             Err(_) => return Err(Broken::silent(Step::Body)),
-            Ok(Some(answer)) => {
-                (if ended.try_recv().is_ok() { Step::End } else { Step::Body }, answer)
-            }
+            Ok(Some(answer)) => (if all_written() { Step::End } else { Step::Body }, answer),
             Ok(None) => match timeout(relay.answer_timeout, exchange).await {
                 Err(_) => return Err(Broken::silent(Step::End)),
                 Ok(answer) => (Step::End, answer),
@@ -224,27 +222,6 @@ const NO_UTF8_SENDER: &str = "the sender (email.from) has letters beyond ASCII b
                               the relay does not take those (it lacks SMTPUTF8)";
 const NO_UTF8_RECEIVER: &str = "the address has letters beyond ASCII before the @, and the relay \
                                 does not take those (it lacks SMTPUTF8)";
-
-/// The pieces of a message; says when the last one is written.
-struct Pieces<'a> {
-    pieces: std::slice::Chunks<'a, u8>,
-    ends: Option<oneshot::Sender<()>>,
-}
-
-impl<'a> Iterator for Pieces<'a> {
-    type Item = &'a [u8];
-
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let piece = self.pieces.next();
-        if piece.is_none()
-            && let Some(ends) = self.ends.take()
-        {
-            // Whoever listens no more waits no more.
-            ends.send(()).ok();
-        }
-        piece
-    }
-}
 
 /// Whether a positive answer ends the exchange; a 3yz asks for more.
 fn is_final(response: &Response) -> bool {

@@ -26,8 +26,12 @@ fn smtp(port: u16, tls: Tls) -> Smtp {
     Smtp { relay, secrets: Secrets::default(), idle: Mutex::default() }
 }
 
-fn tls() -> TlsParameters {
+fn use_ring() {
     drop(rustls::crypto::ring::default_provider().install_default());
+}
+
+fn tls() -> TlsParameters {
+    use_ring();
     TlsParameters::new_rustls("127.0.0.1".to_owned()).unwrap()
 }
 
@@ -94,6 +98,7 @@ const FAILURES: &[(Manner, VerdictClass)] = {
         (Manner::RefusesMessage, Refused),
         (Manner::CutsAfterTheDot, Unknown),
         (Manner::HangsAfterTheDot, Unknown),
+        (Manner::BabblesAfterTheDot, Unknown),
         // Only 2yz says that the relay has it.
         (Manner::AsksForMore, Unknown),
     ]
@@ -111,21 +116,35 @@ fn an_answer_that_breaks_its_reader_ends_the_session_and_no_more() {
 
 #[tokio::test]
 async fn each_failure_has_its_class_whether_commands_are_pipelined_or_not() {
-    // More than the buffers of both ends hold, so that what is cut or hangs is felt.
-    let text = "Sorry, your order is late.\n".repeat(300_000);
     for (manner, expected) in FAILURES {
         for features in FEATURES {
-            let relay = ScriptedRelay::start(*manner, features);
-            let is_long = matches!(manner, Manner::CutsInBody | Manner::HangsInBody);
-            let text = if is_long { text.clone() } else { email().text };
-            let envelope = envelope_of(EmailMessage { text, ..email() });
-
-            let outcome = relay.smtp().deliver(&envelope).await;
-
-            let (class, answer) = (outcome.verdict.class(), &outcome.answer);
-            assert_eq!(class, *expected, "{manner:?} {features:?}: {answer:?}");
+            assert_class(&ScriptedRelay::start(*manner, features), *expected).await;
         }
     }
+}
+
+#[tokio::test]
+async fn each_failure_has_its_class_within_tls_too() {
+    for way in [Way::Upgraded, Way::Implicit] {
+        for (manner, expected) in FAILURES {
+            let relay = ScriptedRelay::start_by(way, *manner, FEATURES[1]);
+            assert_class(&relay, *expected).await;
+        }
+    }
+}
+
+/// Fails unless a message to the relay comes to this.
+async fn assert_class(relay: &ScriptedRelay, expected: VerdictClass) {
+    let (manner, way) = (relay.manner, relay.way);
+    let mut email = email();
+    if matches!(manner, Manner::CutsInBody | Manner::HangsInBody) {
+        // More than the buffers of both ends hold, so that what is cut or hangs is felt.
+        email.text = "Sorry, your order is late.\n".repeat(300_000);
+    }
+
+    let outcome = relay.smtp().deliver(&envelope_of(email)).await;
+
+    assert_eq!(outcome.verdict.class(), expected, "{manner:?} {way:?}: {:?}", outcome.answer);
 }
 
 #[tokio::test]

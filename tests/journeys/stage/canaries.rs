@@ -37,7 +37,8 @@ pub(super) fn find_in(text: &str, secrets: &[String]) -> Option<String> {
 /// seconds in `/metrics`.
 fn is_told_in(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(at, _)| {
-        let before = line[..at].trim_end_matches(|letter: char| letter.is_ascii_digit());
+        let (before, _) = line.split_at(at);
+        let before = before.trim_end_matches(|letter: char| letter.is_ascii_digit());
         let whole = before.strip_suffix('.').unwrap_or_default();
         !word.starts_with(|letter: char| letter.is_ascii_digit())
             || !whole.ends_with(|letter: char| letter.is_ascii_digit())

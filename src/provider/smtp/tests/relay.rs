@@ -3,12 +3,14 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::net::TcpSocket;
-use tokio::net::tcp::OwnedReadHalf;
+use lettre::transport::smtp::client::{Certificate, CertificateStore, TlsParameters};
+use rustls::pki_types::PrivateKeyDer;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, Lines};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
-use crate::provider::smtp::{Smtp, Tls};
+use crate::provider::smtp::{Smtp, Tls, Way};
 
 /// What the relay does that is out of the ordinary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub(super) enum Manner {
     HangsInBody,
     CutsAfterTheDot,
     HangsAfterTheDot,
+    /// Says what is no answer when the message has ended, and no TLS.
+    BabblesAfterTheDot,
     /// Wants more when the message has ended.
     AsksForMore,
     RefusesMessage,
@@ -43,15 +47,22 @@ pub(super) enum Manner {
 /// A relay that serves connections until it is dropped, and keeps what it got.
 pub(super) struct ScriptedRelay {
     pub(super) port: u16,
-    manner: Manner,
+    pub(super) manner: Manner,
+    pub(super) way: Way,
+    /// What trusts its certificate, if it shows one.
+    trusting: Option<TlsParameters>,
     task: JoinHandle<()>,
     pub(super) mails: Arc<Mutex<Vec<String>>>,
     pub(super) connections: Arc<Mutex<u32>>,
 }
 
 impl ScriptedRelay {
-    #[expect(clippy::disallowed_methods, reason = "a test's own relay outlives no test")]
     pub(super) fn start(manner: Manner, features: &'static [&'static str]) -> Self {
+        Self::start_by(Way::Open, manner, features)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test's own relay outlives no test")]
+    pub(super) fn start_by(way: Way, manner: Manner, features: &'static [&'static str]) -> Self {
         let socket = TcpSocket::new_v4().unwrap();
         // Little, so that a message which nobody reads is soon felt.
         socket.set_recv_buffer_size(64 << 10).unwrap();
@@ -60,19 +71,45 @@ impl ScriptedRelay {
         let port = listener.local_addr().unwrap().port();
         let mails: Arc<Mutex<Vec<String>>> = Arc::default();
         let connections: Arc<Mutex<u32>> = Arc::default();
+        let (acceptor, trusting) = match way {
+            Way::Open => (None, None),
+            Way::Upgraded | Way::Implicit => {
+                let (acceptor, trusting) = certified();
+                (Some(acceptor), Some(trusting))
+            }
+        };
         let (kept, counted) = (Arc::clone(&mails), Arc::clone(&connections));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 *counted.lock().unwrap() += 1;
-                let kept = Arc::clone(&kept);
-                tokio::spawn(async move { converse(stream, manner, features, kept).await });
+                let (kept, acceptor) = (Arc::clone(&kept), acceptor.clone());
+                tokio::spawn(async move {
+                    let (stream, below) = doubled(stream);
+                    let how = (manner, features, below);
+                    match (way, acceptor) {
+                        (Way::Implicit, Some(acceptor)) => {
+                            let stream = acceptor.accept(stream).await.ok()?;
+                            converse((stream, true), how, kept).await
+                        }
+                        (Way::Upgraded, Some(acceptor)) => {
+                            let stream = acceptor.accept(before_tls(stream).await?).await.ok()?;
+                            converse((stream, false), how, kept).await
+                        }
+                        _ => converse((stream, true), how, kept).await,
+                    }
+                });
             }
         });
-        Self { port, manner, task, mails, connections }
+        Self { port, manner, way, trusting, task, mails, connections }
     }
 
     pub(super) fn smtp(&self) -> Smtp {
-        let mut smtp = super::smtp(self.port, Tls::None);
+        let tls = match (self.way, self.trusting.clone()) {
+            (Way::Upgraded, Some(trusting)) => Tls::Upgraded(trusting),
+            (Way::Implicit, Some(trusting)) => Tls::Implicit(trusting),
+            _ => Tls::None,
+        };
+        let mut smtp = super::smtp(self.port, tls);
         if matches!(self.manner, Manner::HangsInBody | Manner::HangsAfterTheDot) {
             let soon = Duration::from_millis(300);
             (smtp.relay.data_timeout, smtp.relay.answer_timeout) = (soon, soon);
@@ -90,18 +127,54 @@ impl Drop for ScriptedRelay {
     }
 }
 
+/// Both sides of a certificate of its own for 127.0.0.1: who shows it, and who trusts it.
+fn certified() -> (TlsAcceptor, TlsParameters) {
+    super::use_ring();
+    let own = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let trusted = Certificate::from_der(own.cert.der().to_vec()).unwrap();
+    let key = PrivateKeyDer::try_from(own.signing_key.serialize_der()).unwrap();
+    let server = rustls::ServerConfig::builder().with_no_client_auth();
+    let server = server.with_single_cert(vec![own.cert.der().clone()], key).unwrap();
+    let client = TlsParameters::builder("127.0.0.1".to_owned());
+    let client = client.certificate_store(CertificateStore::None).add_root_certificate(trusted);
+    (TlsAcceptor::from(Arc::new(server)), client.build_rustls().unwrap())
+}
+
+/// The same connection twice, to speak below TLS too.
+fn doubled(stream: TcpStream) -> (TcpStream, TcpStream) {
+    let stream = stream.into_std().unwrap();
+    let below = TcpStream::from_std(stream.try_clone().unwrap()).unwrap();
+    (TcpStream::from_std(stream).unwrap(), below)
+}
+
+/// Greets in the clear, up to where TLS begins.
+async fn before_tls(stream: TcpStream) -> Option<BufReader<TcpStream>> {
+    let mut stream = BufReader::new(stream);
+    stream.write_all(b"220 relay.test ready\r\n").await.ok()?;
+    let mut line = String::new();
+    while !line.starts_with("STARTTLS") {
+        line.clear();
+        stream.read_line(&mut line).await.ok().filter(|count| *count > 0)?;
+        let begins = line.starts_with("STARTTLS");
+        let answer = if begins { "220 go\r\n" } else { "250-relay.test\r\n250 STARTTLS\r\n" };
+        stream.write_all(answer.as_bytes()).await.ok()?;
+    }
+    Some(stream)
+}
+
 async fn converse(
-    stream: tokio::net::TcpStream,
-    manner: Manner,
-    features: &[&str],
+    (stream, greets): (impl AsyncRead + AsyncWrite, bool),
+    (manner, features, mut below): (Manner, &[&str], TcpStream),
     mails: Arc<Mutex<Vec<String>>>,
 ) -> Option<()> {
-    let (read, mut write) = stream.into_split();
+    let (read, mut write) = tokio::io::split(stream);
     let mut lines = BufReader::new(read).lines();
     if manner == Manner::HangsAt("") {
         std::future::pending::<()>().await;
     }
-    write.write_all(b"220 relay.test ready\r\n").await.ok()?;
+    if greets {
+        write.write_all(b"220 relay.test ready\r\n").await.ok()?;
+    }
     let (mut has_receiver, mut said_hello, mut messages) = (false, false, 0);
     while let Some(line) = lines.next_line().await.ok()? {
         let verb = line.split(' ').next()?.to_uppercase();
@@ -129,6 +202,9 @@ async fn converse(
                 let mail = read_mail(&mut lines, manner).await?;
                 mails.lock().unwrap().push(mail);
                 messages += 1;
+                if manner == Manner::BabblesAfterTheDot {
+                    below.write_all(b"\xff\xfe\xfd\xfc\xfb\r\n").await.ok()?;
+                }
                 answer_to_end(manner).await?
             }
             ("QUIT", _) => return None,
@@ -145,7 +221,10 @@ async fn converse(
 }
 
 /// Reads a message to its end, if the relay does that.
-async fn read_mail(lines: &mut Lines<BufReader<OwnedReadHalf>>, manner: Manner) -> Option<String> {
+async fn read_mail(
+    lines: &mut Lines<BufReader<impl AsyncRead + Unpin>>,
+    manner: Manner,
+) -> Option<String> {
     let mut mail = String::new();
     while let Some(line) = lines.next_line().await.ok()? {
         if manner == Manner::CutsInBody {
@@ -167,7 +246,7 @@ async fn answer_to_end(manner: Manner) -> Option<String> {
     if manner == Manner::CutsAfterTheDot {
         return None;
     }
-    if manner == Manner::HangsAfterTheDot {
+    if matches!(manner, Manner::HangsAfterTheDot | Manner::BabblesAfterTheDot) {
         std::future::pending::<()>().await;
     }
     let words = if manner == Manner::RefusesMessage {
