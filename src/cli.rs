@@ -28,10 +28,12 @@ mod teams;
 mod templates;
 mod users;
 
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
 
 use crate::config::{self, Config, Sources};
 use crate::telemetry::with_causes;
@@ -114,6 +116,15 @@ impl Settings {
     }
 }
 
+/// How much of the processor Loa takes.
+#[derive(Clone, Copy, Debug, Args)]
+struct Threads {
+    /// How many threads do the work, instead of as many as there are cores; where PostgreSQL and
+    /// RabbitMQ share the machine, half as many do more. SQLite's writer has one of its own.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
+}
+
 /// How results are printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 enum Output {
@@ -158,14 +169,32 @@ pub fn run() -> ExitCode {
     crate::telemetry::keep_panics_quiet();
     // One TLS provider for everything; a second call in the same process changes nothing.
     drop(rustls::crypto::ring::default_provider().install_default());
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match runtime(arguments.command.threads()) {
         Ok(runtime) => runtime,
         Err(error) => return end(Err(Failure::Failed(format!("cannot start: {error}")))),
     };
     end(runtime.block_on(arguments.command.run()))
 }
 
+/// What runs everything, on as many threads, or as many as there are cores.
+fn runtime(threads: Option<u16>) -> io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    if let Some(count) = threads {
+        builder.worker_threads(usize::from(count));
+    }
+    builder.enable_all().build()
+}
+
 impl Command {
+    fn threads(&self) -> Option<u16> {
+        if let Self::Run(run::Run { threads, .. }) | Self::Bench(bench::Bench { threads, .. }) =
+            self
+        {
+            return threads.threads;
+        }
+        None
+    }
+
     async fn run(self) -> Result<ExitCode, Failure> {
         match self {
             Self::Run(command) => command.run().await,
@@ -207,7 +236,7 @@ fn end(result: Result<ExitCode, Failure>) -> ExitCode {
 }
 
 /// A new folder of this process's own.
-fn scratch_folder() -> std::io::Result<PathBuf> {
+fn scratch_folder() -> io::Result<PathBuf> {
     let name = format!("loa-{}-{:08x}", std::process::id(), fastrand::u32(..));
     let folder = std::env::temp_dir().join(name);
     std::fs::create_dir(&folder)?;

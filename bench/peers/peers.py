@@ -92,7 +92,10 @@ class Loa:
             worker.await_line("taking events from RabbitMQ")
 
     def command(self, stage, _channel):
-        return [stage.loa, "run", "--config", stage.work / "loa.toml"], stage.work, {}
+        # PostgreSQL and RabbitMQ take the other half of a small machine.
+        threads = max(1, (os.cpu_count() or 1) // 2)
+        command = [stage.loa, "run", "--threads", threads, "--config", stage.work / "loa.toml"]
+        return command, stage.work, {}
 
 
 PEERS = {peer.name: peer for peer in (Loa(), Node(), Celery())}

@@ -41,6 +41,8 @@ pub(super) struct Bench {
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     rows: Vec<u64>,
+    #[command(flatten)]
+    pub(super) threads: super::Threads,
     /// End within a minute, if the store is not to be filled.
     #[arg(long)]
     quick: bool,

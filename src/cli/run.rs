@@ -11,7 +11,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 use tracing::warn;
 
-use super::{Failure, Output, Settings};
+use super::{Failure, Output, Settings, Threads};
 use crate::app::{App, Checked, StartError};
 use crate::clock::Clock;
 use crate::config::Sources;
@@ -31,6 +31,8 @@ const FOLLOW: Duration = Duration::from_millis(50);
 pub(super) struct Run {
     #[command(flatten)]
     settings: Settings,
+    #[command(flatten)]
+    pub(super) threads: Threads,
     /// A file with the seconds by which the wall clock is wrong, read again and again; for
     /// `loa drill`, which makes clocks jump.
     #[arg(long, value_name = "FILE", hide = true)]

@@ -46,6 +46,17 @@ fn words(line: &str) -> Vec<String> {
 }
 
 #[test]
+fn as_many_threads_work_as_are_asked_for() {
+    for command in ["run", "bench"] {
+        let asked = |count| Arguments::try_parse_from(["loa", command, "--threads", count]);
+        let threads = asked("3").unwrap().command.threads();
+
+        assert_eq!(super::runtime(threads).unwrap().metrics().num_workers(), 3);
+        assert!(asked("0").is_err(), "loa {command}");
+    }
+}
+
+#[test]
 fn every_command_shows_an_example_that_it_takes() {
     for (name, command) in commands() {
         let examples = examples(&command);
