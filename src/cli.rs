@@ -120,7 +120,7 @@ impl Settings {
 #[derive(Clone, Copy, Debug, Args)]
 struct Threads {
     /// How many threads do the work, instead of as many as there are cores; where PostgreSQL and
-    /// RabbitMQ share the machine, half as many do more. SQLite's writer has one of its own.
+    /// RabbitMQ share two cores, one does more. SQLite's writer has a thread of its own.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
 }

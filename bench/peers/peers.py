@@ -66,7 +66,7 @@ class Celery:
 
 
 class Loa:
-    """One process as it is run anywhere, with status events going out."""
+    """One process with half as many threads as there are cores, and status events going out."""
 
     name = "loa"
     sent = "SELECT count(*) FROM delivery WHERE state = 'sent'"
